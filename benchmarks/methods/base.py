@@ -1,0 +1,138 @@
+"""What a benchmarked method is: what is timed of it, and what is not.
+
+Requirements: numpy. A method imports its framework in `set_up`, so that listing methods is cheap.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a method may look at when it says in which variants it runs.
+
+    Attributes
+    ----------
+    keras_backend : str
+        The framework that the Keras models run on.
+    backends : tuple of str
+        The frameworks that fast ISM is asked to run on.
+    naive_mutants : int
+        About how many mutants naive ISM is timed on.
+    """
+
+    keras_backend: str
+    backends: tuple[str, ...]
+    naive_mutants: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What a run returns, on the host.
+
+    Attributes
+    ----------
+    values : tuple of ndarray
+        One per model output. Of exact ISM: the outputs of the mutants,
+        ``(sequences, positions, characters, *output)``. Of other methods: the attributions,
+        ``(sequences, positions, characters)``.
+    positions : ndarray of int, shape (positions,)
+        Which positions of the sequence (0-based) the second axis holds.
+    """
+
+    values: tuple[np.ndarray, ...]
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray | Sequence[np.ndarray], positions: np.ndarray) -> Attribution:
+        """An attribution from what a library returns: an array, or a list of them."""
+        listed = values if isinstance(values, (list, tuple)) else [values]
+        return cls(tuple(listed), np.asarray(positions))
+
+
+class Method(ABC):
+    """One attribution method in one variant.
+
+    The benchmark makes the variants of a method once per job and then, for every number of
+    sequences, calls `set_up` once and `run` several times.
+
+    Parameters
+    ----------
+    backend : str
+        The framework that the work runs on.
+
+    Attributes
+    ----------
+    name : str
+        What configs and records call the method.
+    label : str
+        What tables and figures call it.
+    exact : bool
+        Whether it returns exact ISM, which must agree with naive ISM.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    exact: ClassVar[bool] = False
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    @classmethod
+    def variants(cls, setting: Setting) -> list[Method]:
+        """The variants to time under a setting; one, on the model's own framework, by default."""
+        return [cls(setting.keras_backend)]
+
+    def refuse(self) -> str | None:
+        """Why this variant cannot run here, or None. The reason goes into its record."""
+        return None
+
+    @abstractmethod
+    def set_up(self, model: Any, sequences: np.ndarray) -> None:
+        """Prepare to run. Not timed.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The same in every call of one job; what was built for it may be kept.
+        sequences : ndarray, float32, shape (sequences, length, characters)
+            One-hot.
+        """
+
+    @abstractmethod
+    def run(self) -> Attribution:
+        """Do the work, all of it and nothing else. Timed.
+
+        Returns only when the result is on the host, so that no computation is still under way.
+        """
+
+    @property
+    def scale(self) -> float:
+        """Work of the whole over work of one run; above one where a run is a sample."""
+        return 1.0
+
+    @property
+    def positions(self) -> int | None:
+        """How many positions a run works on; None for all."""
+        return None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Inputs per call of the model, where the method has such a number."""
+        return None
+
+    @property
+    def macs(self) -> float | None:
+        """Multiply-adds per mutant, where they are known."""
+        return None
+
+    @property
+    def settings(self) -> Mapping[str, int | float | str]:
+        """Anything else that a reader needs to repeat the run."""
+        return {}

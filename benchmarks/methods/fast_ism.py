@@ -1,0 +1,60 @@
+"""Fast ISM: exact, by delta propagation, one variant per backend.
+
+Requirements: numpy, fastism; the backend's framework once it is set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.methods.base import Attribution, Method, Setting
+from fastism.backends import available_backends
+
+
+class FastMethod(Method):
+    """All alternatives at all positions, on one backend, at the default memory budget."""
+
+    name = "fast_ism"
+    label = "fastISM"
+    exact = True
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend)
+        self._ism: Any = None
+
+    @classmethod
+    def variants(cls, setting: Setting) -> list[Method]:
+        """One variant per backend that is asked for."""
+        return [cls(backend) for backend in setting.backends]
+
+    def refuse(self) -> str | None:
+        """Refuse where the framework is not installed."""
+        if self.backend in available_backends():
+            return None
+        return f"The package {self.backend} is not installed."
+
+    def set_up(self, model: Any, sequences: np.ndarray) -> None:
+        """Plan the model and copy its weights, once."""
+        if self._ism is None:
+            from fastism import FastISM
+
+            self._ism = FastISM(model, test_correctness=False, backend=self.backend)
+        self._sequences = sequences
+
+    def run(self) -> Attribution:
+        """Run all alternatives at all positions."""
+        result = self._ism.saturate(self._sequences)
+        return Attribution.of(result.mutants, result.positions)
+
+    @property
+    def macs(self) -> float | None:
+        """Multiply-adds of the plan."""
+        return float(self._ism.plan.fast_macs)
+
+    @property
+    def settings(self) -> Mapping[str, int | float | str]:
+        """How many neighbouring positions share a window."""
+        return {"block": int(self._ism.plan.layout.block)}

@@ -1,0 +1,128 @@
+"""Naive ISM: every mutant through the whole model, at its best batch size.
+
+Requirements: numpy, fastism; Keras with its framework once it is set up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.methods.base import Attribution, Method, Setting
+
+
+class NaiveMethod(Method):
+    """The baseline, timed on a sample of positions that fills whole batches.
+
+    Parameters
+    ----------
+    backend : str
+        The framework of the Keras model.
+    mutants : int
+        About how many a run has, at least.
+    """
+
+    name = "naive_ism"
+    label = "naive ISM"
+    exact = True
+
+    def __init__(self, backend: str, mutants: int) -> None:
+        super().__init__(backend)
+        self._mutants = mutants
+        self._ism: Any = None
+        self._macs: float | None = None
+
+    @classmethod
+    def variants(cls, setting: Setting) -> list[Method]:
+        """One variant, on the framework of the Keras model."""
+        return [cls(setting.keras_backend, setting.naive_mutants)]
+
+    def set_up(self, model: Any, sequences: np.ndarray) -> None:
+        """Find the best batch size, once, and choose the positions."""
+        count, length, characters = sequences.shape
+        alternatives = characters - 1
+        if self._ism is None:
+            self._ism = self._tuned(model, sequences, alternatives)
+        some = sample_size(self._ism.batch_size, count * alternatives, length, self._mutants)
+        self._sequences = sequences
+        self._positions = np.unique(np.linspace(0, length - 1, some).astype(int))
+        # The reference pass is one more input per sequence, in the sample as in the whole.
+        self._scale = (length * alternatives + 1) / (len(self._positions) * alternatives + 1)
+
+    def _tuned(self, model: Any, sequences: np.ndarray, alternatives: int) -> Any:
+        from fastism import FastISM, NaiveISM
+        from fastism.naive import BATCH_SIZES
+
+        ism = NaiveISM(model)
+        # Tuning tries only batches that the first call can fill.
+        enough = min(-(-BATCH_SIZES[-1] // alternatives), sequences.shape[1])
+        ism.saturate(sequences[:1], positions=range(enough))
+        plan = FastISM(model, test_correctness=False).plan
+        self._macs = float(plan.naive_macs)
+        return ism
+
+    def run(self) -> Attribution:
+        """Run all alternatives at the sampled positions."""
+        result = self._ism.saturate(self._sequences, positions=self._positions)
+        return Attribution.of(result.mutants, result.positions)
+
+    @property
+    def scale(self) -> float:
+        """Inputs of the whole over inputs of the sample."""
+        return self._scale
+
+    @property
+    def positions(self) -> int | None:
+        """How many positions the sample has."""
+        return len(self._positions)
+
+    @property
+    def batch_size(self) -> int | None:
+        """The best batch size, found by timing several."""
+        return self._ism.batch_size
+
+    @property
+    def macs(self) -> float | None:
+        """Multiply-adds of a whole pass of the model."""
+        return self._macs
+
+
+def sample_size(batch: int, per_position: int, length: int, inputs: int) -> int:
+    """How many positions have at least about so many inputs, and fill their batches to 99%.
+
+    A batch that is not full costs as much as a full one, which scaling up would count against
+    the method. Where no such number fits, it is the one that fills best.
+
+    Parameters
+    ----------
+    batch : int
+        Inputs per batch.
+    per_position : int
+        Inputs per position, of all sequences together.
+    length : int
+        Number of positions there are.
+    inputs : int
+        How many inputs there should be, all in all.
+
+    Returns
+    -------
+    int
+        Between 1 and `length`.
+
+    Examples
+    --------
+    >>> sample_size(128, 3, 1000, 256)  # 255 inputs for 256 places
+    85
+    >>> sample_size(256, 96, 1000, 256)  # 768 inputs for 768 places
+    8
+    """
+
+    def fill(positions: int) -> float:
+        filled = positions * per_position
+        return filled / (-(-filled // batch) * batch)
+
+    least = max(1, inputs // per_position)
+    choices = range(min(least, length), length + 1)
+    full = (p for p in choices if fill(p) >= 0.99)
+    return next(full, max(choices, key=lambda p: (fill(p), -p)))

@@ -1,0 +1,13 @@
+"""Exact in-silico saturation mutagenesis, an order of magnitude faster.
+
+`FastISM` follows single changes through a convolutional sequence model by delta propagation;
+`NaiveISM` runs every mutant through the whole model and is its baseline and oracle. The method
+extends fastISM (Nair et al. 2022, doi:10.1093/bioinformatics/btac135).
+"""
+
+from fastism.errors import FastISMError
+from fastism.ism import FastISM, NaiveISM
+from fastism.result import Saturation
+
+__version__ = "0.6.0"
+__all__ = ["FastISM", "FastISMError", "NaiveISM", "Saturation", "__version__"]

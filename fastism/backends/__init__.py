@@ -1,0 +1,40 @@
+"""Frameworks that can run a plan; each is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+
+from fastism.backends.base import Backend
+from fastism.errors import FastISMError
+
+_CLASSES = {"tensorflow": "TensorFlowBackend", "torch": "TorchBackend", "jax": "JaxBackend"}
+
+
+def available_backends() -> list[str]:
+    """Names of the backends whose framework is installed."""
+    return [name for name in _CLASSES if find_spec(name) is not None]
+
+
+def get_backend(name: str, dtype: str) -> Backend:
+    """The backend called `name`.
+
+    Parameters
+    ----------
+    name : {"tensorflow", "torch", "jax"}
+    dtype : {"float32", "float64"}
+
+    Raises
+    ------
+    FastISMError
+        If there is no such backend or its framework is not installed.
+    """
+    if name not in _CLASSES:
+        raise FastISMError(f"Unknown backend {name!r}; expected one of {', '.join(_CLASSES)}.")
+    if find_spec(name) is None:
+        raise FastISMError(
+            f"Backend {name!r} needs the package {name}, which is not installed: "
+            f"pip install 'fastism-suite[{name}]'."
+        )
+    module = importlib.import_module(f"fastism.backends.{name}")
+    return getattr(module, _CLASSES[name])(dtype)

@@ -1,0 +1,360 @@
+"""The primitives a framework must offer to run a plan, and what follows from them.
+
+Requirements: numpy only. Window layout and terms: see `fastism.rules.base`. Offsets, widths and
+starts reach the primitives as the backend's `Geometry` gives them: Python integers for eager
+execution, traced scalars for graphs with dynamic shapes, or (offsets only) one number per block
+where shapes must be static.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the windows of one chunk of blocks lie.
+
+    Parameters
+    ----------
+    sequence : array of int, shape (blocks,)
+        Which reference sequence each block belongs to.
+    starts : array of int, shape (windows, blocks)
+        Start of every window.
+    widths : sequence of int, length windows
+        Width of every window, common to the blocks.
+    offsets : sequence
+        For every placement of the plan: an integer, or shape (blocks,) where blocks differ.
+    """
+
+    sequence: Any
+    starts: Any
+    widths: Sequence[Any]
+    offsets: Sequence[Any]
+
+
+class Backend(ABC):
+    """Array primitives of one framework.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        Floating-point type of all arrays.
+
+    Attributes
+    ----------
+    name : str
+        ``"tensorflow"``, ``"torch"`` or ``"jax"``.
+    uniform : bool
+        Whether every chunk must have the same shapes (a compiler that needs static shapes).
+        Windows at the ends of a sequence are then moved inside instead of being cut, and
+        `Geometry.offsets` holds one number per block.
+    """
+
+    name: ClassVar[str]
+    uniform: ClassVar[bool] = False
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    # ---- transfer and compilation -------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, x: np.ndarray) -> Array:
+        """Copy floating-point or integer numbers to the device; floats become `dtype`."""
+
+    @abstractmethod
+    def to_numpy(self, x: Array) -> np.ndarray:
+        """Copy an array to the host."""
+
+    def constant(self, x: np.ndarray) -> Array:
+        """A weight on the device, in `dtype`."""
+        return self.asarray(np.ascontiguousarray(x, dtype=self.dtype))
+
+    def prepare_kernel(self, kernel: np.ndarray) -> Array:
+        """A convolution kernel ``(taps, in / groups, out)`` in the layout `conv1d` wants."""
+        return self.constant(kernel)
+
+    def prepare_matrix(self, matrix: np.ndarray) -> Array:
+        """A matrix ``(in, out)`` in the layout `matmul` wants on its right."""
+        return self.constant(matrix)
+
+    def prepare_rows(self, kernel: np.ndarray) -> Any:
+        """A kernel ``(length, channels, out)`` in the layout `add_rows` wants."""
+        return self.constant(kernel)
+
+    def prepare_taps(self, taps: np.ndarray) -> Array:
+        """Kernel taps in output order ``(taps, in, out)`` in the layout `overlap_add` wants."""
+        return self.constant(taps)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile a function of lists of arrays (eager frameworks return it as it is)."""
+        return function
+
+    def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile ``function(tables, geometry, delta)``; no retracing from chunk to chunk."""
+        return function
+
+    def available_memory(self) -> int | None:
+        """Free bytes of an accelerator's own memory; None on a CPU."""
+        return None
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Working set of one chunk: on a CPU what a last-level cache holds, give or take.
+
+        Measured: 4 to 64 MiB differ by a tenth for Basset and DeepSEA on two cores.
+        """
+        free = self.available_memory()
+        return 16 << 20 if free is None else free // 16
+
+    # ---- full tensors -------------------------------------------------------------------
+
+    @abstractmethod
+    def conv1d(
+        self,
+        x: Array,
+        kernel: Array,
+        stride: int,
+        dilation: int,
+        groups: int,
+        pad: tuple[int, int],
+    ) -> Array:
+        """Convolution of ``(batch, length, in)`` with zero padding, channels last."""
+
+    @abstractmethod
+    def max_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
+        """Maximum over neighbours of ``(batch, length, channels)``; padding never wins."""
+
+    @abstractmethod
+    def sum_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
+        """Sum over neighbours of ``(batch, length, channels)``, zero padded."""
+
+    @abstractmethod
+    def function(self, name: str, x: Array, reuse: bool = False, **parameters: Any) -> Array:
+        """A function of `fastism.rules.pointwise` on an array with channels last.
+
+        `reuse` allows the result to take the memory of `x`.
+        """
+
+    @abstractmethod
+    def layer_norm(self, x: Array, epsilon: float, centre: bool) -> Array:
+        """Normalise over the last axis; without `centre` by the root mean square."""
+
+    @abstractmethod
+    def matmul(self, x: Array, y: Array) -> Array:
+        """Matrix product over the last axis of `x` and the first of the matrix `y`."""
+
+    @abstractmethod
+    def maximum(self, x: Array, y: Array) -> Array:
+        """Element-wise maximum with broadcasting."""
+
+    @abstractmethod
+    def minimum(self, x: Array, y: Array) -> Array:
+        """Element-wise minimum with broadcasting."""
+
+    @abstractmethod
+    def max(self, x: Array, axis: int) -> Array:
+        """Maximum along one axis."""
+
+    @abstractmethod
+    def sum(self, x: Array, axis: int) -> Array:
+        """Sum along one axis."""
+
+    @abstractmethod
+    def running_max(self, x: Array, axis: int) -> Array:
+        """Maximum of everything up to each position."""
+
+    @abstractmethod
+    def reshape(self, x: Array, shape: Sequence[int]) -> Array:
+        """Another shape; at most one -1."""
+
+    @abstractmethod
+    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
+        """Permute the axes."""
+
+    @abstractmethod
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Join along an axis."""
+
+    @abstractmethod
+    def flip(self, x: Array, axis: int) -> Array:
+        """Reverse an axis."""
+
+    @abstractmethod
+    def repeat(self, x: Array, times: int, axis: int) -> Array:
+        """Repeat every element along an axis."""
+
+    @abstractmethod
+    def pad(self, x: Array, left: int, right: int, value: float = 0.0) -> Array:
+        """Pad axis 1 of ``(batch, length, channels)`` with `value`."""
+
+    @abstractmethod
+    def broadcast(self, x: Array, shape: Sequence[int]) -> Array:
+        """Stretch axes of size one to `shape`."""
+
+    @abstractmethod
+    def take(self, x: Array, index: Any, axis: int) -> Array:
+        """Select along an axis by a vector of indices (host or device)."""
+
+    def insert_zeros(self, x: Array, factor: int, axis: int) -> Array:
+        """Every element along `axis` followed by ``factor - 1`` zeros."""
+        mask = np.zeros(factor)
+        mask[0] = 1
+        shape = [1] * (len(x.shape) + 1)
+        shape[axis + 1] = factor
+        spread = self.reshape(self.repeat(x, factor, axis), self._split(x, axis, factor))
+        return self.reshape(
+            spread * self.constant(mask.reshape(shape)), self._merged(x, axis, factor)
+        )
+
+    def _split(self, x: Array, axis: int, factor: int) -> list[int]:
+        shape = list(self.shape(x))
+        return [*shape[: axis + 1], factor, *shape[axis + 1 :]]
+
+    def _merged(self, x: Array, axis: int, factor: int) -> list[int]:
+        shape = list(self.shape(x))
+        return [*shape[:axis], shape[axis] * factor, *shape[axis + 1 :]]
+
+    def shape(self, x: Array) -> Sequence[int]:
+        """Shape of `x`; entries may be traced scalars."""
+        return x.shape
+
+    # ---- windows ------------------------------------------------------------------------
+
+    @abstractmethod
+    def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
+        """Reference windows ``(width, blocks, 1, channels)``.
+
+        Parameters
+        ----------
+        table : array, shape (sequences, length, channels)
+        sequence, start : array of int, shape (blocks,)
+        width : int
+        """
+
+    @abstractmethod
+    def place(self, x: Array, offset: Any, width: Any, fill: float = 0.0) -> Array:
+        """Window of `width` positions with `x` starting at position `offset` of it.
+
+        What lies outside is cut off and what is missing becomes `fill`. `offset` is an integer,
+        one per block, or None for "nothing to do".
+        """
+
+    @abstractmethod
+    def overlap_add(
+        self,
+        x: Array,
+        taps: Array,
+        dilation: int,
+        offset: Any,
+        width: Any,
+        base: Array | None,
+    ) -> Array:
+        """``out[p + j * dilation + offset] += x[p] @ taps[j]`` for all p, j inside `width`.
+
+        The sum starts at `base` ``(width, blocks, 1, channels)``, or at zero.
+        """
+
+    @abstractmethod
+    def conv_window(
+        self, x: Array, kernel: Array, stride: int, dilation: int, groups: int
+    ) -> Array:
+        """Unpadded convolution along axis 0 of a window."""
+
+    @abstractmethod
+    def pool_window(self, x: Array, size: int, stride: int, width: Any, mode: str) -> Array:
+        """``max`` or ``sum`` over `size` neighbours along axis 0; `width` results."""
+
+    @abstractmethod
+    def add_windows(
+        self,
+        xs: Sequence[Array | None],
+        weights: Sequence[float],
+        offsets: Sequence[Any],
+        width: Any,
+        base: Array | None,
+        reuse: Sequence[bool],
+    ) -> Array:
+        """``base + sum_i weights[i] * place(xs[i])``; absent terms are zero."""
+
+    @abstractmethod
+    def add_reference(self, x: Array, reference: Array, reuse: bool) -> Array:
+        """Window `x` plus ``(width, blocks, 1, channels)``; may overwrite `x` if `reuse`."""
+
+    @abstractmethod
+    def rectify(self, x: Array, reference: Array, reuse: bool) -> Array:
+        """``max(x, -reference)`` with `reference` ``(width, blocks, 1, channels)``."""
+
+    @abstractmethod
+    def join_channels(self, xs: Sequence[Array | None], channels: Sequence[int]) -> Array:
+        """Windows side by side; an absent one is zeros with that many channels."""
+
+    @abstractmethod
+    def rebuild(self, table: Array, sequence: Any, start: Any, x: Array, delta: bool) -> Array:
+        """Full tensors ``(blocks * mutants, length, channels)`` of a chunk's mutants.
+
+        Parameters
+        ----------
+        table : array, shape (sequences, length, channels)
+            The reference.
+        sequence, start : array of int, shape (blocks,)
+        x : array
+            The window: added if `delta`, else written over the reference.
+        """
+
+    def flatten_dense(
+        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Array
+    ) -> Array:
+        """Deltas after Flatten times the rows of `kernel` at the positions they changed.
+
+        Mutants whose window starts at the same position are multiplied together.
+
+        Parameters
+        ----------
+        windows : sequence of array
+            One delta window per chunk.
+        starts : sequence of ndarray of int, each shape (blocks,)
+            Host copy of the windows' starts.
+        kernel
+            What `prepare_rows` gave.
+
+        Returns
+        -------
+        array, shape (mutants of all chunks, features)
+        """
+        results, order = [], []
+        rows = [np.repeat(s, w.shape[2]) for w, s in zip(windows, starts, strict=True)]
+        first = np.cumsum([0, *(len(r) for r in rows)])
+        for width in sorted({int(w.shape[0]) for w in windows}):
+            chosen = [i for i, w in enumerate(windows) if int(w.shape[0]) == width]
+            row_start = np.concatenate([rows[i] for i in chosen])
+            row_index = np.concatenate([np.arange(first[i], first[i + 1]) for i in chosen])
+            sort = np.argsort(row_start, kind="stable")
+            x = self._sorted_rows([windows[i] for i in chosen], sort)
+            values, begin = np.unique(row_start[sort], return_index=True)
+            for start, a, z in zip(values, begin, [*begin[1:], len(sort)], strict=True):
+                results.append(self.add_rows(x[:, int(a) : int(z)], kernel, int(start)))
+            order.append(row_index[sort])
+        inverse = np.argsort(np.concatenate(order), kind="stable")
+        return self.take(self.concatenate(results, 0), inverse, 0)
+
+    def _sorted_rows(self, windows: Sequence[Array], order: np.ndarray) -> Array:
+        """Windows of equal width as ``(width, mutants, channels)``, mutants in `order`."""
+        width, channels = windows[0].shape[0], windows[0].shape[3]
+        flat = self.concatenate([self.reshape(w, (width, -1, channels)) for w in windows], 1)
+        return self.take(flat, order, 1)
+
+    def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
+        """``sum_p x[p] @ kernel[start + p]`` for a window ``(width, rows, channels)``."""
+        width, _, channels = x.shape
+        part = self.reshape(kernel[start : start + width], (width * channels, -1))
+        flat = self.reshape(self.transpose(x, (1, 0, 2)), (-1, width * channels))
+        return self.matmul(flat, part)

@@ -1,0 +1,325 @@
+"""Runs a plan on a backend: reference pass, chunks of blocks, readouts, steps in full.
+
+Requirements: numpy; frameworks only behind `Backend`. The engine computes no geometry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastism.backends.base import Array, Backend, Geometry
+from fastism.chunks import Chunk, Mutants, Part, input_windows, make_batches
+from fastism.graph import Graph
+from fastism.plan import Plan
+from fastism.rules import FlattenDense, Kind
+from fastism.steps import Mode
+from fastism.windows import Key, WindowRun
+
+#: Output nodes, and the entries to keep of each.
+Wanted = Sequence[tuple[int, np.ndarray | None]]
+
+
+def prepare_weights(graph: Graph, backend: Backend) -> list[Any]:
+    """Weights of every node as arrays of the backend."""
+    return [node.rule.prepare(backend) for node in graph.nodes]
+
+
+class Engine:
+    """A plan with its weights on a device.
+
+    Parameters
+    ----------
+    plan : Plan
+    backend : Backend
+    memory : int
+        Bytes that mutants may take at a time (weights and references come on top).
+    weights : list, optional
+        What `prepare_weights` gave for the same graph, to share it between plans.
+    """
+
+    def __init__(
+        self, plan: Plan, backend: Backend, memory: int, weights: list[Any] | None = None
+    ) -> None:
+        self.plan, self.b, self.memory = plan, backend, memory
+        self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
+        graph = plan.graph
+        self._flattened = tuple(
+            dict.fromkeys(graph.nodes[i].inputs[0] for i in plan.readouts if self._is_flatten(i))
+        )
+        self._pooled = tuple(i for i in plan.readouts if not self._is_flatten(i))
+        self._maxima = tuple(i for i in self._pooled if graph.nodes[i].rule.mode == "max")
+        self._needed = self._needed_nodes()
+        extremes = [(i, side) for i in self._maxima for side in ("left", "right")]
+        self._keys: tuple[Key, ...] = (*self._needed, *extremes)
+        self._sides = tuple(
+            i
+            for i in dict.fromkeys(s for n in plan.full_steps for s in graph.nodes[n].inputs)
+            if plan.steps[i].mode is Mode.REFERENCE
+        )
+        self._given = (*plan.readouts, *plan.rebuilt)
+        self._reference = backend.compile(self._run_reference)
+        self._chunk = backend.compile_chunk(self._run_chunk)
+        self._full = backend.compile(self._run_full)
+
+    def _is_flatten(self, index: int) -> bool:
+        return isinstance(self.plan.graph.nodes[index].rule, FlattenDense)
+
+    # ---- reference ----------------------------------------------------------------------
+
+    def reference(self, inputs: Sequence[np.ndarray]) -> dict[Key, Array]:
+        """Full tensors of every node that later steps look at.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray, each (sequences, *shape)
+            One per model input.
+        """
+        tables = self._reference([self.b.asarray(x) for x in inputs])
+        return dict(zip(self._keys, tables, strict=True))
+
+    @property
+    def reference_bytes(self) -> int:
+        """Bytes of the tables that one sequence's reference leaves behind."""
+        size = np.dtype(self.plan.graph.dtype).itemsize
+        return sum(prod(self.plan.graph.nodes[i].shape) for i in self._needed) * size
+
+    def _needed_nodes(self) -> tuple[int, ...]:
+        """Nodes whose reference is looked at after the reference pass."""
+        graph, steps = self.plan.graph, self.plan.steps
+        needed = set(graph.outputs) | set(self.plan.rebuilt) | set(self.plan.readouts)
+        for index in self.plan.full_steps:
+            needed.update(i for i in graph.nodes[index].inputs if steps[i].mode is Mode.REFERENCE)
+        for index in (*self.plan.window_steps, *self.plan.readouts):
+            step = steps[index]
+            if step.consumes is Kind.RECTIFIED or step.produces in (Kind.VALUES, Kind.RECTIFIED):
+                needed.add(index)
+            for source in graph.nodes[index].inputs:
+                made = steps[source].produces or Kind.DELTA
+                if made is not step.consumes:
+                    needed.add(source)
+        needed.update(graph.nodes[i].inputs[0] for i in self._maxima)
+        return tuple(sorted(needed))
+
+    def _run_reference(self, inputs: Sequence[Array]) -> list[Array]:
+        graph = self.plan.graph
+        values: dict[int, Array] = dict(zip(graph.inputs, inputs, strict=True))
+        needed = set(self._needed)
+        remaining = [len(readers) for readers in graph.consumers]
+        for index, node in enumerate(graph.nodes):
+            if index in values:
+                continue
+            sources = [values[i] for i in node.inputs]
+            values[index] = node.rule.full(self.b, self.weights[index], sources)
+            for source in node.inputs:
+                remaining[source] -= 1
+                if not remaining[source] and source not in needed:
+                    values.pop(source, None)
+        tables = [values[i] for i in self._needed]
+        for index in self._maxima:
+            tables.extend(self._extremes(values[graph.nodes[index].inputs[0]]))
+        return tables
+
+    def _extremes(self, x: Array) -> tuple[Array, Array]:
+        """Maximum over everything left of each position, and from each position on."""
+        left = self.b.pad(self.b.running_max(x, 1), 1, 0, -np.inf)
+        right = self.b.flip(self.b.running_max(self.b.flip(x, 1), 1), 1)
+        return left, self.b.pad(right, 0, 1, -np.inf)
+
+    # ---- mutants ------------------------------------------------------------------------
+
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: Mapping[int, np.ndarray | None] | None = None,
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        """Outputs of the reference and of all mutants.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray, each (sequences, *shape)
+            One per model input, in float.
+        mutants : Mutants
+        select : mapping of int to (ndarray of int or None), optional
+            The model outputs to keep, and which entries of each one's first axis.
+
+        Returns
+        -------
+        reference : list of ndarray, each (sequences, *shape)
+            In the order of `select`.
+        parts : iterator of Part
+            Every mutant comes once, in an order that suits the engine.
+        """
+        select = dict.fromkeys(range(len(self.plan.graph.outputs))) if select is None else select
+        wanted = [(self.plan.graph.outputs[i], entries) for i, entries in select.items()]
+        tables = self.reference(inputs)
+        reference = [self.b.to_numpy(self._selected(tables[i], e)) for i, e in wanted]
+        return reference, self._parts(tables, mutants, wanted)
+
+    def _selected(self, x: Array, chosen: np.ndarray | None) -> Array:
+        return x if chosen is None else self.b.take(x, chosen, 1)
+
+    def _parts(self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted) -> Iterator[Part]:
+        plan = self.plan
+        slots = plan.layout.block * plan.alternatives
+        per_chunk = max(self.b.chunk_bytes // plan.window_bytes, 1)
+        most = max(self.memory // 4 // plan.full_bytes, 1)
+        per_chunk = min(per_chunk, most, max(self.memory // 2 // plan.window_bytes, 1))
+        per_batch = max(self.memory // 2 // max(plan.stored_bytes, 1), slots)
+        if not len(mutants):
+            return
+        for batch in make_batches(plan.layout, mutants, slots, per_chunk, per_batch):
+            yield from self._run_batch(tables, mutants, batch, wanted, most)
+
+    def _run_batch(
+        self,
+        tables: dict[Key, Array],
+        mutants: Mutants,
+        batch: Sequence[Chunk],
+        wanted: Wanted,
+        most: int,
+    ) -> Iterator[Part]:
+        row = self.plan.layout.row_of[self.plan.graph.perturbed]
+        ordered = list(tables.values())
+        stored = []
+        for chunk in batch:
+            delta = input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
+            stored.append(self._chunk(ordered, self._geometry(chunk), self.b.asarray(delta)))
+        vectors = self._vectors(tables, batch, stored)
+        for first, last in _spans([chunk.slots.size for chunk in batch], most):
+            yield self._finish(tables, batch, stored, vectors, (first, last), wanted)
+
+    def _geometry(self, chunk: Chunk) -> Geometry:
+        layout = self.plan.layout
+        offsets = layout.offsets[:, chunk.hull]
+        return Geometry(
+            chunk.sequence,
+            layout.starts[:, chunk.hull],
+            layout.widths[:, chunk.hull[0]].tolist(),
+            list(offsets) if layout.uniform else offsets[:, 0].tolist(),
+        )
+
+    def _vectors(
+        self, tables: dict[Key, Array], batch: Sequence[Chunk], stored: Sequence[list[Array]]
+    ) -> dict[int, Array]:
+        """Feature vectors ``(mutants of the batch, features)`` of every readout."""
+        sequence = np.concatenate([np.repeat(c.sequence, c.slots.shape[1]) for c in batch])
+        vectors: dict[int, Array] = {}
+        flat = len(self._flattened)
+        for position, index in enumerate(self._pooled):
+            vectors[index] = self.b.concatenate([s[flat + position] for s in stored], 0)
+        for index in self.plan.readouts:
+            if not self._is_flatten(index):
+                continue
+            source = self.plan.graph.nodes[index].inputs[0]
+            position = self._flattened.index(source)
+            delta = self.b.flatten_dense(
+                [s[position] for s in stored],
+                [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
+                self.weights[index][0],
+            )
+            vectors[index] = delta + self.b.take(tables[index], sequence, 0)
+        return vectors
+
+    def _finish(
+        self,
+        tables: dict[Key, Array],
+        batch: Sequence[Chunk],
+        stored: Sequence[list[Array]],
+        vectors: dict[int, Array],
+        span: tuple[int, int],
+        wanted: Wanted,
+    ) -> Part:
+        """Rebuilt tensors, steps in full and outputs of the chunks in `span`."""
+        sizes = np.cumsum([0, *(chunk.slots.size for chunk in batch)])
+        begin, end = int(sizes[span[0]]), int(sizes[span[1]])
+        whole = begin == 0 and end == int(sizes[-1])
+        given = {i: x if whole else x[begin:end] for i, x in vectors.items()}
+        given |= self._rebuilt(tables, batch[span[0] : span[1]], stored[span[0] : span[1]])
+        chunks = batch[span[0] : span[1]]
+        sequence = np.concatenate([np.repeat(c.sequence, c.slots.shape[1]) for c in chunks])
+        if self.plan.full_steps:
+            sides = [self.b.take(tables[i], sequence, 0) for i in self._sides]
+            computed = self._full(sides, [given[i] for i in self._given])
+            given |= dict(zip(self._computed, computed, strict=True))
+        slots = np.concatenate([c.slots.reshape(-1) for c in chunks])
+        filled = np.flatnonzero(slots >= 0)
+        outputs: list[np.ndarray | None] = []
+        for index, chosen in wanted:
+            if index not in given:
+                outputs.append(None)
+                continue
+            y = self.b.to_numpy(self._selected(given[index], chosen))
+            outputs.append(y if len(filled) == len(slots) else y[filled])
+        return Part(slots[filled], outputs)
+
+    @property
+    def _computed(self) -> tuple[int, ...]:
+        """Outputs of the model that are computed by steps in full."""
+        full = set(self.plan.full_steps)
+        return tuple(dict.fromkeys(i for i in self.plan.graph.outputs if i in full))
+
+    def _rebuilt(
+        self, tables: dict[Key, Array], chunks: Sequence[Chunk], stored: Sequence[list[Array]]
+    ) -> dict[int, Array]:
+        skip = len(self._flattened) + len(self._pooled)
+        rebuilt = {}
+        for position, index in enumerate(self.plan.rebuilt):
+            starts = self.plan.layout.starts[self.plan.layout.row_of[index]]
+            is_delta = self.plan.steps[index].produces is Kind.DELTA
+            parts = [
+                self.b.rebuild(
+                    tables[index], c.sequence, starts[c.hull], windows[skip + position], is_delta
+                )
+                for c, windows in zip(chunks, stored, strict=True)
+            ]
+            rebuilt[index] = self.b.concatenate(parts, 0)
+        return rebuilt
+
+    def _run_full(self, sides: Sequence[Array], given: Sequence[Array]) -> list[Array]:
+        """Steps in full: `sides` do not depend on the perturbation, `given` come from windows."""
+        graph = self.plan.graph
+        values = dict(zip((*self._sides, *self._given), (*sides, *given), strict=True))
+        last = {i: max(graph.consumers[i], default=-1) for i in range(len(graph.nodes))}
+        for index in self.plan.full_steps:
+            node = graph.nodes[index]
+            sources = [values[i] for i in node.inputs]
+            values[index] = node.rule.full(self.b, self.weights[index], sources)
+            for source in set(node.inputs):
+                if last[source] == index and source not in graph.outputs:
+                    del values[source]
+        return [values[i] for i in self._computed]
+
+    # ---- windows ------------------------------------------------------------------------
+
+    def _run_chunk(self, tables: Sequence[Array], geometry: Geometry, delta: Array) -> list[Array]:
+        """All window steps of one chunk.
+
+        Returns
+        -------
+        list of array
+            Delta windows for dense layers after Flatten; vectors ``(mutants, channels)`` of
+            global pooling; windows to rebuild, in the kind their step produces.
+        """
+        by_key = dict(zip(self._keys, tables, strict=True))
+        run = WindowRun(self.plan, self.b, self.weights, by_key, geometry, delta)
+        for index in self.plan.window_steps:
+            run.step(index)
+        flattened = [run.window(i, Kind.DELTA) for i in self._flattened]
+        pooled = [run.pool(i) for i in self._pooled]
+        return flattened + pooled + [run.stored(i) for i in self.plan.rebuilt]
+
+
+def _spans(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Cut consecutive `sizes` into runs whose sums stay within `most` (at least one each)."""
+    first, total = 0, 0
+    for i, size in enumerate(sizes):
+        if i > first and total + size > most:
+            yield first, i
+            first, total = i, 0
+        total += size
+    yield first, len(sizes)

@@ -1,0 +1,318 @@
+"""Keras 3 models to graphs: functional, Sequential and nested models, on any Keras backend.
+
+Requirements: keras. What each layer becomes stands in `fastism.frontends.keras_layers`, what
+operations become in `fastism.frontends.keras_ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from fastism.errors import FastISMError
+from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
+from fastism.frontends.keras_layers import LAYERS, Emit
+from fastism.graph import Graph, GraphBuilder
+from fastism.rules import Opaque, Source
+
+
+def keras_graph(
+    model: keras.Model,
+    seq_input_idx: int = 0,
+    seqlen: int | None = None,
+    stop_layers: Sequence[str] = (),
+) -> Graph:
+    """Describe a built Keras 3 model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional or Sequential, built, with float32 or float64 computation.
+    seq_input_idx : int
+        Which input is the sequence, ``(length, channels)``.
+    seqlen : int, optional
+        Length of the sequence where the model leaves it open.
+    stop_layers : sequence of str
+        Layers after which everything is recomputed in full.
+
+    Returns
+    -------
+    Graph
+        Weights are copied: later training of the model does not change it.
+
+    Raises
+    ------
+    FastISMError
+        For a model that is not built or not a graph of layers, an open length, an unknown layer
+        name, mixed or half precision.
+    """
+    check_model(model)
+    return _Translation(model, seq_input_idx, seqlen, stop_layers).graph()
+
+
+def check_model(model: keras.Model) -> None:
+    """Raise FastISMError unless `model` is built and made of layers with known connections."""
+    inner = _functional(model)
+    if inner is None:
+        if isinstance(model, keras.Sequential):
+            raise FastISMError(
+                f"Sequential model {model.name!r} is not built: give it an Input layer or call "
+                "model.build((None, length, channels)) first."
+            )
+        raise FastISMError(
+            f"Model {model.name!r} is a subclassed {type(model).__name__}, whose layers cannot "
+            "be listed: wrap its call on a keras.Input as keras.Model(inputs, model(inputs))."
+        )
+
+
+def input_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
+    """Shapes of the model's inputs without the batch axis."""
+    return [tuple(x.shape[1:]) for x in _functional(model).inputs]
+
+
+def _functional(operation: Any) -> Any:
+    """The functional model that lists the layers of `operation`; None if it is no such model."""
+    if isinstance(operation, keras.Sequential):
+        return getattr(operation, "_functional", None)
+    if isinstance(operation, keras.Model) and hasattr(operation, "_nodes"):
+        return operation
+    return None
+
+
+class _Translation:
+    """State of one translation: which symbolic tensor became which node."""
+
+    def __init__(
+        self, model: keras.Model, seq_input_idx: int, seqlen: int | None, stops: Sequence[str]
+    ) -> None:
+        self.model, self.seqlen, self.sequence = model, seqlen, seq_input_idx
+        self.stops = set(stops)
+        self.builder = GraphBuilder()
+        self.specs: dict[int, keras.KerasTensor] = {}
+        self.stopped: set[int] = set()
+        self.seen: set[str] = set()
+        self.dtype = "float32"
+
+    def graph(self) -> Graph:
+        inner = _functional(self.model)
+        inputs = [
+            self.builder.add(x.name, "InputLayer", Source(self._input_shape(i, x)))
+            for i, x in enumerate(inner.inputs)
+        ]
+        for index, x in zip(inputs, inner.inputs, strict=True):
+            shape = self.builder.nodes[index].shape
+            self.specs[index] = keras.KerasTensor((None, *shape), dtype=x.dtype)
+        if inner.inputs[self.sequence].dtype == "float64":
+            self.dtype = "float64"
+        outputs = self._inline(inner, inputs)
+        self._check_stops()
+        self._mark_stops()
+        return self.builder.build(inputs, outputs, self.sequence, self.dtype)
+
+    def _input_shape(self, index: int, x: keras.KerasTensor) -> tuple[int, ...]:
+        shape = tuple(x.shape[1:])
+        if index != self.sequence:
+            if None in shape:
+                raise FastISMError(
+                    f"Input {index} ({x.name!r}) has the open shape {shape}; only the length of "
+                    "the perturbed sequence may be open."
+                )
+            return shape
+        if len(shape) != 2 or shape[1] is None:
+            raise FastISMError(
+                f"Input {index} ({x.name!r}) has shape {shape} without the batch axis; the "
+                "perturbed sequence needs (length, channels). Is seq_input_idx right?"
+            )
+        if shape[0] is None:
+            if self.seqlen is None:
+                raise FastISMError(
+                    f"Input {index} ({x.name!r}) leaves the sequence length open: "
+                    "give it, as in FastISM(model, seqlen=1000)."
+                )
+            return self.seqlen, shape[1]
+        if self.seqlen not in (None, shape[0]):
+            raise FastISMError(
+                f"seqlen={self.seqlen} was given, but the model's sequence length is {shape[0]}."
+            )
+        return shape
+
+    def _inline(self, model: Any, inputs: Sequence[int]) -> list[int]:
+        """Nodes for the outputs of a functional model whose inputs are given nodes."""
+        known = {id(x): index for x, index in zip(model.inputs, inputs, strict=True)}
+        stack = list(model.outputs)
+        while stack:
+            tensor = stack[-1]
+            if id(tensor) in known:
+                stack.pop()
+                continue
+            history = tensor._keras_history
+            call = history.operation._inbound_nodes[history.node_index]
+            missing = [x for x in call.input_tensors if id(x) not in known]
+            if missing:
+                stack.extend(missing)
+                continue
+            made = self._operation(
+                history.operation, call, [known[id(x)] for x in call.input_tensors]
+            )
+            known.update({id(x): i for x, i in zip(call.output_tensors, made, strict=True)})
+        return [known[id(x)] for x in model.outputs]
+
+    def _operation(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
+        self.seen.add(operation.name)
+        self._check_precision(operation)
+        nested = _functional(operation)
+        if nested is not None:
+            made = self._inline(nested, inputs)
+        else:
+            made = self._layer(operation, call, inputs)
+        if operation.name in self.stops:
+            self.stopped.update(made)
+        return made
+
+    def _check_precision(self, operation: Any) -> None:
+        policy = getattr(operation, "dtype_policy", None)
+        compute = getattr(policy, "compute_dtype", None)
+        if compute is None or not isinstance(operation, keras.layers.Layer):
+            return
+        if compute not in ("float32", "float64"):
+            raise FastISMError(
+                f"Layer {operation.name!r} computes in {compute}; exact ISM needs float32 or "
+                "float64. Rebuild the model with dtype policy 'float32'."
+            )
+        if compute == "float64":
+            self.dtype = "float64"
+
+    def _layer(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
+        handler = LAYERS.get(type(operation))
+        reason = f"no rule for {type(operation).__name__}"
+        if handler is not None:
+            emit = Emit(self.builder, operation, self._opaque_function)
+            made = handler(emit, operation, call, inputs)
+            if not isinstance(made, str):
+                spec = call.output_tensors[0]
+                shape = self.builder.nodes[made].shape
+                self.specs[made] = keras.KerasTensor((None, *shape), dtype=spec.dtype)
+                return [made]
+            reason = made
+        return self._opaque(operation, call, inputs, reason)
+
+    def _opaque(self, operation: Any, call: Any, inputs: list[int], reason: str) -> list[int]:
+        symbolic = call.input_tensors
+        specs = {id(x): self.specs[i] for x, i in zip(symbolic, inputs, strict=True)}
+        arguments, keywords = _filled(call.arguments, specs)
+        shapes = keras.tree.flatten(operation.compute_output_spec(*arguments, **keywords))
+        # Passed explicitly, because some layers default to training behaviour.
+        fixed = {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
+        kind = type(operation).__name__
+        made = []
+        for number, spec in enumerate(shapes):
+            function = _caller(operation, call.arguments, symbolic, fixed, number)
+            rule = Opaque(
+                function, tuple(spec.shape[1:]), keras.backend.backend(), reason, operation.name
+            )
+            made.append(self.builder.add(operation.name, kind, rule, inputs))
+            self.specs[made[-1]] = spec
+        return made
+
+    def _opaque_function(self, name: str, function: Callable, x: int, reason: str) -> int:
+        rule = Opaque(function, self.builder.nodes[x].shape, keras.backend.backend(), reason, name)
+        return self.builder.add(name, "Activation", rule, [x])
+
+    def _check_stops(self) -> None:
+        unknown = sorted(self.stops - self.seen)
+        if unknown:
+            raise FastISMError(
+                f"early_stop_layers names {', '.join(map(repr, unknown))}, which the model does "
+                f"not have; its layers are {', '.join(sorted(self.seen))}."
+            )
+
+    def _mark_stops(self) -> None:
+        for index in self.stopped:
+            self.builder.nodes[index] = replace(self.builder.nodes[index], stop=True)
+
+
+def _filled(arguments: Any, values: dict[int, Any]) -> tuple[tuple, dict]:
+    """Call arguments with symbolic tensors replaced by `values` (by id)."""
+
+    def swap(x: Any) -> Any:
+        return values.get(id(x), x)
+
+    filled = keras.tree.map_structure(swap, (arguments.args, arguments.kwargs))
+    return tuple(filled[0]), dict(filled[1])
+
+
+def _caller(
+    operation: Any, arguments: Any, symbolic: Sequence[Any], fixed: dict, number: int
+) -> Callable[..., Any]:
+    """A function of tensors that calls `operation` and returns its output `number`."""
+
+    def call(*tensors: Any) -> Any:
+        values = {id(x): tensor for x, tensor in zip(symbolic, tensors, strict=True)}
+        args, kwargs = _filled(arguments, values)
+        return keras.tree.flatten(operation(*args, **{**kwargs, **fixed}))[number]
+
+    return call
+
+
+class KerasFrontEnd:
+    """A Keras 3 model; see `fastism.frontends.base.FrontEnd`.
+
+    Parameters
+    ----------
+    model : keras.Model
+    seq_input_idx : int
+    seqlen : int or None
+    """
+
+    def __init__(self, model: keras.Model, seq_input_idx: int, seqlen: int | None) -> None:
+        check_model(model)
+        inputs = _functional(model).inputs
+        if not 0 <= seq_input_idx < len(inputs):
+            raise FastISMError(
+                f"seq_input_idx={seq_input_idx}, but the model has {len(inputs)} input(s)."
+            )
+        self.model, self.sequence, self.seqlen = model, seq_input_idx, seqlen
+        self.framework = keras.backend.backend()
+        translation = _Translation(model, seq_input_idx, seqlen, ())
+        self.input_shapes = [translation._input_shape(i, x) for i, x in enumerate(inputs)]
+        self.dtype = "float64" if inputs[seq_input_idx].dtype == "float64" else "float32"
+        self._compiled = _compiled(model, self.framework, self.input_shapes, self.dtype)
+
+    def graph(self, stop_layers: Sequence[str] = ()) -> Graph:
+        """The model as a graph, with the weights it has now."""
+        return keras_graph(self.model, self.sequence, self.seqlen, stop_layers)
+
+    def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The model itself, compiled, at inference; a list of outputs on the host."""
+        return [keras.ops.convert_to_numpy(y) for y in self._compiled(list(inputs))]
+
+
+def _compiled(
+    model: keras.Model, framework: str, shapes: Sequence[tuple[int, ...]], dtype: str
+) -> Callable[[list], list]:
+    """`model` at inference, compiled as its framework does best."""
+    structure = _functional(model).input
+
+    def call(inputs: list) -> list:
+        given = keras.tree.pack_sequence_as(structure, inputs)
+        return keras.tree.flatten(model(given, training=False))
+
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        # One trace for every batch size.
+        signature = [[tf.TensorSpec((None, *shape), dtype) for shape in shapes]]
+        return tf.function(call, input_signature=signature)
+    if framework == "jax":
+        import jax
+
+        return jax.jit(call)
+    if framework == "torch":
+        import torch
+
+        return torch.inference_mode()(call)
+    return call

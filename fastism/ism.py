@@ -1,0 +1,290 @@
+"""`FastISM` and `NaiveISM`: saturation mutagenesis with one interface.
+
+Requirements: numpy; frameworks only through front ends and backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastism.backends import get_backend
+from fastism.chunks import Mutants, Part
+from fastism.engine import Engine, prepare_weights
+from fastism.errors import FastISMError
+from fastism.inputs import Ranges, check_inputs
+from fastism.naive import BATCH_SIZES, run_mutants, tune_batch_size
+from fastism.plan import Plan, make_plan
+from fastism.saturation import MOST_SEQUENCES, BaseISM, listed
+from fastism.simplify import simplify
+
+#: Bytes that mutants may take at a time unless the user says otherwise.
+DEFAULT_MEMORY = 256 << 20
+
+
+class FastISM(BaseISM):
+    """Exact in-silico mutagenesis by delta propagation.
+
+    A drop-in for fastISM 0.5 (Nair et al. 2022, doi:10.1093/bioinformatics/btac135): a change of
+    one position is followed through the model as the difference to the reference, on the
+    interval that it can reach.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, functional or Sequential. Its weights are copied: make a new object after
+        training further.
+    seq_input_idx : int
+        Which input is the sequence, ``(L, C)``.
+    change_ranges : list of (start, end), optional
+        0-based half-open ranges of one width that a call replaces; every single position by
+        default.
+    early_stop_layers : str or list of str, optional
+        Layers after which everything is recomputed in full.
+    test_correctness : bool
+        Compare with naive ISM on a few random perturbations at once, and raise if they differ.
+    backend : {"tensorflow", "torch", "jax"}, optional
+        Framework to run on; the model's own by default. Layers without a rule run only in their
+        own framework.
+    seqlen : int, optional
+        Sequence length, where the model leaves it open.
+    memory : int
+        Bytes that mutants may take at a time, weights and references not counted.
+
+    Raises
+    ------
+    FastISMError
+        If the model cannot be read, a setting does not fit it, or the check fails.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        seq_input_idx: int = 0,
+        change_ranges: Ranges | None = None,
+        early_stop_layers: str | Sequence[str] | None = None,
+        test_correctness: bool = True,
+        *,
+        backend: str | None = None,
+        seqlen: int | None = None,
+        memory: int = DEFAULT_MEMORY,
+    ) -> None:
+        super().__init__(model, seq_input_idx, change_ranges, seqlen)
+        if memory < 1 << 20:
+            raise FastISMError(f"memory={memory} bytes is too little; give at least {1 << 20}.")
+        stops = [early_stop_layers] if isinstance(early_stop_layers, str) else early_stop_layers
+        self._graph = simplify(self._front.graph(stops or ()))
+        self._backend = get_backend(backend or self._front.framework, self._graph.dtype)
+        self._memory = memory
+        self._weights = prepare_weights(self._graph, self._backend)
+        self._engines: dict[tuple[int, int], Engine] = {}
+        if test_correctness:
+            self._check_some()
+
+    @property
+    def backend(self) -> str:
+        """Name of the framework that mutants run on."""
+        return self._backend.name
+
+    @property
+    def plan(self) -> Plan:
+        """How mutants are run; printing it shows widths, costs and the expected speedup."""
+        return self._engine(saturating=self.perturb_width == 1).plan
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs the model has."""
+        return len(self._graph.outputs)
+
+    def test_correctness(
+        self, batch_size: int = 10, replace_with: Any = 0, atol: float = 1e-6
+    ) -> bool:
+        """Whether fast and naive outputs agree on random sequences, for all ranges.
+
+        Parameters
+        ----------
+        batch_size : int
+            Number of random sequences.
+        replace_with : 0 or array
+            As for a call.
+        atol : float
+            Absolute tolerance; 1e-5 of the largest output and 1e-3 of the largest effect come
+            on top, which single precision needs.
+
+        Returns
+        -------
+        bool
+        """
+        naive = NaiveISM(self.model, self.seq_input_idx, self.change_ranges, seqlen=self.seqlen)
+        return self._agrees(naive, self._random_inputs(batch_size), replace_with, atol)
+
+    def verify(self, x: Any, positions: Any = None) -> float:
+        """Largest absolute difference to naive ISM over all alternatives.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+        positions : optional
+            As for `saturate`; all positions by default, which takes as long as naive ISM.
+
+        Returns
+        -------
+        float
+        """
+        naive = NaiveISM(self.model, self.seq_input_idx, seqlen=self.seqlen)
+        fast = listed(self.saturate(x, positions=positions).mutants)
+        slow = listed(naive.saturate(x, positions=positions).mutants)
+        return max(float(np.abs(a - b).max()) for a, b in zip(fast, slow, strict=True))
+
+    def _check_some(self) -> None:
+        """A short comparison with naive ISM: both ends and the middle of the ranges."""
+        last = len(self._ranges) - 1
+        some = np.unique(np.linspace(0, last, min(last + 1, 24)).astype(int))
+        ranges = [self.change_ranges[i] for i in some]
+        naive = NaiveISM(self.model, self.seq_input_idx, ranges, seqlen=self.seqlen, batch_size=8)
+        every, self._ranges = self._ranges, self._ranges[some]
+        try:
+            agrees = self._agrees(naive, self._random_inputs(1), 0, 1e-6)
+        finally:
+            self._ranges = every
+        if not agrees:
+            raise FastISMError(
+                "Fast and naive ISM differ on this model, which should not happen: please report "
+                "its layers (print(ism.plan) with test_correctness=False shows them). "
+                "NaiveISM gives correct results meanwhile."
+            )
+
+    def _random_inputs(self, count: int) -> list[np.ndarray]:
+        rng = np.random.default_rng(0)
+        shapes = self._front.input_shapes
+        return [rng.random((count, *shape)).astype(self._front.dtype) for shape in shapes]
+
+    def _agrees(
+        self, naive: NaiveISM, inputs: list[np.ndarray], replace_with: Any, atol: float
+    ) -> bool:
+        given = inputs if self.num_inputs > 1 else inputs[0]
+        pairs = zip(
+            listed(self(given, replace_with)),
+            listed(naive(given, replace_with)),
+            self._front.forward(inputs),
+            strict=True,
+        )
+        for fast, slow, reference in pairs:
+            effect = np.abs(slow - reference[:, None]).max()
+            tolerance = atol + 1e-5 * np.abs(slow).max() + 1e-3 * effect
+            if not np.abs(fast - slow).max() <= tolerance:
+                return False
+        return True
+
+    def _engine(self, saturating: bool) -> Engine:
+        width = 1 if saturating else self.perturb_width
+        alternatives = max(self.num_chars - 1, 1) if saturating else 1
+        key = width, alternatives
+        if key not in self._engines:
+            plan = make_plan(self._graph, width, alternatives, self._backend.uniform)
+            self._engines[key] = Engine(plan, self._backend, self._memory, self._weights)
+        return self._engines[key]
+
+    def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+        return [self._graph.nodes[i].shape for i in self._graph.outputs]
+
+    def _sequences_per_run(self, saturating: bool) -> int:
+        room = self._memory // 4 // max(self._engine(saturating).reference_bytes, 1)
+        return max(1, min(MOST_SEQUENCES, room))
+
+    def _run(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: dict[int, np.ndarray | None],
+        saturating: bool,
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        return self._engine(saturating).run(inputs, mutants, select)
+
+
+class NaiveISM(BaseISM):
+    """Every mutant through the whole model: the baseline, and the oracle.
+
+    The model is compiled by its framework; mutants of all sequences, positions and characters
+    fill batches of one size.
+
+    Parameters
+    ----------
+    model, seq_input_idx, change_ranges, seqlen
+        As for `FastISM`.
+    batch_size : int, optional
+        Mutants per batch; the fastest of several is chosen by timing at the first use.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        seq_input_idx: int = 0,
+        change_ranges: Ranges | None = None,
+        *,
+        batch_size: int | None = None,
+        seqlen: int | None = None,
+    ) -> None:
+        super().__init__(model, seq_input_idx, change_ranges, seqlen)
+        if batch_size is not None and batch_size < 1:
+            raise FastISMError(f"batch_size must be at least 1; got {batch_size}.")
+        self.batch_size = batch_size
+        self._shapes: list[tuple[int, ...]] | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs the model has."""
+        return len(self._output_shapes())
+
+    def tune(self, x: Any) -> int:
+        """Choose the fastest of several batch sizes by timing them, and keep it.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            Any valid input; its first sequence is run.
+
+        Returns
+        -------
+        int
+            The new `batch_size`.
+        """
+        inputs = check_inputs(x, self._front.input_shapes, self._front.dtype)
+        self.batch_size = tune_batch_size(self._front.forward, inputs)
+        return self.batch_size
+
+    def _output_shapes(self, inputs: Sequence[np.ndarray] = ()) -> list[tuple[int, ...]]:
+        if self._shapes is None:
+            shapes = self._front.input_shapes
+            given = inputs or [np.zeros((1, *shape), self._front.dtype) for shape in shapes]
+            self._shapes = [y.shape[1:] for y in self._front.forward([x[:1] for x in given])]
+        return self._shapes
+
+    def _sequences_per_run(self, saturating: bool) -> int:
+        return MOST_SEQUENCES
+
+    def _run(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: dict[int, np.ndarray | None],
+        saturating: bool,
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        forward = self._front.forward
+        if self.batch_size is None:
+            fitting = [s for s in BATCH_SIZES if s <= max(len(mutants), BATCH_SIZES[0])]
+            self.batch_size = tune_batch_size(forward, inputs, fitting)
+
+        def selected(batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+            outputs = forward(batch)
+            return [
+                outputs[i] if entries is None else outputs[i][:, entries]
+                for i, entries in select.items()
+            ]
+
+        reference = selected(inputs)
+        return reference, run_mutants(
+            selected, inputs, self.seq_input_idx, mutants, self.batch_size
+        )

@@ -1,0 +1,175 @@
+"""Windows of every block: one integer computation for the whole sequence, before anything runs.
+
+Requirements: numpy only.
+
+A *hull* is the input interval that one block perturbs: `block` neighbouring start positions,
+the first of them a multiple of `block` from `phase`. Hulls whose windows have the same widths and
+the same relative placements form a *class*: their blocks may share a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fastism.graph import Graph
+from fastism.intervals import Interval, hull, uniform
+from fastism.rules import Kind
+from fastism.steps import Mode, Step
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the window of an input goes in the frame of a step.
+
+    Parameters
+    ----------
+    node, argument : int
+        The step and which of its inputs.
+    offset : ndarray of int, shape (hulls,)
+    """
+
+    node: int
+    argument: int
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Windows and placements of all hulls.
+
+    Parameters
+    ----------
+    block : int
+        Perturbation starts per hull.
+    phase : int
+        Start of the second hull (the first one may be shorter).
+    nodes : tuple of int
+        The nodes that have a window, in topological order.
+    windows : dict of int to Interval
+        Window of each of `nodes` for every hull.
+    placements : tuple of Placement
+        Those that are not trivial for every hull.
+    classes : ndarray of int, shape (hulls,)
+    uniform : bool
+        Whether all windows of a node have one width (see `fastism.intervals.uniform`).
+    """
+
+    block: int
+    phase: int
+    nodes: tuple[int, ...]
+    windows: dict[int, Interval]
+    placements: tuple[Placement, ...]
+    classes: np.ndarray
+    uniform: bool
+
+    @cached_property
+    def row_of(self) -> dict[int, int]:
+        """Row of each node in `starts` and `widths`."""
+        return {node: row for row, node in enumerate(self.nodes)}
+
+    @cached_property
+    def placement_of(self) -> dict[tuple[int, int], int]:
+        """Number of the placement of a node's argument, where it is not trivial."""
+        return {(p.node, p.argument): i for i, p in enumerate(self.placements)}
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Window starts, shape (len(nodes), hulls)."""
+        return np.stack([self.windows[i].start for i in self.nodes])
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Window widths, shape (len(nodes), hulls)."""
+        return np.stack([self.windows[i].width for i in self.nodes])
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Offsets of the placements, shape (len(placements), hulls)."""
+        if not self.placements:
+            return np.zeros((0, len(self.classes)), dtype=np.int64)
+        return np.stack([placement.offset for placement in self.placements])
+
+    def hull_of(self, starts: np.ndarray) -> np.ndarray:
+        """Index of the hull that holds each perturbation start."""
+        return (starts - self.phase) // self.block + (self.phase > 0)
+
+
+def make_layout(
+    graph: Graph, steps: Sequence[Step], width: int, block: int, phase: int, same: bool
+) -> Layout:
+    """Plan the windows of all hulls.
+
+    Parameters
+    ----------
+    graph : Graph
+    steps : sequence of Step
+    width : int
+        Width of every perturbation.
+    block, phase : int
+        See `Layout`; ``0 <= phase < block``.
+    same : bool
+        Whether windows must have one width for all hulls.
+    """
+    length = graph.nodes[graph.perturbed].shape[0]
+    first = np.arange(phase - block if phase else 0, length, block, dtype=np.int64)
+    start = np.maximum(first, 0)
+    changed = Interval(start, first + block + width - 1).clip(length)
+    affected = _affected(graph, steps, changed)
+    windows = _planned(graph, steps, affected, same)
+    placements, columns = [], []
+    for index in windows:
+        node, step = graph.nodes[index], steps[index]
+        if step.mode is not Mode.WINDOW or not node.inputs:
+            continue
+        frame = node.rule.frame(windows[index])
+        for argument, source in enumerate(node.inputs):
+            if source not in windows:
+                continue
+            placed = node.rule.placed(windows[source])
+            offset = placed.start - frame.start
+            if offset.any() or (placed.width != frame.width).any():
+                placements.append(Placement(index, argument, offset))
+                columns.append(offset)
+    if same:
+        classes = np.zeros(len(start), dtype=np.int64)
+    else:
+        columns.extend(window.width for window in windows.values())
+        table = np.stack(columns, 1)
+        classes = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+    return Layout(block, phase, tuple(windows), windows, tuple(placements), classes, same)
+
+
+def _affected(graph: Graph, steps: Sequence[Step], changed: Interval) -> dict[int, Interval]:
+    """Forward: what can differ from the reference."""
+    affected: dict[int, Interval] = {}
+    for index, (node, step) in enumerate(zip(graph.nodes, steps, strict=True)):
+        if step.mode is not Mode.WINDOW:
+            continue
+        if not node.inputs:
+            affected[index] = changed
+        else:
+            inputs = [affected.get(i) for i in node.inputs]
+            affected[index] = node.rule.affected(inputs, node.shape[0])
+    return affected
+
+
+def _planned(
+    graph: Graph, steps: Sequence[Step], affected: dict[int, Interval], same: bool
+) -> dict[int, Interval]:
+    """Backward: widen windows to what steps that work on values need to read."""
+    planned = dict(affected)
+    for index in sorted(affected, reverse=True):
+        needs = [affected[index]]
+        length = graph.nodes[index].shape[0]
+        for reader in graph.consumers[index]:
+            step = steps[reader]
+            if step.mode is Mode.WINDOW and step.consumes is not Kind.DELTA:
+                required = graph.nodes[reader].rule.required(planned[reader])
+                needs.append(required.clip(length))
+        window = hull(needs)
+        planned[index] = uniform(window, length) if same else window
+    return planned

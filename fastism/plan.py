@@ -1,0 +1,274 @@
+"""Graph to plan: order, windows, costs, block and chunk sizes. Pure, frozen, explained.
+
+Requirements: numpy and rich (only to print).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from fastism.graph import Graph
+from fastism.layout import Layout, make_layout
+from fastism.rules import FlattenDense
+from fastism.steps import Mode, Step, assign_steps
+
+#: Block sizes the planner chooses from.
+BLOCKS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 20, 24, 32)
+#: Rates for choosing the block size, of a two-core machine; only their ratios matter.
+MACS_PER_SECOND = 7e10
+BYTES_PER_SECOND = 2e10
+SECONDS_PER_OPERATION = 1e-5
+#: Working set of a chunk in the same estimate.
+CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one node costs per mutant.
+
+    Parameters
+    ----------
+    naive : int
+        Multiply-adds of a full pass.
+    fast : float
+        Multiply-adds in the plan's form, averaged over the blocks.
+    width : float
+        Window width, averaged over the blocks; NaN where there is no window.
+    """
+
+    naive: int
+    fast: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is run for all perturbations of one width.
+
+    Parameters
+    ----------
+    graph : Graph
+    steps : tuple of Step
+    layout : Layout
+    costs : tuple of Cost
+        One per node.
+    alternatives : int
+        Mutants per perturbation start that block and chunk sizes were chosen for.
+    window_bytes : int
+        Largest working set of the windows of one mutant.
+    stored_bytes : int
+        Bytes per mutant that wait for the end of all chunks.
+    full_bytes : int
+        Largest working set per mutant of the steps that run in full.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    layout: Layout
+    costs: tuple[Cost, ...]
+    alternatives: int
+    window_bytes: int
+    stored_bytes: int
+    full_bytes: int
+
+    @property
+    def naive_macs(self) -> int:
+        """Multiply-adds of naive ISM per mutant."""
+        return sum(cost.naive for cost in self.costs)
+
+    @property
+    def fast_macs(self) -> float:
+        """Multiply-adds of this plan per mutant."""
+        return sum(cost.fast for cost in self.costs)
+
+    @property
+    def speedup(self) -> float:
+        """Ratio of multiply-adds, the speedup to expect at equal rates."""
+        return self.naive_macs / max(self.fast_macs, 1.0)
+
+    @property
+    def opaque(self) -> tuple[str, ...]:
+        """Names of the layers that run in full for a reason, in topological order."""
+        return tuple(
+            node.name
+            for node, step in zip(self.graph.nodes, self.steps, strict=True)
+            if step.reason
+        )
+
+    @property
+    def window_steps(self) -> tuple[int, ...]:
+        """Nodes that run on windows, without the perturbed input."""
+        return tuple(i for i in self.layout.nodes if self.graph.nodes[i].inputs)
+
+    @property
+    def full_steps(self) -> tuple[int, ...]:
+        """Nodes that run on whole tensors of the mutants."""
+        return tuple(i for i, step in enumerate(self.steps) if step.mode is Mode.FULL)
+
+    @property
+    def readouts(self) -> tuple[int, ...]:
+        """Nodes that read a feature vector from a window."""
+        return tuple(i for i, step in enumerate(self.steps) if step.mode is Mode.READOUT)
+
+    @property
+    def rebuilt(self) -> tuple[int, ...]:
+        """Nodes whose windows are turned into whole tensors at the end of a chunk."""
+        full = {i for n in self.full_steps for i in self.graph.nodes[n].inputs}
+        full.update(self.graph.outputs)
+        return tuple(i for i in self.layout.nodes if i in full)
+
+    def __str__(self) -> str:
+        from fastism.report import plan_table
+
+        return plan_table(self)
+
+
+def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool = False) -> Plan:
+    """Plan all perturbations of `width` positions.
+
+    Parameters
+    ----------
+    graph : Graph
+        A simplified graph (see `fastism.simplify`).
+    width : int
+        Positions that one perturbation replaces.
+    alternatives : int
+        Replacements per position that are expected.
+    uniform : bool
+        Whether the backend needs equal shapes for all blocks.
+    """
+    steps = assign_steps(graph)
+    layout = _choose_layout(graph, steps, width, alternatives, uniform)
+    return Plan(
+        graph,
+        steps,
+        layout,
+        _costs(graph, steps, layout),
+        alternatives,
+        _window_bytes(graph, steps, layout),
+        _stored_bytes(graph, steps, layout),
+        _full_bytes(graph, steps),
+    )
+
+
+def _choose_layout(
+    graph: Graph, steps: Sequence[Step], width: int, alternatives: int, same: bool
+) -> Layout:
+    """The block size and phase with the least estimated time for one sequence."""
+    length = graph.nodes[graph.perturbed].shape[0]
+    best, least = None, np.inf
+    for block in BLOCKS:
+        if block > 1 and block > length // 4:
+            break
+        for phase in range(min(block, 8)):
+            layout = make_layout(graph, steps, width, block, phase, same)
+            seconds = _estimate(graph, steps, layout, alternatives)
+            if seconds < least:
+                best, least = layout, seconds
+    return best
+
+
+def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives: int) -> float:
+    """Seconds per sequence by a coarse model of arithmetic, memory traffic and calls."""
+    macs = _fast_macs(graph, steps, layout)
+    mutants = layout.block * alternatives * len(layout.classes)
+    arithmetic = sum(macs.values()) * mutants / MACS_PER_SECOND
+    size = np.dtype(graph.dtype).itemsize
+    # Reference windows are read once per block, the mutants' windows once per pass.
+    rows = layout.block * alternatives * 3 + 4
+    traffic = sum(
+        layout.windows[i].width.sum() * graph.nodes[i].shape[1] * size * rows for i in layout.nodes
+    )
+    bytes_in_all = mutants * _window_bytes(graph, steps, layout)
+    filled = min(bytes_in_all / CHUNK_BYTES, len(layout.classes))
+    chunks = max(len(np.unique(layout.classes)), filled)
+    calls = chunks * sum(_calls(graph, i) for i in layout.nodes)
+    return arithmetic + traffic / BYTES_PER_SECOND + calls * SECONDS_PER_OPERATION
+
+
+def _calls(graph: Graph, index: int) -> int:
+    kernel = getattr(graph.nodes[index].rule, "kernel", None)
+    return 3 if kernel is None else 3 + kernel.shape[0]
+
+
+def _inputs(graph: Graph, layout: Layout, index: int) -> list:
+    return [layout.windows.get(i) for i in graph.nodes[index].inputs]
+
+
+def _fast_macs(graph: Graph, steps: Sequence[Step], layout: Layout) -> dict[int, float]:
+    """Multiply-adds per mutant by node, averaged over hulls; the reference pass is not in it."""
+    macs = {}
+    for index, (node, step) in enumerate(zip(graph.nodes, steps, strict=True)):
+        inputs = _inputs(graph, layout, index)
+        if step.mode is Mode.FULL:
+            shapes = [graph.nodes[i].shape for i in node.inputs]
+            macs[index] = float(node.rule.full_macs(shapes, node.shape))
+        elif step.mode is Mode.WINDOW and node.inputs:
+            macs[index] = float(node.rule.window_macs(inputs, layout.windows[index]).mean())
+        elif step.mode is Mode.READOUT:
+            macs[index] = float(np.mean(node.rule.window_macs(inputs, inputs[0])))
+    return macs
+
+
+def _costs(graph: Graph, steps: Sequence[Step], layout: Layout) -> tuple[Cost, ...]:
+    macs = _fast_macs(graph, steps, layout)
+    costs = []
+    for index, node in enumerate(graph.nodes):
+        naive = node.rule.full_macs([graph.nodes[i].shape for i in node.inputs], node.shape)
+        window = layout.windows.get(index)
+        width = float("nan") if window is None else float(window.width.mean())
+        costs.append(Cost(int(naive), macs.get(index, 0.0), width))
+    return tuple(costs)
+
+
+def _window_bytes(graph: Graph, steps: Sequence[Step], layout: Layout) -> int:
+    """Largest total of the windows that are alive at one step, at their largest."""
+    size = np.dtype(graph.dtype).itemsize
+    last = {
+        i: max((c for c in graph.consumers[i] if steps[c].mode is Mode.WINDOW), default=i)
+        for i in layout.nodes
+    }
+    kept = {
+        i for i in layout.nodes if any(steps[c].mode is not Mode.WINDOW for c in graph.consumers[i])
+    }
+    bytes_of = {
+        i: int(layout.windows[i].width.max()) * graph.nodes[i].shape[1] * size for i in layout.nodes
+    }
+    return max(
+        sum(bytes_of[i] for i in layout.nodes if i <= now and (last[i] >= now or i in kept))
+        for now in layout.nodes
+    )
+
+
+def _stored_bytes(graph: Graph, steps: Sequence[Step], layout: Layout) -> int:
+    """What a mutant leaves behind until its sequence's readouts run."""
+    size = np.dtype(graph.dtype).itemsize
+    total = 0
+    for index, node in enumerate(graph.nodes):
+        if steps[index].mode is Mode.READOUT:
+            total += node.shape[0] * size
+            if isinstance(node.rule, FlattenDense):
+                source = node.inputs[0]
+                # The window, and its copy in readout order.
+                width = int(layout.windows[source].width.max())
+                total += 2 * width * graph.nodes[source].shape[1] * size
+    full = {i for n, s in enumerate(steps) if s.mode is Mode.FULL for i in graph.nodes[n].inputs}
+    for index in full.union(graph.outputs).intersection(layout.nodes):
+        width = int(layout.windows[index].width.max())
+        total += width * graph.nodes[index].shape[1] * size
+    return total
+
+
+def _full_bytes(graph: Graph, steps: Sequence[Step]) -> int:
+    """Inputs and output of the largest step in full, twice for temporaries; at least outputs."""
+    size = np.dtype(graph.dtype).itemsize
+    most = sum(prod(graph.nodes[i].shape) for i in graph.outputs)
+    for node, step in zip(graph.nodes, steps, strict=True):
+        if step.mode is Mode.FULL:
+            inputs = sum(prod(graph.nodes[i].shape) for i in node.inputs)
+            most = max(most, 2 * (inputs + prod(node.shape)))
+    return max(most, 1) * size

@@ -1,0 +1,34 @@
+"""Rules: one per kind of operation, one file per family. See `fastism.rules.base`."""
+
+from fastism.rules.base import Kind, Rule, Source, WindowCall
+from fastism.rules.convolution import Convolution
+from fastism.rules.merge import Concatenate, Elementwise, WeightedSum
+from fastism.rules.opaque import Opaque
+from fastism.rules.pointwise import Affine, LayerNorm, Pointwise
+from fastism.rules.pooling import AveragePool, GlobalPool, MaxPool
+from fastism.rules.readout import Dense, FlattenDense
+from fastism.rules.reshape import Flip, Reshape, Shift, Upsample
+
+__all__ = [
+    "Affine",
+    "AveragePool",
+    "Concatenate",
+    "Convolution",
+    "Dense",
+    "Elementwise",
+    "FlattenDense",
+    "Flip",
+    "GlobalPool",
+    "Kind",
+    "LayerNorm",
+    "MaxPool",
+    "Opaque",
+    "Pointwise",
+    "Reshape",
+    "Rule",
+    "Shift",
+    "Source",
+    "Upsample",
+    "WeightedSum",
+    "WindowCall",
+]

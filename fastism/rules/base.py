@@ -1,0 +1,172 @@
+"""What every rule states about its operation: reach, arithmetic on windows, and cost.
+
+Requirements: numpy only. Arrays of a framework reach a rule as arguments and go through the
+`Backend` primitives; a rule never imports a framework.
+
+Layouts
+-------
+full tensor
+    ``(sequences or mutants, *shape)``, channels last.
+window
+    ``(width, blocks, mutants of a block, channels)``: position first, so that a tap of a
+    convolution is one contiguous matrix product for all blocks of a chunk; mutants of a block
+    share the reference window ``(width, blocks, 1, channels)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastism.errors import FastISMError
+from fastism.intervals import Interval, hull
+
+if TYPE_CHECKING:
+    from fastism.backends.base import Backend
+
+Array = Any
+Shape = tuple[int, ...]
+
+
+class Kind(Enum):
+    """What a window holds, named by the reference term that is added to the delta.
+
+    ``DELTA``: mutant minus reference. ``VALUES``: delta plus the reference. ``RECTIFIED``: delta
+    plus ``min(reference, 0)``, from which a ReLU gives its output delta with one maximum.
+    """
+
+    DELTA = "delta"
+    VALUES = "values"
+    RECTIFIED = "rectified"
+
+
+@dataclass(frozen=True)
+class WindowCall:
+    """Everything a rule gets to compute one window.
+
+    Parameters
+    ----------
+    inputs : sequence of array or None
+        Windows in the kind that the rule consumes. An input that does not depend on the
+        perturbation is its reference window for ``VALUES`` and ``None`` for ``DELTA``.
+    kind : Kind
+        The kind of `inputs`.
+    width : int
+        Width of the window to produce.
+    offsets : sequence
+        Per input the start of `Rule.placed` counted from the start of `Rule.frame`; ``None``
+        where the two agree for every block of the plan.
+    base : array or None
+        Reference term to add to the produced delta (only for rules that accumulate).
+    reuse : sequence of bool
+        Whether an input's memory may be overwritten.
+    channels : sequence of int
+        Channels of each input, also of those that are ``None``.
+    reference : callable
+        ``reference()`` is this node's own reference window.
+    lookup : callable
+        ``lookup(table)`` is the window of a constant table ``(1, length, channels)``.
+    """
+
+    inputs: Sequence[Array | None]
+    kind: Kind
+    width: Any
+    offsets: Sequence[Any]
+    base: Array | None
+    reuse: Sequence[bool]
+    channels: Sequence[int]
+    reference: Callable[[], Array]
+    lookup: Callable[[Array], Array]
+
+
+class Rule(ABC):
+    """One operation: how intervals propagate, how a delta propagates, and what it costs.
+
+    Attributes
+    ----------
+    local : bool
+        Whether a window of the output follows from windows of the inputs.
+    consumes : Kind or None
+        The kind of window it works on; ``None`` if both deltas and values will do.
+    accumulates : bool
+        Whether `window` can start from a reference term, which makes values for free.
+    shares_memory : bool
+        Whether `window` may return its input, or a view of it, instead of a new array.
+    """
+
+    local: ClassVar[bool] = True
+    consumes: ClassVar[Kind | None] = Kind.VALUES
+    accumulates: ClassVar[bool] = False
+    shares_memory: ClassVar[bool] = False
+
+    @abstractmethod
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Shape of the output without the batch axis; raises FastISMError if inputs do not fit."""
+
+    def prepare(self, b: Backend) -> Any:
+        """Weights as arrays of the backend, made once; handed to `full` and `window`."""
+        return None
+
+    @abstractmethod
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        """The operation on full tensors ``(batch, *shape)``."""
+
+    def local_for(self, shapes: Sequence[Shape], affected: Sequence[bool]) -> bool:
+        """Whether the rule is local for these input shapes and these affected inputs."""
+        return self.local
+
+    def affected(self, inputs: Sequence[Interval | None], length: int) -> Interval:
+        """Outputs that can change when `inputs` change (``None``: that input does not)."""
+        return hull(self.placed(x) for x in inputs if x is not None).clip(length)
+
+    def required(self, out: Interval) -> Interval:
+        """Input positions needed to compute the values of `out` (may exceed the input)."""
+        return out
+
+    def placed(self, x: Interval) -> Interval:
+        """Where the contribution of the input window `x` lies in the coordinates of `frame`."""
+        return x
+
+    def frame(self, out: Interval) -> Interval:
+        """The interval into which inputs are placed to compute the output window `out`."""
+        return out
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        """The output window; its kind is that of `call.base`, or of the inputs."""
+        raise FastISMError(f"{type(self).__name__} has no window form; this is an internal error.")
+
+    def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
+        """Multiply-adds of one full pass."""
+        return 0
+
+    def window_macs(self, inputs: Sequence[Interval | None], out: Interval) -> np.ndarray:
+        """Multiply-adds per mutant of the window form, shape (hulls,)."""
+        return np.zeros(len(out.start), dtype=np.int64)
+
+
+class Source(Rule):
+    """An input of the model."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = tuple(shape)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return self.shape
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        raise FastISMError("An input node is given, not computed; this is an internal error.")
+
+
+def require_sequence(name: str, shape: Shape) -> tuple[int, int]:
+    """`shape` as (length, channels), or an error that names the operation."""
+    if len(shape) != 2:
+        raise FastISMError(
+            f"{name} got a tensor of shape {shape} (without the batch axis); "
+            "a position axis and a channel axis are expected."
+        )
+    return shape

@@ -1,0 +1,155 @@
+"""Pooling over neighbouring positions and over the whole sequence.
+
+Requirements: numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastism.errors import FastISMError
+from fastism.intervals import Interval, sliding_affected, sliding_length, sliding_required
+from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
+
+if TYPE_CHECKING:
+    from fastism.backends.base import Backend
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool(Rule):
+    """Shared geometry: `size` neighbours every `stride` positions.
+
+    Parameters
+    ----------
+    size, stride : int
+    pad : tuple of int
+        Positions added on the left and on the right; they never win a maximum.
+    """
+
+    size: int
+    stride: int
+    pad: tuple[int, int] = (0, 0)
+
+    @property
+    def shares_memory(self) -> bool:  # type: ignore[override]
+        """Pooling over one position only picks positions."""
+        return self.size == 1
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        length, channels = require_sequence("Pooling", shapes[0])
+        out = sliding_length(length, self.size, self.stride, 1, sum(self.pad))
+        if out < 1:
+            raise FastISMError(
+                f"Pooling over {self.size} positions does not fit an input of length {length}."
+            )
+        return out, channels
+
+    def affected(self, inputs: Sequence[Interval | None], length: int) -> Interval:
+        return sliding_affected(inputs[0], self.size, self.stride, 1, self.pad[0], length)
+
+    def required(self, out: Interval) -> Interval:
+        return sliding_required(out, self.size, self.stride, 1, self.pad[0])
+
+    def frame(self, out: Interval) -> Interval:
+        return self.required(out)
+
+    def _aligned(self, b: Backend, call: WindowCall, fill: float) -> Array:
+        read = (call.width - 1) * self.stride + self.size
+        return b.place(call.inputs[0], call.offsets[0], read, fill)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(_Pool):
+    """Maximum over `size` neighbours: on values, aligned to the pooling grid.
+
+    Parameters
+    ----------
+    sign : ndarray of 1 and -1 or None, shape (channels,)
+        Channels with -1 take the minimum instead (a maximum after a negative factor).
+    """
+
+    sign: np.ndarray | None = None
+
+    def sign_times(self, sign: np.ndarray) -> np.ndarray | None:
+        """This pool's signs times `sign`; None if all are positive."""
+        product = sign if self.sign is None else self.sign * sign
+        return product if (product < 0).any() else None
+
+    def prepare(self, b: Backend) -> Array | None:
+        return None if self.sign is None else b.constant(self.sign)
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        x = inputs[0] if weights is None else inputs[0] * weights
+        y = b.max_pool(x, self.size, self.stride, self.pad)
+        return y if weights is None else y * weights
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        x = call.inputs[0] if weights is None else call.inputs[0] * weights
+        x = self._aligned(b, replace(call, inputs=[x]), -np.inf)
+        y = b.pool_window(x, self.size, self.stride, call.width, "max")
+        return y if weights is None else y * weights
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(_Pool):
+    """Mean over `size` neighbours; linear, so it acts on deltas.
+
+    Parameters
+    ----------
+    count_padding : bool
+        Whether padded positions count in the divisor (as in PyTorch; not in Keras).
+    """
+
+    count_padding: bool = False
+    length: int = 0
+
+    consumes: ClassVar[Kind] = Kind.DELTA
+
+    def prepare(self, b: Backend) -> Array | None:
+        """One over the number of positions averaged, ``(1, outputs, 1)``; None if constant."""
+        if self.count_padding or self.pad == (0, 0):
+            return None
+        count = sliding_length(self.length, self.size, self.stride, 1, sum(self.pad))
+        read = np.arange(count)[:, None] * self.stride - self.pad[0] + np.arange(self.size)
+        inside = ((read >= 0) & (read < self.length)).sum(1)
+        return b.constant((1.0 / np.maximum(inside, 1))[None, :, None])
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        total = b.sum_pool(inputs[0], self.size, self.stride, self.pad)
+        return total * (1.0 / self.size if weights is None else weights)
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        total = b.pool_window(
+            self._aligned(b, call, 0.0), self.size, self.stride, call.width, "sum"
+        )
+        return total * (1.0 / self.size if weights is None else call.lookup(weights))
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalPool(Rule):
+    """Mean, sum or maximum over all positions: ``(length, channels)`` to ``(channels,)``.
+
+    Parameters
+    ----------
+    mode : {"mean", "sum", "max"}
+    """
+
+    mode: str
+
+    @property
+    def consumes(self) -> Kind:  # type: ignore[override]
+        """The mean and the sum are linear."""
+        return Kind.VALUES if self.mode == "max" else Kind.DELTA
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (require_sequence("Global pooling", shapes[0])[1],)
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        if self.mode == "max":
+            return b.max(inputs[0], 1)
+        total = b.sum(inputs[0], 1)
+        return total if self.mode == "sum" else total * (1.0 / inputs[0].shape[1])

@@ -1,0 +1,290 @@
+"""What fast and naive ISM share: checks, mutants, and putting results together.
+
+Requirements: numpy; frameworks only through front ends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastism.chunks import Mutants, Part
+from fastism.errors import FastISMError
+from fastism.frontends import front_end
+from fastism.inputs import (
+    Ranges,
+    check_inputs,
+    check_outputs,
+    check_positions,
+    check_ranges,
+    check_replacement,
+    range_mutants,
+    saturating_mutants,
+)
+from fastism.result import Outputs, Saturation
+
+#: Most sequences whose mutants share a run.
+MOST_SEQUENCES = 32
+
+
+class BaseISM(ABC):
+    """What fast and naive ISM share: checks, mutants, and putting results together.
+
+    Axes: N sequences, L positions, C characters.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        seq_input_idx: int,
+        change_ranges: Ranges | None,
+        seqlen: int | None,
+    ) -> None:
+        self.model = model
+        self.seq_input_idx = seq_input_idx
+        self._front = front_end(model, seq_input_idx, seqlen)
+        self.seqlen, self.num_chars = self._front.input_shapes[seq_input_idx]
+        self._ranges = check_ranges(change_ranges, self.seqlen)
+        self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
+        self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
+        self.num_inputs = len(self._front.input_shapes)
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """How many outputs the model has."""
+
+    @abstractmethod
+    def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+        """Shapes of the outputs without the batch axis."""
+
+    @abstractmethod
+    def _run(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: dict[int, np.ndarray | None],
+        saturating: bool,
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        """Reference outputs and outputs of all mutants, of the selected outputs only."""
+
+    @abstractmethod
+    def _sequences_per_run(self, saturating: bool) -> int:
+        """How many sequences are handed to `_run` at a time."""
+
+    def __call__(self, inp_batch: Any, replace_with: Any = 0) -> Outputs:
+        """Outputs with every range replaced, as fastISM 0.5 gives them.
+
+        Parameters
+        ----------
+        inp_batch : array, shape (N, L, C), or list of arrays
+            One-hot or any real values; a list where the model has several inputs.
+        replace_with : 0, array of shape (C,) or (width, C)
+            What stands in every range instead.
+
+        Returns
+        -------
+        ndarray, shape (N, ranges, *output), or list of them for several outputs
+            Where the replacement is what stands there already: the reference output.
+
+        Raises
+        ------
+        FastISMError
+            If the input or the replacement does not fit.
+        """
+        inputs = check_inputs(inp_batch, self._front.input_shapes, self._front.dtype)
+        replacement = check_replacement(replace_with, self.perturb_width, self.num_chars)
+        outputs = None
+        for part, chosen in self._groups(inputs, saturating=False):
+            mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
+            select = dict.fromkeys(range(self.num_outputs))
+            _, filled = self._filled(chosen, mutants, index, (len(self._ranges),), select, None)
+            if outputs is None:
+                size = len(inputs[0])
+                outputs = [np.empty((size, *y.shape[1:]), y.dtype) for y in filled]
+            for whole, y in zip(outputs, filled, strict=True):
+                whole[part] = y
+        return outputs if self.num_outputs > 1 else outputs[0]
+
+    def saturate(
+        self,
+        x: Any,
+        outputs: Any = None,
+        positions: Any = None,
+        dtype: Any = None,
+    ) -> Saturation:
+        """Outputs for every character at every position.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            Sequences, usually one-hot; a list where the model has several inputs.
+        outputs : optional
+            What to keep, before anything is stored. Model with one output: an index, slice or
+            list of indices into its first axis. Several outputs: a list of output numbers, or a
+            dict from output number to indices (or None for all).
+        positions : optional
+            A slice or list of positions; all by default.
+        dtype : optional
+            Floating-point type of the result; the model's by default.
+
+        Returns
+        -------
+        Saturation
+            ``reference`` (N, *output), ``mutants`` (N, P, C, *output) and what follows from
+            them, with P positions.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model.
+        """
+        inputs = check_inputs(x, self._front.input_shapes, self._front.dtype)
+        chosen = check_positions(positions, self.seqlen)
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        kind = None if dtype is None else _float_type(dtype)
+        count = len(inputs[0])
+        whole: list[tuple[np.ndarray, np.ndarray]] | None = None
+        alternatives = np.empty((count, len(chosen)), dtype=np.int64)
+        for part, group in self._groups(inputs, saturating=True):
+            result = self._saturate_group(group, chosen, select, kind)
+            alternatives[part] = result.alternatives
+            pairs = list(zip(listed(result.reference), listed(result.mutants), strict=True))
+            if whole is None:
+                if len(group[0]) == count:
+                    return result
+                whole = [
+                    (
+                        np.empty((count, *reference.shape[1:]), reference.dtype),
+                        np.empty((count, *mutants.shape[1:]), mutants.dtype),
+                    )
+                    for reference, mutants in pairs
+                ]
+            for (all_reference, all_mutants), (reference, mutants) in zip(
+                whole, pairs, strict=True
+            ):
+                all_reference[part], all_mutants[part] = reference, mutants
+        reference, mutants = [r for r, _ in whole], [m for _, m in whole]
+        return Saturation(self._packed(reference), self._packed(mutants), chosen, alternatives)
+
+    def saturate_each(
+        self,
+        sequences: Any,
+        outputs: Any = None,
+        positions: Any = None,
+        dtype: Any = None,
+    ) -> Iterator[Saturation]:
+        """Like `saturate`, one sequence at a time: memory stays flat however many there are.
+
+        Parameters
+        ----------
+        sequences : iterable
+            Yields arrays of shape (L, C), or a tuple of such arrays (without the batch axis)
+            where the model has several inputs. An array (N, L, C) is one such iterable.
+        outputs, positions, dtype
+            As for `saturate`.
+
+        Yields
+        ------
+        Saturation
+            With a sequence axis of length one.
+        """
+        size = self._sequences_per_run(saturating=True)
+        for group in _grouped(sequences, size):
+            if self.num_inputs == 1:
+                batch: Any = np.stack([np.asarray(x) for x in group])
+            else:
+                batch = [
+                    np.stack([np.asarray(x) for x in column]) for column in zip(*group, strict=True)
+                ]
+            result = self.saturate(batch, outputs, positions, dtype)
+            for i in range(len(group)):
+                yield Saturation(
+                    _sliced(result.reference, i),
+                    _sliced(result.mutants, i),
+                    result.positions,
+                    result.alternatives[i : i + 1],
+                )
+
+    def _groups(
+        self, inputs: Sequence[np.ndarray], saturating: bool
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        size = self._sequences_per_run(saturating)
+        for first in range(0, len(inputs[0]), size):
+            part = slice(first, first + size)
+            yield part, [x[part] for x in inputs]
+
+    def _saturate_group(
+        self,
+        inputs: Sequence[np.ndarray],
+        positions: np.ndarray,
+        select: dict[int, np.ndarray | None],
+        dtype: Any,
+    ) -> Saturation:
+        x = inputs[self.seq_input_idx]
+        mutants, index = saturating_mutants(x, positions)
+        shape = (len(positions), self.num_chars)
+        reference, filled = self._filled(inputs, mutants, index, shape, select, dtype)
+        alternatives = np.zeros((len(x), len(positions)), dtype=np.int64)
+        np.add.at(alternatives, index[:2], 1)
+        return Saturation(self._packed(reference), self._packed(filled), positions, alternatives)
+
+    def _packed(self, arrays: list[np.ndarray]) -> Outputs:
+        return arrays if self.num_outputs > 1 else arrays[0]
+
+    def _filled(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        index: tuple[np.ndarray, ...],
+        shape: tuple[int, ...],
+        select: dict[int, np.ndarray | None],
+        dtype: Any,
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Reference, and arrays (N, *shape, *output) of mutants over the reference."""
+        saturating = len(shape) == 2
+        reference, parts = self._run(inputs, mutants, select, saturating)
+        reference = [np.asarray(y, dtype=dtype or y.dtype) for y in reference]
+        filled = []
+        for y in reference:
+            spread = y.reshape(len(y), *[1] * len(shape), *y.shape[1:])
+            filled.append(np.array(np.broadcast_to(spread, (len(y), *shape, *y.shape[1:]))))
+        for part in parts:
+            where = tuple(i[part.index] for i in index)
+            for whole, y in zip(filled, part.outputs, strict=True):
+                if y is not None:
+                    whole[where] = y
+        return reference, filled
+
+
+def _float_type(dtype: Any) -> np.dtype:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind != "f":
+        raise FastISMError(f"dtype must be a floating-point type; got {dtype!r}.")
+    return kind
+
+
+def listed(x: Outputs) -> list[np.ndarray]:
+    """Outputs as a list, also where there is only one."""
+    return x if isinstance(x, list) else [x]
+
+
+def _sliced(x: Outputs, i: int) -> Outputs:
+    return [y[i : i + 1] for y in x] if isinstance(x, list) else x[i : i + 1]
+
+
+def _grouped(sequences: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for x in sequences:
+        group.append(x)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,73 @@
+"""One paragraph that says what was measured, how, where and when.
+
+Requirements: none beyond `benchmarks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.compare import Comparison
+from benchmarks.records import Record, Where
+
+#: What a reader calls the backends.
+FRAMEWORKS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+
+
+def caption(comparisons: Sequence[Comparison], spread: str) -> str:
+    """Describe hardware, software, data, repeats and the sample of naive ISM.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        At least one.
+    spread : str
+        How the spread of the repeats is shown, after "Medians of ... runs in turns; ".
+    """
+    fast = [record for c in comparisons for record in c.fast]
+    naive = [c.naive for c in comparisons]
+    repeats = [len(record.result.seconds) for record in [*naive, *fast]]
+    return " ".join(
+        [
+            "All alternatives at all positions, seconds per sequence.",
+            f"Medians of {_span(repeats)} runs in turns after a warm-up; {spread}.",
+            _baseline(naive),
+            f"Sequences: {_listed(c.naive.what.data.partition(', seed')[0] for c in comparisons)}.",
+            _systems([c.naive.where for c in comparisons]),
+        ]
+    )
+
+
+def _baseline(naive: Sequence[Record]) -> str:
+    batches = _span([record.how.batch_size or 0 for record in naive])
+    backend = _listed(FRAMEWORKS[record.how.backend] for record in naive)
+    text = f"Naive ISM: {backend}, compiled, at its best batch size ({batches})"
+    sampled = [record for record in naive if record.how.extrapolated]
+    if not sampled:
+        return f"{text}."
+    positions = _span([record.what.positions for record in sampled])
+    return f"{text}, timed at {positions} evenly spaced positions and scaled to all."
+
+
+def _systems(systems: Sequence[Where]) -> str:
+    machines = _listed(
+        f"{w.cpu}{f' and {w.gpu}' if w.gpu else ''}, {w.threads} threads" for w in systems
+    )
+    versions = _listed(
+        ", ".join(f"{package} {version}" for package, version in w.versions.items())
+        for w in systems
+    )
+    dates = sorted({w.date[:10] for w in systems})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    commits = _listed(w.commit or "unknown" for w in systems)
+    return f"Machine: {machines}. Measured {when} at commit {commits} with {versions}."
+
+
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Distinct texts in the order of their appearance."""
+    return "; ".join(dict.fromkeys(texts))

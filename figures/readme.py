@@ -1,0 +1,76 @@
+"""Write the measured part of the README from committed records.
+
+    python -m figures.readme --records benchmarks/records/library-cpu.jsonl --readme README.md
+
+Requirements: pandas and matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.compare import compare
+from benchmarks.records import Record, read
+from fastism.errors import FastISMError
+from figures import style
+from figures.speedup import plot
+from figures.speedup_table import markdown
+
+BEGIN = "<!-- speedups: written by `snakemake write_readme_table` from benchmarks/records -->"
+END = "<!-- end of speedups -->"
+#: Relative to the README: what is shown, and where the figure stands.
+RECORDS = Path("benchmarks/records/library-cpu.jsonl")
+FIGURE = Path("figures/reference/speedup")
+
+
+def committed(root: Path) -> list[Record]:
+    """The records that the README shows; none where they have not been taken yet."""
+    path = root / RECORDS
+    return read(path) if path.is_file() else []
+
+
+def filled(readme: str, records: Sequence[Record]) -> str:
+    """The README with its measured part renewed.
+
+    Parameters
+    ----------
+    readme : str
+        Has the two markers, once each.
+    records : sequence of Record
+        What is measured; may be empty.
+
+    Raises
+    ------
+    FastISMError
+        A marker is missing or occurs twice.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise FastISMError(f"The README needs one line {BEGIN!r} and one line {END!r} below it.")
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    image = ""
+    if compare(records):
+        text = "Seconds per sequence and speedup of fastISM over naive ISM"
+        image = f"![{text}]({FIGURE.as_posix()}.svg)\n\n"
+    return f"{head}{BEGIN}\n\n{image}{markdown(records)}\n{END}{tail}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Renew the measured part of the README, and its figure."""
+    parser = argparse.ArgumentParser(prog="python -m figures.readme", description=main.__doc__)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--readme", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    records = read(given.records)
+    comparisons = compare(records)
+    if comparisons:
+        figure = given.readme.parent / FIGURE
+        with style.styled():
+            style.write(plot(comparisons), [figure.with_suffix(s) for s in (".svg", ".png")])
+    given.readme.write_text(filled(given.readme.read_text(), records))
+
+
+if __name__ == "__main__":
+    main()

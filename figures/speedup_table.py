@@ -1,0 +1,222 @@
+"""The table of speedups: fast against naive ISM, as CSV and as Markdown.
+
+    python -m figures.speedup_table --records R.jsonl --csv T.csv --markdown T.md
+
+Requirements: pandas.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from benchmarks.architectures import ARCHITECTURES
+from benchmarks.compare import (
+    Comparison,
+    compare,
+    first_calls,
+    ratio_of_medians,
+    seconds_per_sequence,
+)
+from benchmarks.records import Record, read
+from figures.provenance import FRAMEWORKS, caption
+
+SPREAD = "in brackets, least and most of the ratio within a round"
+LEGEND = (
+    "Backend: the fastest for fastISM, of those installed. Multiply-adds: naive over fast, as the "
+    "plan counts them. Difference: the largest between fast and naive ISM, in standard deviations "
+    "of the effects of the mutations."
+)
+
+
+def rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """One row per backend of every comparison, those that could not run included.
+
+    Seconds are per sequence, for all mutants; ``least`` and ``most`` are of the repeats.
+    """
+    table = []
+    for comparison in comparisons:
+        naive = comparison.naive
+        common = {
+            "architecture": naive.what.architecture,
+            "length": naive.what.length,
+            "sequences": naive.what.sequences,
+            "naive_backend": naive.how.backend,
+            "naive_batch_size": naive.how.batch_size,
+            "naive_positions": naive.what.positions,
+            "naive_extrapolated": naive.how.extrapolated,
+            **_seconds("naive", naive),
+        }
+        for fast in comparison.fast:
+            ratio = comparison.speedup(fast)
+            table.append(
+                {
+                    **common,
+                    "backend": fast.how.backend,
+                    "status": "ok",
+                    "best": fast is comparison.best,
+                    **_seconds("fast", fast),
+                    "speedup": ratio.median,
+                    "speedup_least": ratio.least,
+                    "speedup_most": ratio.most,
+                    "rounds": ratio.pairs,
+                    "ratio_of_medians": ratio_of_medians(naive, fast),
+                    "naive_macs": naive.result.macs,
+                    "fast_macs": fast.result.macs,
+                    "macs_ratio": comparison.floor(fast),
+                    "largest_difference": fast.result.difference,
+                    "effect_sd": fast.result.spread,
+                }
+            )
+        for record in comparison.missing:
+            result = record.result
+            table.append(
+                {
+                    **common,
+                    "backend": record.how.backend,
+                    "status": result.status,
+                    "best": False,
+                    "reason": result.reason,
+                }
+            )
+    return table
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """The tables for a reader: speedups, then first calls where there are any, and the caption.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Any; without comparisons among them, one sentence says so.
+    """
+    comparisons = compare(records)
+    if not comparisons:
+        return "Not measured yet.\n"
+    parts = [_speedups(comparisons), caption(comparisons, SPREAD), LEGEND]
+    missing = _missing(comparisons)
+    if missing:
+        parts.append(missing)
+    calls = first_calls(records)
+    if calls:
+        parts += [
+            "The first use, in a fresh process, one sequence; memory is what the process needs on "
+            "top of the model, loading a backend's framework included:",
+            _first_calls(calls),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def shown(architecture: str) -> str:
+    """What a reader calls an architecture."""
+    known = ARCHITECTURES.get(architecture)
+    return known.label if known else architecture
+
+
+def _speedups(comparisons: Sequence[Comparison]) -> str:
+    own = dict.fromkeys(FRAMEWORKS[c.naive.how.backend] for c in comparisons)
+    header = [
+        "model",
+        "bp",
+        "sequences",
+        "naive ISM, s",
+        "fastISM, s",
+        "backend",
+        "speedup",
+        f"both on {' or '.join(own)}",
+        "multiply-adds",
+        "difference",
+    ]
+    body = []
+    for c in comparisons:
+        same, floor, difference = c.own, c.floor(c.best), _relative(c.best)
+        body.append(
+            [
+                shown(c.naive.what.architecture),
+                str(c.naive.what.length),
+                str(c.naive.what.sequences),
+                f"{seconds_per_sequence(c.naive)[0]:.3g}",
+                f"{seconds_per_sequence(c.best)[0]:.3g}",
+                FRAMEWORKS[c.best.how.backend],
+                _ratio(c, c.best, bold=True),
+                _ratio(c, same) if same else "–",
+                "–" if floor is None else f"{floor:.1f}",
+                "–" if difference is None else f"{difference:.1g}",
+            ]
+        )
+    return _table(header, body, left=(0, 5))
+
+
+def _first_calls(calls: Sequence[Record]) -> str:
+    header = ["model", "bp", "backend", "building, s", "first call, s", "peak memory, MiB"]
+    body = [
+        [
+            shown(call.what.architecture),
+            str(call.what.length),
+            FRAMEWORKS[call.how.backend],
+            f"{call.result.build_seconds:.1f}",
+            f"{call.result.median:.1f}",
+            f"{call.result.peak_bytes / 2**20:.0f}",
+        ]
+        for call in calls
+    ]
+    return _table(header, body, left=(0, 2))
+
+
+def _missing(comparisons: Sequence[Comparison]) -> str:
+    lines = {
+        f"- {shown(r.what.architecture)} at {r.what.length} on {FRAMEWORKS[r.how.backend]}: "
+        f"{r.result.status}. {' '.join(r.result.reason.split())}": None
+        for c in comparisons
+        for r in c.missing
+    }
+    return "\n".join(["Could not run:", "", *lines]) if lines else ""
+
+
+def _table(header: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    rule = [":--" if i in left else "--:" for i in range(len(header))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
+
+
+def _ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:
+    ratio = comparison.speedup(fast)
+    mark = "**" if bold else ""
+    return f"{mark}{_times(ratio.median)}{mark} ({_times(ratio.least)}–{_times(ratio.most)})"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def _relative(record: Record) -> float | None:
+    result = record.result
+    return result.difference / result.spread if result.difference and result.spread else None
+
+
+def _seconds(prefix: str, record: Record) -> dict[str, float]:
+    names = ("seconds", "seconds_least", "seconds_most")
+    values = seconds_per_sequence(record)
+    return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the table of speedups."""
+    parser = argparse.ArgumentParser(
+        prog="python -m figures.speedup_table", description=main.__doc__
+    )
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--markdown", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    records = read(given.records)
+    table = pandas.DataFrame(rows(compare(records))).convert_dtypes()
+    table.to_csv(given.csv, index=False)
+    given.markdown.write_text(markdown(records))
+
+
+if __name__ == "__main__":
+    main()

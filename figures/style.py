@@ -1,0 +1,70 @@
+"""How figures look and how they are written.
+
+Requirements: matplotlib.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+# Okabe & Ito's colours; every mark differs in shape too, so that none needs its colour.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+
+SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # looks the same without the font
+    "svg.hashsalt": "fastism",  # the same figure gives the same file
+    "savefig.dpi": 200,
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Use the settings of all figures within a ``with`` block."""
+    with plt.rc_context(SETTINGS):
+        yield
+
+
+def add_caption(figure: Figure, text: str, bottom: float, characters: int = 165) -> None:
+    """Write a caption under the axes.
+
+    Parameters
+    ----------
+    figure : Figure
+    text : str
+        Wrapped to lines of at most `characters`.
+    bottom : float
+        Inches that are free at the bottom of the figure; the caption fills them from the top.
+    """
+    height = figure.get_size_inches()[1]
+    lines = textwrap.fill(text, characters)
+    figure.text(0.01, bottom / height, lines, va="top", ha="left", fontsize=7, color="#333333")
+
+
+def write(figure: Figure, paths: Sequence[str | Path]) -> None:
+    """Write a figure to files, in the format that each name asks for, and close it."""
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dated = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, metadata=dated)
+    plt.close(figure)

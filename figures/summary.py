@@ -1,0 +1,60 @@
+"""What a run of the workflow ends with: the speedups, and where the files are.
+
+Requirements: rich.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.compare import Comparison, compare, seconds_per_sequence
+from benchmarks.records import read
+from figures.provenance import FRAMEWORKS, caption
+from figures.speedup_table import shown
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """One row per comparison, with its fastest backend."""
+    result = Table(title="Exact ISM, seconds per sequence", title_justify="left")
+    result.add_column("model")
+    for name in ("bp", "sequences", "naive", "fastISM", "speedup", "range"):
+        result.add_column(name, justify="right")
+    result.add_column("backend")
+    for c in comparisons:
+        ratio = c.speedup(c.best)
+        result.add_row(
+            shown(c.naive.what.architecture),
+            str(c.naive.what.length),
+            str(c.naive.what.sequences),
+            f"{seconds_per_sequence(c.naive)[0]:.3g}",
+            f"{seconds_per_sequence(c.best)[0]:.3g}",
+            f"[bold]{ratio.median:.1f}×",
+            f"{ratio.least:.1f}–{ratio.most:.1f}",
+            FRAMEWORKS[c.best.how.backend],
+        )
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the speedups and the files."""
+    parser = argparse.ArgumentParser(prog="python -m figures.summary", description=main.__doc__)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--files", type=Path, nargs="*", default=[], help="to be listed")
+    given = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    comparisons = compare(read(given.records))
+    if comparisons:
+        console.print(table(comparisons))
+        console.print(caption(comparisons, "range: of the ratio within a round"), style="dim")
+        console.print()
+    for path in given.files:
+        console.print(str(path), soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The examples in the library's docstrings run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastism
+
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(fastism.__path__, prefix="fastism.")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_examples_are_found_at_all():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    sequences = importlib.import_module("fastism.sequences")
+    assert sum(len(test.examples) for test in finder.find(sequences)) >= 2

@@ -1,0 +1,162 @@
+"""The workflow as a user runs it: Snakemake in a process of its own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas
+import pytest
+import yaml
+
+from benchmarks import records
+from benchmarks.config import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TINY = {
+    "name": "tiny",
+    "description": "Two short models, to see that everything fits together.",
+    "data": {"fasta": "data/dm3_promoters_2kb.fa.gz", "seed": 0},
+    "device": "cpu",
+    "keras_backend": "tensorflow",
+    "methods": ["naive_ism", "fast_ism"],
+    "backends": ["tensorflow", "torch"],
+    "every_backend_up_to": 1,
+    "sequences": [1, 2],
+    "naive_mutants": 32,
+    "warm_up": 1,
+    "repeats": {"least": 2, "most": 2, "seconds": 0},
+    "tolerance": 0.01,
+    "first_call": False,
+    "cases": [
+        {"architecture": "basset", "length": 100},
+        {"architecture": "bpnet", "length": 60, "sequences": [1]},
+    ],
+}
+
+
+def snakemake(folder, *arguments, timeout=60):
+    """Run Snakemake with results in a folder; return its exit status and what it printed."""
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    where = ["--snakefile", ROOT / "Snakefile", "--directory", folder]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *where, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def write_config(folder, **changes):
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **changes}))
+    return path
+
+
+@pytest.mark.parametrize("config", ["quick", "library"])
+def test_dry_run(tmp_path, config):
+    status, text = snakemake(tmp_path, "--cores", "2", "--dry-run", config)
+    assert status == 0, text
+    jobs = load_config(ROOT / "workflows" / "config" / f"{config}.yaml").jobs
+    for name, length in jobs:
+        assert f"results/{config}/records/{name}_{length}.jsonl" in text
+    # Each timing job has the machine for itself.
+    timing = [part for part in text.split("\n\n") if "rule time_" in part]
+    assert timing
+    assert all("threads: 2" in part for part in timing)
+
+
+def test_dry_run_of_what_make_run_calls(tmp_path):
+    status, text = snakemake(tmp_path, "--cores", "all", "--dry-run")
+    assert status == 0, text
+    for suffix in ("csv", "md", "svg", "png"):
+        assert f"results/quick/speedup.{suffix}" in text
+
+
+def test_an_unknown_key_stops_the_workflow_by_name(tmp_path):
+    config = write_config(tmp_path, colour="red")
+    status, text = snakemake(tmp_path, "--cores", "1", "--dry-run", "--configfile", config)
+    assert status != 0
+    assert "unknown key 'colour'" in text
+
+
+def test_every_rule_has_a_log():
+    for path in [ROOT / "Snakefile", *(ROOT / "workflows" / "rules").glob("*.smk")]:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        rules = sum(line.startswith("rule") and line.endswith(":") for line in lines)
+        assert lines.count("log:") == rules, path.name
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="the model runs on TensorFlow"
+)
+def test_the_first_call_is_measured_in_a_process_of_its_own(tmp_path):
+    fasta, out = tmp_path / "one.fa", tmp_path / "records.jsonl"
+    fasta.write_text(f">a\n{'ACGT' * 25}\n")
+    command = [sys.executable, "-m", "benchmarks.first_call", "--study", "tiny"]
+    case = ["--architecture", "basset", "--length", "100", "--data", "nowhere"]
+    for backend, status in (("tensorflow", "ok"), ("abacus", "failed")):
+        where = ["--backend", backend, "--fasta", fasta, "--output", out]
+        subprocess.run([*command, *case, *where], cwd=ROOT, check=True, capture_output=True)
+        record = records.read(out)[-1]
+        assert (record.what.kind, record.result.status) == ("first_call", status)
+    result = records.read(out)[0].result
+    assert 0 < result.build_seconds < result.build_seconds + result.median
+    assert result.peak_bytes > 0
+    assert "abacus" in record.result.reason
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.torch
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None or importlib.util.find_spec("torch") is None,
+    reason="the workflow is run on TensorFlow and PyTorch",
+)
+def test_from_sequences_to_figures(tmp_path):
+    config = write_config(tmp_path)
+    arguments = ["--cores", "all", "--configfile", config]
+    status, text = snakemake(tmp_path, *arguments, timeout=540)
+    logs = "\n".join(path.read_text() for path in tmp_path.glob("results/tiny/logs/*.log"))
+    assert status == 0, f"{text}\n{logs}"
+
+    results = tmp_path / "results" / "tiny"
+    done = records.read(results / "records.jsonl")
+    assert {r.result.status for r in done} == {"ok"}
+    assert {len(r.result.seconds) for r in done} == {2}
+    # Basset with one sequence: naive and two backends; with two sequences the same, as the fastest
+    # other backend is the only one; BPNet with one sequence.
+    ran = [(r.what.architecture, r.what.sequences, r.what.method, r.how.backend) for r in done]
+    assert sorted(ran)[:3] == [
+        ("basset", 1, "fast_ism", "tensorflow"),
+        ("basset", 1, "fast_ism", "torch"),
+        ("basset", 1, "naive_ism", "tensorflow"),
+    ]
+    assert sum(name == "bpnet" for name, *_ in ran) == 3
+    first = json.loads((results / "records.jsonl").read_text().splitlines()[0])
+    assert first["what"]["data"] == "dm3_promoters_2kb.fa.gz, seed 0, last 100 bp"
+
+    table = pandas.read_csv(results / "speedup.csv")
+    assert (table["speedup"] > 0).all()
+    assert (table["largest_difference"] <= 0.01 * table["effect_sd"]).all()
+    best = table[table["best"]]
+    assert list(best["architecture"]) == ["basset", "basset", "bpnet"]
+    assert "| Basset | 100 | 1 |" in (results / "speedup.md").read_text()
+    assert (results / "speedup.svg").read_text().startswith("<?xml")
+    assert (results / "speedup.png").read_bytes().startswith(b"\x89PNG")
+    # The run ends with the table and the files.
+    assert "results/tiny/speedup.svg" in text
+    assert "Basset" in text
+
+    # A second run times nothing again.
+    status, text = snakemake(tmp_path, *arguments)
+    assert status == 0, text
+    assert "time_architecture" not in text
