@@ -230,11 +230,12 @@ def test_random_models_in_single_precision(example, seed):
 @given(examples(PRECISE, opaque=False), SEEDS)
 def test_random_models_on_torch(example, seed):
     """A model of another framework, its recognised layers on torch."""
-    if example.opaque:
-        with pytest.raises(FastISMError, match="runs only in its own framework"):
-            check(example, seed, ACROSS[PRECISE], "torch")
-    else:
+    try:
         check(example, seed, ACROSS[PRECISE], "torch")
+    except FastISMError as error:
+        # A layer without a rule that was made need not have become part of the model.
+        assert example.opaque
+        assert "runs only in its own framework" in str(error)
 
 
 # ---- the comparison can fail ------------------------------------------------------------

@@ -322,7 +322,8 @@ def _packed(geometry: Geometry) -> tuple[Array, Array, Array]:
 
 
 def _rebuild(table: Array, sequence: Array, start: Array, x: Array, delta: bool) -> Array:
-    length, channels = table.shape[1], table.shape[2]
+    # All from tensors: tables of several nodes share one trace, in which no dimension is static.
+    _, length, channels = tf.unstack(tf.shape(table))
     width, blocks, mutants, _ = tf.unstack(tf.shape(x))
     # Mutants in one row behind the channels, so that a position is one row to gather.
     rows = tf.reshape(tf.transpose(x, (1, 0, 2, 3)), (blocks, width, mutants * channels))
