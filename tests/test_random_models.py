@@ -141,16 +141,19 @@ class Tolerance:
     ----------
     value, effect : float
         Factors of the largest output, and of the largest difference to the reference.
+    floor : float
+        Added to both: numbers inside a model are about one, and may cancel in its output.
     """
 
     value: float
     effect: float
+    floor: float
 
 
 #: Rounding only: 1e-16 and 6e-8 times what a dozen layers make of it.
-TOLERANCES = {"float64": Tolerance(1e-11, 1e-9), "float32": Tolerance(3e-6, 3e-4)}
+TOLERANCES = {"float64": Tolerance(1e-11, 1e-9, 1e-14), "float32": Tolerance(3e-6, 3e-4, 1e-6)}
 #: Two frameworks: in double precision too there are single-precision constants in some functions.
-ACROSS = {"float64": Tolerance(1e-6, 1e-5), "float32": TOLERANCES["float32"]}
+ACROSS = {"float64": Tolerance(1e-6, 1e-5, 1e-7), "float32": TOLERANCES["float32"]}
 
 
 def assert_close(
@@ -166,7 +169,7 @@ def assert_close(
         assert np.isfinite(b).all(), "the model itself is not finite"
         spread = r.reshape(len(r), *[1] * (b.ndim - r.ndim), *r.shape[1:])
         effect = np.abs(b - spread).max()
-        allowed = tolerance.value * np.abs(b).max() + tolerance.effect * effect + 1e-300
+        allowed = tolerance.value * np.abs(b).max() + tolerance.effect * effect + tolerance.floor
         worst = np.abs(a - b).max()
         assert worst <= allowed, (
             f"output {number} is off by {worst:.3g}; outputs reach {np.abs(b).max():.3g}, "
@@ -212,13 +215,13 @@ def check(example: Example, seed: int, tolerance: Tolerance, backend: str | None
 # ---- tests ------------------------------------------------------------------------------
 
 
-@profile(int(8 * SCALE))
+@profile(int(24 * SCALE))
 @given(examples(PRECISE), SEEDS)
 def test_random_models(example, seed):
     check(example, seed, TOLERANCES[PRECISE])
 
 
-@profile(int(8 * SCALE))
+@profile(int(24 * SCALE))
 @given(examples("float32"), SEEDS)
 def test_random_models_in_single_precision(example, seed):
     check(example, seed, TOLERANCES["float32"])
@@ -226,7 +229,7 @@ def test_random_models_in_single_precision(example, seed):
 
 @pytest.mark.skipif(not torch_is_installed(), reason="PyTorch is not installed")
 @pytest.mark.skipif(BACKEND == "torch", reason="all tests here run on torch already")
-@profile(int(8 * SCALE))
+@profile(int(24 * SCALE))
 @given(examples(PRECISE, opaque=False), SEEDS)
 def test_random_models_on_torch(example, seed):
     """A model of another framework, its recognised layers on torch."""
