@@ -4,7 +4,9 @@ Requirements: numpy only.
 
 A *hull* is the input interval that one block perturbs: `block` neighbouring start positions,
 the first of them a multiple of `block` from `phase`. Hulls whose windows have the same widths and
-the same relative placements form a *class*: their blocks may share a chunk.
+the same relative placements form a *class*: their blocks may share a chunk. Near the ends of the
+sequence windows are cut, and nearly every hull is a class of its own; there several of them are
+joined to one, for a chunk of a few mutants takes almost as long as one of many.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -44,9 +47,11 @@ class Layout:
     Parameters
     ----------
     block : int
-        Perturbation starts per hull.
-    phase : int
-        Start of the second hull (the first one may be shorter).
+        Perturbation starts per hull, away from the ends of the sequence.
+    firsts : ndarray of int, shape (hulls,)
+        First perturbation start of every hull, ascending from 0.
+    counts : ndarray of int, shape (hulls,)
+        Perturbation starts of every hull.
     nodes : tuple of int
         The nodes that have a window, in topological order.
     windows : dict of int to Interval
@@ -59,7 +64,8 @@ class Layout:
     """
 
     block: int
-    phase: int
+    firsts: np.ndarray
+    counts: np.ndarray
     nodes: tuple[int, ...]
     windows: dict[int, Interval]
     placements: tuple[Placement, ...]
@@ -95,11 +101,17 @@ class Layout:
 
     def hull_of(self, starts: np.ndarray) -> np.ndarray:
         """Index of the hull that holds each perturbation start."""
-        return (starts - self.phase) // self.block + (self.phase > 0)
+        return np.searchsorted(self.firsts, starts, side="right") - 1
 
 
 def make_layout(
-    graph: Graph, steps: Sequence[Step], width: int, block: int, phase: int, same: bool
+    graph: Graph,
+    steps: Sequence[Step],
+    width: int,
+    block: int,
+    phase: int,
+    same: bool,
+    joined: int = 1,
 ) -> Layout:
     """Plan the windows of all hulls.
 
@@ -110,14 +122,41 @@ def make_layout(
     width : int
         Width of every perturbation.
     block, phase : int
-        See `Layout`; ``0 <= phase < block``.
+        Hulls begin at ``phase + i * block``; the first one is shorter unless `phase` is 0, and
+        ``0 <= phase < block``.
     same : bool
         Whether windows must have one width for all hulls.
+    joined : int
+        Up to how many neighbouring hulls become one where each is a class of its own.
     """
     length = graph.nodes[graph.perturbed].shape[0]
-    first = np.arange(phase - block if phase else 0, length, block, dtype=np.int64)
-    start = np.maximum(first, 0)
-    changed = Interval(start, first + block + width - 1).clip(length)
+    starts = length - width + 1
+    firsts = np.arange(phase - block if phase else 0, starts, block, dtype=np.int64)
+    firsts = np.maximum(firsts, 0)
+    layout = _layout(graph, steps, width, block, firsts, same)
+    if joined == 1 or same:
+        return layout
+    return _layout(graph, steps, width, block, _joined(layout, joined), same)
+
+
+def _joined(layout: Layout, most: int) -> np.ndarray:
+    """First starts of the hulls when up to `most` consecutive ones without equals become one."""
+    alone = (np.bincount(layout.classes) == 1)[layout.classes]
+    edges = np.flatnonzero(np.diff(alone, prepend=~alone[:1], append=~alone[-1:]))
+    keep = np.ones(len(alone), dtype=bool)
+    for first, last in pairwise(edges):
+        if alone[first]:
+            keep[first:last] = np.arange(last - first) % most == 0
+    return layout.firsts[keep]
+
+
+def _layout(
+    graph: Graph, steps: Sequence[Step], width: int, block: int, firsts: np.ndarray, same: bool
+) -> Layout:
+    """Windows of the hulls that begin at `firsts`."""
+    length = graph.nodes[graph.perturbed].shape[0]
+    ends = np.append(firsts[1:], length - width + 1)
+    changed = Interval(firsts, ends + width - 1)
     affected = _affected(graph, steps, changed)
     windows = _planned(graph, steps, affected, same)
     placements, columns = [], []
@@ -135,12 +174,14 @@ def make_layout(
                 placements.append(Placement(index, argument, offset))
                 columns.append(offset)
     if same:
-        classes = np.zeros(len(start), dtype=np.int64)
+        classes = np.zeros(len(firsts), dtype=np.int64)
     else:
         columns.extend(window.width for window in windows.values())
         table = np.stack(columns, 1)
         classes = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
-    return Layout(block, phase, tuple(windows), windows, tuple(placements), classes, same)
+    counts = ends - firsts
+    nodes = tuple(windows)
+    return Layout(block, firsts, counts, nodes, windows, tuple(placements), classes, same)
 
 
 def _affected(graph: Graph, steps: Sequence[Step], changed: Interval) -> dict[int, Interval]:

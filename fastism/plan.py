@@ -18,6 +18,8 @@ from fastism.steps import Mode, Step, assign_steps
 
 #: Block sizes the planner chooses from.
 BLOCKS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 20, 24, 32)
+#: How many neighbouring blocks it may join where no other block has the same windows.
+JOINED = (1, 2, 3, 4, 6, 8, 12, 16)
 #: Rates for choosing the block size, of a two-core machine; only their ratios matter.
 MACS_PER_SECOND = 7e10
 BYTES_PER_SECOND = 2e10
@@ -35,9 +37,9 @@ class Cost:
     naive : int
         Multiply-adds of a full pass.
     fast : float
-        Multiply-adds in the plan's form, averaged over the blocks.
+        Multiply-adds in the plan's form, averaged over the mutants.
     width : float
-        Window width, averaged over the blocks; NaN where there is no window.
+        Window width, averaged over the mutants; NaN where there is no window.
     """
 
     naive: int
@@ -158,30 +160,32 @@ def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool
 def _choose_layout(
     graph: Graph, steps: Sequence[Step], width: int, alternatives: int, same: bool
 ) -> Layout:
-    """The block size and phase with the least estimated time for one sequence."""
+    """The block size, phase and joining with the least estimated time for one sequence."""
     length = graph.nodes[graph.perturbed].shape[0]
-    best, least = None, np.inf
-    for block in BLOCKS:
-        if block > 1 and block > length // 4:
-            break
-        for phase in range(min(block, 8)):
-            layout = make_layout(graph, steps, width, block, phase, same)
-            seconds = _estimate(graph, steps, layout, alternatives)
-            if seconds < least:
-                best, least = layout, seconds
-    return best
+
+    def layout(block: int, phase: int, joined: int) -> Layout:
+        return make_layout(graph, steps, width, block, phase, same, joined)
+
+    def seconds(made: Layout) -> float:
+        return _estimate(graph, steps, made, alternatives)
+
+    sizes = [block for block in BLOCKS if block == 1 or block <= length // 4]
+    grids = [(block, phase) for block in sizes for phase in range(min(block, 8))]
+    best = min(grids, key=lambda grid: seconds(layout(*grid, 1)))
+    return min((layout(*best, joined) for joined in ((1,) if same else JOINED)), key=seconds)
 
 
 def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives: int) -> float:
     """Seconds per sequence by a coarse model of arithmetic, memory traffic and calls."""
     macs = _fast_macs(graph, steps, layout)
-    mutants = layout.block * alternatives * len(layout.classes)
+    mutants = layout.counts.sum() * alternatives
     arithmetic = sum(macs.values()) * mutants / MACS_PER_SECOND
     size = np.dtype(graph.dtype).itemsize
     # Reference windows are read once per block, the mutants' windows once per pass.
-    rows = layout.block * alternatives * 3 + 4
+    rows = layout.counts * alternatives * 3 + 4
     traffic = sum(
-        layout.windows[i].width.sum() * graph.nodes[i].shape[1] * size * rows for i in layout.nodes
+        (layout.windows[i].width * rows).sum() * graph.nodes[i].shape[1] * size
+        for i in layout.nodes
     )
     bytes_in_all = mutants * _window_bytes(graph, steps, layout)
     filled = min(bytes_in_all / CHUNK_BYTES, len(layout.classes))
@@ -200,17 +204,23 @@ def _inputs(graph: Graph, layout: Layout, index: int) -> list:
 
 
 def _fast_macs(graph: Graph, steps: Sequence[Step], layout: Layout) -> dict[int, float]:
-    """Multiply-adds per mutant by node, averaged over hulls; the reference pass is not in it."""
+    """Multiply-adds per mutant by node; the reference pass is not in it."""
     macs = {}
+
+    def mean(per_hull: np.ndarray) -> float:
+        return float(
+            np.average(np.broadcast_to(per_hull, layout.counts.shape), weights=layout.counts)
+        )
+
     for index, (node, step) in enumerate(zip(graph.nodes, steps, strict=True)):
         inputs = _inputs(graph, layout, index)
         if step.mode is Mode.FULL:
             shapes = [graph.nodes[i].shape for i in node.inputs]
             macs[index] = float(node.rule.full_macs(shapes, node.shape))
         elif step.mode is Mode.WINDOW and node.inputs:
-            macs[index] = float(node.rule.window_macs(inputs, layout.windows[index]).mean())
+            macs[index] = mean(node.rule.window_macs(inputs, layout.windows[index]))
         elif step.mode is Mode.READOUT:
-            macs[index] = float(np.mean(node.rule.window_macs(inputs, inputs[0])))
+            macs[index] = mean(node.rule.window_macs(inputs, inputs[0]))
     return macs
 
 
@@ -220,7 +230,8 @@ def _costs(graph: Graph, steps: Sequence[Step], layout: Layout) -> tuple[Cost, .
     for index, node in enumerate(graph.nodes):
         naive = node.rule.full_macs([graph.nodes[i].shape for i in node.inputs], node.shape)
         window = layout.windows.get(index)
-        width = float("nan") if window is None else float(window.width.mean())
+        mean = None if window is None else np.average(window.width, weights=layout.counts)
+        width = float("nan") if mean is None else float(mean)
         costs.append(Cost(int(naive), macs.get(index, 0.0), width))
     return tuple(costs)
 

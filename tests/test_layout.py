@@ -78,7 +78,7 @@ def check_windows(graph: Graph, layout: Layout, width: int) -> None:
     assert (np.diff(hulls) >= 0).all()
     assert hulls[0] == 0
     assert hulls[-1] < len(layout.classes)
-    assert np.bincount(hulls).max() <= layout.block
+    assert (np.bincount(hulls, minlength=len(layout.counts)) == layout.counts).all()
     for node, window in layout.windows.items():
         count = graph.nodes[node].shape[0]
         assert (window.start >= 0).all()
@@ -123,10 +123,11 @@ def check_classes(graph: Graph, layout: Layout) -> None:
     st.integers(1, 4),
     st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (4, 1), (5, 0), (8, 7), (32, 3)]),
     st.booleans(),
+    st.sampled_from([1, 1, 2, 3, 8]),
 )
-def test_windows_cover_what_can_change(graph, width, block, same):
+def test_windows_cover_what_can_change(graph, width, block, same, joined):
     width = min(width, graph.nodes[graph.perturbed].shape[0])
-    layout = make_layout(graph, assign_steps(graph), width, *block, same)
+    layout = make_layout(graph, assign_steps(graph), width, *block, same, joined)
     check_windows(graph, layout, width)
     check_values_are_covered(graph, layout)
     check_classes(graph, layout)
@@ -174,10 +175,26 @@ def test_every_start_is_in_the_hull_that_changes_it(length, width):
                 assert mine[-1] + width <= window.stop[h]
                 if not same:
                     assert window.width[h] <= block + width - 1
-            inner = (starts >= phase) & (starts < len(starts) - block)
-            assert ((starts[inner] - phase) // block == hulls[inner] - hulls[inner][:1]).all() or (
-                phase > 0
-            )
+            assert layout.counts.tolist() == np.bincount(hulls).tolist()
+            inner = starts >= phase
+            assert ((starts[inner] - phase) // block == hulls[inner] - (phase > 0)).all()
+
+
+@pytest.mark.parametrize("joined", [1, 2, 3, 100])
+def test_only_hulls_without_equals_are_joined(joined):
+    """Near both ends, where windows are cut; those in between stay as they are."""
+    builder = GraphBuilder()
+    x = builder.add("x", "Input", Source((60, 1)))
+    y = builder.add("y", "Conv1D", Convolution(np.ones((9, 1, 1)), pad=(4, 4)), [x])
+    graph = builder.build([x], [y], 0, "float64")
+    steps = assign_steps(graph)
+    apart = make_layout(graph, steps, 1, 2, 0, False)
+    layout = make_layout(graph, steps, 1, 2, 0, False, joined)
+    inner = (apart.firsts >= 4) & (apart.firsts + 2 <= 60 - 4)
+    assert set(apart.firsts[inner]) <= set(layout.firsts)
+    assert len(layout.firsts) == inner.sum() + 2 * -(-2 // joined)
+    assert layout.counts.sum() == 60
+    assert layout.counts.max() == 2 * min(joined, 2)
 
 
 # ---- multiply-adds, against DESIGN.md section 2 ---------------------------------------------
