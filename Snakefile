@@ -6,6 +6,7 @@
 #                                              describes its keys
 #   snakemake --cores all write_readme_table   the README's table and figure, from the records in
 #                                              benchmarks/records
+#   snakemake --cores all regression           fails where speedups fell below the committed baseline
 
 import os
 import shlex
@@ -50,6 +51,7 @@ include: "workflows/rules/data.smk"
 include: "workflows/rules/timing.smk"
 include: "workflows/rules/figures.smk"
 include: "workflows/rules/readme.smk"
+include: "workflows/rules/regression.smk"
 
 
 # What can be asked for by name: `run`, the default, and every config.
