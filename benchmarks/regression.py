@@ -35,8 +35,8 @@ from benchmarks.baseline import (
     unjustified,
 )
 from benchmarks.compare import BASELINE, FAST
-from benchmarks.config import Job
 from benchmarks.counting import Count, counted
+from benchmarks.job import Job
 from benchmarks.measure import BenchmarkError, Subject, measure, variants
 from benchmarks.progress import Progress
 from benchmarks.records import Record
@@ -62,6 +62,8 @@ def job_of(case: Case) -> Job:
         study="regression",
         architecture=architecture,
         length=length,
+        parameter="",
+        value=0,
         sequences=(1,),
         methods=(BASELINE, FAST),
         backends=("tensorflow", "torch"),
@@ -74,6 +76,8 @@ def job_of(case: Case) -> Job:
         most=7,
         seconds=5.0,
         tolerance=0.01,
+        budget=3600.0,
+        failures="stop",
     )
 
 

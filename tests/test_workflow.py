@@ -20,7 +20,7 @@ TINY = {
     "name": "tiny",
     "description": "Two short models, to see that everything fits together.",
     "data": {"fasta": "data/dm3_promoters_2kb.fa.gz", "seed": 0},
-    "device": "cpu",
+    "devices": ["cpu"],
     "keras_backend": "tensorflow",
     "methods": ["naive_ism", "fast_ism"],
     "backends": ["tensorflow", "torch"],
@@ -30,7 +30,10 @@ TINY = {
     "warm_up": 1,
     "repeats": {"least": 2, "most": 2, "seconds": 0},
     "tolerance": 0.01,
+    "job_seconds": 600,
+    "failures": "stop",
     "first_call": False,
+    "report": False,
     "cases": [
         {"architecture": "basset", "length": 100},
         {"architecture": "bpnet", "length": 60, "sequences": [1]},
@@ -64,8 +67,8 @@ def test_dry_run(tmp_path, config):
     status, text = snakemake(tmp_path, "--cores", "2", "--dry-run", config)
     assert status == 0, text
     jobs = load_config(ROOT / "workflows" / "config" / f"{config}.yaml").jobs
-    for name, length in jobs:
-        assert f"results/{config}/records/{name}_{length}.jsonl" in text
+    for case in jobs:
+        assert f"results/{config}/records/{case}.jsonl" in text
     # Each timing job has the machine for itself.
     timing = [part for part in text.split("\n\n") if "rule time_" in part]
     assert timing
