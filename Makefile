@@ -1,6 +1,7 @@
-# make run    the quick benchmark, results in results/quick
-# make test   the tests and the style checks
-# Both first install the pinned requirements into .venv, once.
+# make run         the quick benchmark, results in results/quick
+# make test        the tests and the style checks
+# make regression  whether speedups are still those of the committed baseline
+# All first install the pinned requirements into .venv, once.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -18,13 +19,16 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format install clean distclean
+.PHONY: help run regression test lint format install clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## run the quick benchmark: speedup table and figure in results/quick
 	$(BIN)/snakemake --cores all $(SNAKEMAKE_ARGS)
+
+regression: $(INSTALLED) ## compare speedups with the committed baseline; fails where one is worse
+	$(BIN)/snakemake --cores all regression $(SNAKEMAKE_ARGS)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
 	$(BIN)/pytest $(PYTEST_ARGS)

@@ -2,10 +2,14 @@
 #
 #   snakemake --cores all                      the quick config: results/quick
 #   snakemake --cores all library              any other config in workflows/config, by its name
+#   snakemake --cores all paper                every table and figure of the paper; takes hours,
+#                                              goes on where it was interrupted, and leaves
+#                                              records of what failed or would take too long
 #   snakemake --cores all --configfile X.yaml  a config of your own; workflows/config/schema.json
 #                                              describes its keys
 #   snakemake --cores all write_readme_table   the README's table and figure, from the records in
 #                                              benchmarks/records
+#   snakemake --cores all regression           fails where speedups fell below the committed baseline
 
 import os
 import shlex
@@ -23,8 +27,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from benchmarks.architectures import ARCHITECTURES
 from benchmarks.config import load_config, parse_config
+from benchmarks.peers import PEERS
+from figures.drawings import DRAWINGS, SUFFIXES
 
 PYTHON = shlex.quote(sys.executable)
 CONFIGS = {
@@ -38,18 +43,27 @@ if config:
     DEFAULT = given.name
 
 
+include: "workflows/rules/common.smk"
+
+
 wildcard_constraints:
     study="|".join(CONFIGS),
-    architecture="|".join(ARCHITECTURES),
-    length=r"\d+",
+    case=names_in("jobs"),
+    peer_case=names_in("peers"),
+    breakdown=names_in("breakdowns"),
+    agreement=names_in("agreements"),
+    peer="|".join(PEERS),
+    drawing="|".join(DRAWINGS),
     backend="tensorflow|torch|jax",
 
 
-include: "workflows/rules/common.smk"
 include: "workflows/rules/data.smk"
 include: "workflows/rules/timing.smk"
+include: "workflows/rules/peers.smk"
+include: "workflows/rules/extras.smk"
 include: "workflows/rules/figures.smk"
 include: "workflows/rules/readme.smk"
+include: "workflows/rules/regression.smk"
 
 
 # What can be asked for by name: `run`, the default, and every config.

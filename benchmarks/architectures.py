@@ -40,6 +40,8 @@ class Architecture:
         The builder: takes `seqlen`, returns a Keras model.
     lengths : tuple of int
         The sequence lengths it is benchmarked at.
+    parameters : tuple of str
+        What else the builder takes that a sweep can vary.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Architecture:
     module: str
     function: str
     lengths: tuple[int, ...]
+    parameters: tuple[str, ...] = ()
 
     @property
     def builder(self) -> Callable[..., keras.Model]:
@@ -68,11 +71,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture("bpnet", "BPNet", "fastism.models.bpnet", "bpnet_model", (1000, 2000)),
         Architecture("deepsea", "DeepSEA", "fastism.models.deepsea", "deepsea_model", (1000,)),
         Architecture("beluga", "DeepSEA Beluga", "fastism.models.deepsea", "beluga_model", (2000,)),
+        Architecture(
+            "sweep_base",
+            "base of the sweeps",
+            "benchmarks.sweep_base",
+            "sweep_base_model",
+            (1000,),
+            ("conv_width", "channels", "conv_layers"),
+        ),
     )
 }
 
 
-def build(name: str, length: int, seed: int = 0) -> keras.Model:
+def build(name: str, length: int, seed: int = 0, **parameters: int) -> keras.Model:
     """Build an untrained model whose numbers look like those of a trained one.
 
     The weights are Keras' initial ones; the batch norms are given statistics by
@@ -87,6 +98,8 @@ def build(name: str, length: int, seed: int = 0) -> keras.Model:
     seed : int, default 0
         The same seed gives the same model on the same Keras backend. Sets Python's, numpy's and the
         backend's global seeds.
+    **parameters : int
+        Those of the architecture that are not to have their defaults.
 
     Returns
     -------
@@ -96,16 +109,24 @@ def build(name: str, length: int, seed: int = 0) -> keras.Model:
     Raises
     ------
     FastISMError
-        The name is not registered, or the builder refuses the length.
+        The name is not registered, a parameter is not one of the architecture, or the builder
+        refuses the length or a value.
     """
     if name not in ARCHITECTURES:
         raise FastISMError(
             f"There is no architecture {name!r}; expected one of {', '.join(ARCHITECTURES)}."
         )
+    architecture = ARCHITECTURES[name]
+    unknown = [parameter for parameter in parameters if parameter not in architecture.parameters]
+    if unknown:
+        allowed = ", ".join(architecture.parameters) or "none"
+        raise FastISMError(
+            f"{name} has no parameter {', '.join(unknown)}; expected some of: {allowed}."
+        )
     import keras
 
     keras.utils.set_random_seed(seed)
-    model = ARCHITECTURES[name].builder(seqlen=length)
+    model = architecture.builder(seqlen=length, **parameters)
     randomise_batch_norm(model, seed)
     return model
 

@@ -5,12 +5,8 @@ Requirements: jsonschema and PyYAML.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
-import shlex
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,82 +15,76 @@ import jsonschema
 import yaml
 
 from benchmarks.architectures import ARCHITECTURES
+from benchmarks.job import Job
 from benchmarks.methods import discover
+from benchmarks.peers import PEERS
 from fastism.backends import available_backends
 from fastism.errors import FastISMError
 
 SCHEMA = Path(__file__).resolve().parents[1] / "workflows" / "config" / "schema.json"
 #: In place of a list of backends: every one that is installed.
 BEST = "best"
+#: Names that the workflow uses otherwise.
+RESERVED = ("run", "regression")
+
+__all__ = ["Config", "Extra", "Job", "PeerJob", "load_config", "parse_config"]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Everything that one timing job needs to know, as fields of plain types.
+class PeerJob:
+    """What a peer is timed on, in an environment of its own.
 
     Attributes
     ----------
-    study : str
-        Name of the config.
+    peer : str
+        A key of `benchmarks.peers.PEERS`.
     architecture : str
     length : int
     sequences : tuple of int
         Numbers of sequences per run, ascending.
-    methods, backends : tuple of str
-    every_backend_up_to : int
-        With more sequences than this, only the framework of the model and the fastest other
-        backend so far are timed.
-    keras_backend, device : str
-    naive_mutants, warm_up : int
-    least, most : int
-        Rounds.
-    seconds : float
-        No round is begun after this time, between `least` and `most`.
-    tolerance : float
-        Largest difference to naive ISM, in standard deviations of the effects.
+    batch_sizes : tuple of int
+        To choose the best from, by timing.
+    repeats : int
+        Timed runs, after one that is not.
+    budget : float
+        Seconds that the job may take; numbers of sequences that would take longer are left out.
     """
 
-    study: str
+    peer: str
     architecture: str
     length: int
     sequences: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    repeats: int
+    budget: float
+
+    @property
+    def case(self) -> str:
+        """What files call it, unique within a config."""
+        return f"{self.peer}_{self.architecture}_{self.length}"
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Something else that is measured on an architecture: agreement, or where the time goes.
+
+    Attributes
+    ----------
+    architecture : str
+    length : int
+    sequences : int
+    methods : tuple of str
+    """
+
+    architecture: str
+    length: int
+    sequences: int
     methods: tuple[str, ...]
-    backends: tuple[str, ...]
-    every_backend_up_to: int
-    keras_backend: str
-    device: str
-    naive_mutants: int
-    warm_up: int
-    least: int
-    most: int
-    seconds: float
-    tolerance: float
 
-    def flags(self) -> str:
-        """The job as command-line flags, quoted for a shell."""
-        words = []
-        for name, value in dataclasses.asdict(self).items():
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
-        return shlex.join(words)
-
-    @classmethod
-    def add_flags(cls, parser: argparse.ArgumentParser) -> None:
-        """Give a parser the flags of all fields."""
-        for name, kind in typing.get_type_hints(cls).items():
-            several = typing.get_origin(kind) is tuple
-            parser.add_argument(
-                f"--{name.replace('_', '-')}",
-                type=typing.get_args(kind)[0] if several else kind,
-                nargs="+" if several else None,
-                required=True,
-            )
-
-    @classmethod
-    def from_flags(cls, given: argparse.Namespace) -> Job:
-        """The job that parsed flags describe."""
-        values = {f.name: getattr(given, f.name) for f in dataclasses.fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    @property
+    def case(self) -> str:
+        """What files call it, unique among those of its kind."""
+        return f"{self.architecture}_{self.length}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +99,32 @@ class Config:
         Where sequences are taken from, relative to the repository.
     seed : int
         Which of them.
-    first_call : bool
-        Whether building and the first call are measured as well.
-    jobs : mapping from (str, int) to Job
-        By architecture and length.
+    report : bool
+        Whether every table and figure is drawn and gathered in a page, or that of speedups only.
+    jobs : mapping from str to Job
+        Timing jobs, by their case.
+    first_calls : mapping from str to Job
+        Those of them that building and the first call are measured for.
+    peers : mapping from str to PeerJob
+    agreements, breakdowns : mapping from str to Extra
     """
 
     name: str
     fasta: str
     seed: int
-    first_call: bool
-    jobs: Mapping[tuple[str, int], Job]
+    report: bool
+    jobs: Mapping[str, Job]
+    first_calls: Mapping[str, Job]
+    peers: Mapping[str, PeerJob]
+    agreements: Mapping[str, Extra]
+    breakdowns: Mapping[str, Extra]
 
     @property
     def most_sequences(self) -> int:
         """The largest number of sequences in any job."""
-        return max(max(job.sequences) for job in self.jobs.values())
+        numbers = [max(job.sequences) for job in (*self.jobs.values(), *self.peers.values())]
+        extras = (*self.agreements.values(), *self.breakdowns.values())
+        return max([*numbers, *(extra.sequences for extra in extras)])
 
 
 def load_config(path: str | Path) -> Config:
@@ -167,58 +167,146 @@ def parse_config(content: Any, source: str) -> Config:
         wrong = _unknown_names(content)
     if wrong:
         raise FastISMError("\n".join([f"The config {source} is not valid:", *wrong]))
-    jobs = {}
-    for case in content["cases"]:
-        key = case["architecture"], case["length"]
-        if key in jobs:
-            raise FastISMError(f"The config {source} lists {key[0]} at {key[1]} twice.")
-        jobs[key] = _job(content, case)
+    jobs: dict[str, Job] = {}
+    for job in (*_jobs(content), *_sweeps(content)):
+        if job.case in jobs:
+            what = f"{job.architecture} at {job.length}"
+            raise FastISMError(
+                f"The config {source} lists {what} twice, on {job.device} with {job.keras_backend}."
+            )
+        jobs[job.case] = job
+    own = {
+        case: job
+        for case, job in jobs.items()
+        if not job.parameter and job.keras_backend == content["keras_backend"]
+    }
     return Config(
         name=content["name"],
         fasta=content["data"]["fasta"],
         seed=content["data"]["seed"],
-        first_call=content["first_call"],
+        report=content["report"],
         jobs=jobs,
+        first_calls=own if content["first_call"] else {},
+        peers={job.case: job for job in _peers(content)},
+        agreements=_extras(content, "agreement"),
+        breakdowns=_extras(content, "breakdown"),
     )
 
 
-def _job(content: Mapping[str, Any], case: Mapping[str, Any]) -> Job:
-    backends = content["backends"]
-    repeats = content["repeats"]
+def _jobs(content: Mapping[str, Any]) -> Iterator[Job]:
+    """One job per case and device."""
+    for case in content["cases"]:
+        for device in case.get("devices", content["devices"]):
+            yield _job({**content, **case}, device)
+
+
+def _sweeps(content: Mapping[str, Any]) -> Iterator[Job]:
+    """One job per value of every parameter that is varied, and device."""
+    sweeps = content.get("sweeps")
+    for parameter, values in (sweeps["values"] if sweeps else {}).items():
+        for value in values:
+            length = value if parameter == "sequence_length" else sweeps["length"]
+            case = {**content, **sweeps, "length": length}
+            for device in sweeps.get("devices", content["devices"]):
+                yield _job(case, device, parameter, value)
+
+
+def _job(case: Mapping[str, Any], device: str, parameter: str = "", value: int = 0) -> Job:
+    backends = case["backends"]
+    repeats = case["repeats"]
     return Job(
-        study=content["name"],
+        study=case["name"],
         architecture=case["architecture"],
         length=case["length"],
-        sequences=tuple(sorted(case.get("sequences", content["sequences"]))),
-        methods=tuple(content["methods"]),
+        parameter=parameter,
+        value=value,
+        sequences=tuple(sorted(case["sequences"])),
+        methods=tuple(case["methods"]),
         backends=tuple(available_backends() if backends == BEST else backends),
-        every_backend_up_to=content["every_backend_up_to"],
-        keras_backend=content["keras_backend"],
-        device=content["device"],
-        naive_mutants=content["naive_mutants"],
-        warm_up=content["warm_up"],
+        every_backend_up_to=case["every_backend_up_to"],
+        keras_backend=case["keras_backend"],
+        device=device,
+        naive_mutants=case["naive_mutants"],
+        warm_up=case["warm_up"],
         least=repeats["least"],
         most=repeats["most"],
         seconds=float(repeats["seconds"]),
-        tolerance=float(content["tolerance"]),
+        tolerance=float(case["tolerance"]),
+        budget=float(case["job_seconds"]),
+        failures=case["failures"],
     )
+
+
+def _peers(content: Mapping[str, Any]) -> Iterator[PeerJob]:
+    peers = content.get("peers")
+    for case in peers["cases"] if peers else []:
+        for name in peers["names"]:
+            yield PeerJob(
+                peer=name,
+                architecture=case["architecture"],
+                length=case["length"],
+                sequences=tuple(sorted(case.get("sequences", peers["sequences"]))),
+                batch_sizes=tuple(peers["batch_sizes"]),
+                repeats=peers["repeats"],
+                budget=float(peers["job_seconds"]),
+            )
+
+
+def _extras(content: Mapping[str, Any], key: str) -> dict[str, Extra]:
+    """The jobs of one kind besides timing."""
+    given = content.get(key)
+    if not given:
+        return {}
+    methods = tuple(given.get("methods", ()))
+    extras = (
+        Extra(case["architecture"], case["length"], given["sequences"], methods)
+        for case in given["cases"]
+    )
+    return {extra.case: extra for extra in extras}
 
 
 def _unknown_names(content: Mapping[str, Any]) -> list[str]:
     """Complaints about names that registries decide about, and about bounds that cross."""
-    known = {"architecture": ARCHITECTURES, "method": discover()}
-    given = [("method", "methods", name) for name in content["methods"]]
-    for number, case in enumerate(content["cases"]):
-        given.append(("architecture", f"cases.{number}", case["architecture"]))
+    known = {"architecture": ARCHITECTURES, "method": discover(), "peer": PEERS}
     wrong = [
         f"  {place}: unknown {what} {name!r}; expected one of {', '.join(known[what])}"
-        for what, place, name in given
+        for what, place, name in _names(content)
         if name not in known[what]
     ]
+    sweeps = content.get("sweeps")
+    if sweeps and not wrong:
+        allowed = ("sequence_length", *ARCHITECTURES[sweeps["architecture"]].parameters)
+        wrong += [
+            f"  sweeps.values: {sweeps['architecture']} has no parameter {name!r}; expected some "
+            f"of {', '.join(allowed)}"
+            for name in sweeps["values"]
+            if name not in allowed
+        ]
     repeats = content["repeats"]
     if repeats["least"] > repeats["most"]:
         wrong.append(f"  repeats: least={repeats['least']} exceeds most={repeats['most']}")
+    if content["name"] in RESERVED:
+        wrong.append(f"  name: {content['name']!r} is another target of the workflow; rename it")
     return wrong
+
+
+def _names(content: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every name of a registry, with what it is and where it stands."""
+    for key, what in (("", "method"), ("agreement", "method"), ("sweeps", "method")):
+        part = content.get(key, {}) if key else content
+        for name in part.get("methods", ()):
+            yield what, f"{key}.methods" if key else "methods", name
+    for name in content.get("peers", {}).get("names", ()):
+        yield "peer", "peers.names", name
+    for key in ("", "peers", "agreement", "breakdown"):
+        part = content.get(key, {}) if key else content
+        for number, case in enumerate(part.get("cases", ())):
+            place = f"{key}.cases.{number}" if key else f"cases.{number}"
+            yield "architecture", place, case["architecture"]
+            for name in case.get("methods", ()):
+                yield "method", place, name
+    if "sweeps" in content:
+        yield "architecture", "sweeps", content["sweeps"]["architecture"]
 
 
 def _where(error: jsonschema.ValidationError) -> str:

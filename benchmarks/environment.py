@@ -46,6 +46,13 @@ def prepare(keras_backend: str = "tensorflow", device: str = "cpu", threads: int
             os.sched_setaffinity(0, allowed[:threads])
 
 
+def missing_device(device: str) -> str | None:
+    """Why a device cannot be used, or None."""
+    if device == "gpu" and not _gpu():
+        return "No GPU is visible: nvidia-smi finds none."
+    return None
+
+
 def describe(device: str = "cpu") -> Where:
     """Describe the machine, the packages and the state of the repository."""
     return Where(

@@ -23,7 +23,8 @@ from benchmarks import environment, records
 from benchmarks.agreement import Agreement, agreement
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.compare import BASELINE, FAST
-from benchmarks.config import Job
+from benchmarks.job import Job
+from benchmarks.limits import Limits, too_large
 from benchmarks.methods import Attribution, Method, Setting, discover
 from benchmarks.progress import Progress, logger
 from benchmarks.records import How, Record, Result, What, Where
@@ -97,16 +98,18 @@ def measure(
         An exact method differs from naive ISM, or naive ISM or every other method could not run.
     """
     name = uuid.uuid4().hex[:12]
+    limits = Limits(job.budget, max(job.warm_up, 1) + job.least, clock)
     fastest: Method | None = None
     for number in job.sequences:
         chosen = _chosen(job, methods, number, fastest)
         sequences = subject.sequences[:number]
-        ready, failures = _warmed_up(job, chosen, subject.model, sequences, progress)
+        ready, failures = _warmed_up(job, chosen, subject.model, sequences, progress, limits)
         agreements = _agreements(job, ready, progress)
         timed = {_key(method): method for method, _ in ready}
         del ready  # the results can be large
-        seconds = _timed(job, timed, number, progress, clock)
+        seconds = _timed(job, timed, number, progress, clock) if timed else {}
         for key, method in timed.items():
+            limits.note(key, median(seconds[key]) * method.scale / number)
             found = agreements.get(key)
             result = Result(
                 seconds=tuple(seconds[key]),
@@ -118,7 +121,7 @@ def measure(
         for method, result in failures:
             yield _record(job, subject, method, number, result, name)
         fast = {median(seconds[key]): m for key, m in timed.items() if m.name == FAST}
-        fastest = fast[min(fast)] if fast else None
+        fastest = fast[min(fast)] if fast else fastest
 
 
 def _timed(
@@ -152,34 +155,56 @@ def _chosen(
 
 
 def _warmed_up(
-    job: Job, methods: Sequence[Method], model: Any, sequences: np.ndarray, progress: Progress
+    job: Job,
+    methods: Sequence[Method],
+    model: Any,
+    sequences: np.ndarray,
+    progress: Progress,
+    limits: Limits,
 ) -> tuple[list[tuple[Method, Attribution]], list[tuple[Method, Result]]]:
     """Set up and run every method; what cannot run is told apart, with its reason."""
     ready: list[tuple[Method, Attribution]] = []
     failures: list[tuple[Method, Result]] = []
     for method in methods:
         progress.now(f"{_shown(method)}, {_count(len(sequences))}: setting up and warming up")
-        reason = method.refuse()
-        if reason:
-            failures.append((method, Result(status="refused", reason=reason)))
-            progress.done(f"{_shown(method)}: refused. {reason}")
-            continue
         try:
-            method.set_up(model, sequences)
-            for _ in range(max(job.warm_up, 1)):
-                result = method.run()
+            result = _first_run(job, method, model, sequences, limits)
         except Exception as error:  # whatever it is, it goes into the record
             logger.exception("%s failed", _shown(method))
-            reason = f"{type(error).__name__}: {error}"
-            failures.append((method, Result(status="failed", reason=reason)))
-            progress.wrong(f"{_shown(method)} failed. {reason}")
-        else:
+            result = Result(status="failed", reason=f"{type(error).__name__}: {error}")
+        if isinstance(result, Attribution):
             ready.append((method, result))
-    missing = [(m, r) for m, r in failures if m.name == BASELINE]
-    if missing or not any(m.name != BASELINE for m, _ in ready):
-        reasons = [f"{_shown(m)}: {r.reason}" for m, r in missing or failures]
+            continue
+        failures.append((method, result))
+        show = progress.wrong if result.status == "failed" else progress.done
+        show(f"{_shown(method)}, {_count(len(sequences))}: {result.status}. {result.reason}")
+    broken = [(m, r) for m, r in failures if r.status != "skipped"]
+    missing = [(m, r) for m, r in broken if m.name == BASELINE]
+    others = {_key(m) for m in methods if m.name != BASELINE}
+    if missing or (others and others <= {_key(m) for m, _ in broken}):
+        reasons = [f"{_shown(m)}: {r.reason}" for m, r in missing or broken]
         raise BenchmarkError("Nothing can be compared. " + " ".join(reasons))
     return ready, failures
+
+
+def _first_run(
+    job: Job, method: Method, model: Any, sequences: np.ndarray, limits: Limits
+) -> Attribution | Result:
+    """What a method returns, or why it is left out."""
+    reason = method.refuse()
+    if reason:
+        return Result(status="refused", reason=reason)
+    method.set_up(model, sequences)
+    reason = limits.too_long(_key(method), method, len(sequences))
+    reason = reason or too_large(method, model, sequences)
+    if reason:
+        return Result(status="skipped", reason=reason)
+    for _ in range(max(job.warm_up, 1)):
+        begin = limits.clock()
+        result = method.run()
+        seconds = limits.clock() - begin
+    reason = limits.exceeded(seconds * job.least, f"{job.least} runs more")
+    return Result(status="skipped", reason=reason) if reason else result
 
 
 def _agreements(
@@ -225,6 +250,7 @@ def _record(
             positions=positions,
             alternatives=characters - 1,
             data=subject.data,
+            variant=job.variant,
         ),
         How(
             backend=method.backend,
@@ -266,17 +292,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job.from_flags(given)
     environment.prepare(job.keras_backend, job.device, given.threads)
     label = ARCHITECTURES[job.architecture].label
-    with Progress(f"{label}, {job.length} bp") as progress:
+    varied = f", {job.variant.replace('_', ' ')}" if job.parameter else ""
+    with Progress(f"{label}, {job.length} bp{varied}, {job.device}") as progress:
         try:
-            sequences = encoded(given.fasta, job.length)
-            model = build(job.architecture, job.length)
+            reason = environment.missing_device(job.device)
+            if reason:
+                raise BenchmarkError(reason)
+            sequences = encoded(given.fasta, job.length, joined=bool(job.parameter))
+            model = build(job.architecture, job.length, **job.parameters)
             where = environment.describe(job.device)
             subject = Subject(model, sequences, given.data, where)
-            done = list(measure(job, subject, variants(job), progress))
+            for record in measure(job, subject, variants(job), progress):
+                records.append(given.output, [record])
         except (BenchmarkError, FastISMError) as error:
             progress.wrong(str(error))
             return 1
-        records.append(given.output, done)
     return 0
 
 

@@ -36,8 +36,9 @@ class What:
     ----------
     study : str
         Name of the config.
-    kind : {"throughput", "first_call"}
-        Warm runs in turns with others, or building and calling once in a fresh process.
+    kind : {"throughput", "first_call", "breakdown", "agreement"}
+        Warm runs in turns with others; building and calling once in a fresh process; the same as
+        the first on parts of a model; or no timing but rank correlations with exact ISM.
     method, architecture : str
         Names.
     length : int
@@ -50,6 +51,8 @@ class What:
         Replacements per position.
     data : str
         Where the sequences are from.
+    variant : str
+        The parameter of the architecture that a sweep varies and its value, "channels=32".
     """
 
     study: str
@@ -61,6 +64,7 @@ class What:
     positions: int
     alternatives: int
     data: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,13 @@ class Result:
 
     Attributes
     ----------
-    status : {"ok", "refused", "failed"}
+    status : {"ok", "refused", "failed", "skipped"}
     reason : str
-        Why it was refused or failed.
+        Why it was refused or failed, or skipped for want of time or memory.
     seconds : tuple of float
         Wall-clock seconds of every run.
     build_seconds : float or None
-        Seconds to make the method ready, of kind "first_call".
+        Seconds to make the method ready, of kind "first_call" and of peers.
     peak_bytes : int or None
         Peak resident memory above that of the process with its model, of kind "first_call".
     macs : float or None
@@ -117,6 +121,8 @@ class Result:
     difference, spread : float or None
         Of exact methods: the largest difference to naive ISM, in units of the output, and the
         standard deviation of the effects there.
+    correlations : tuple of float
+        Of kind "agreement": Spearman's, with exact ISM, one per sequence.
     """
 
     status: str = "ok"
@@ -127,6 +133,7 @@ class Result:
     macs: float | None = None
     difference: float | None = None
     spread: float | None = None
+    correlations: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -187,7 +194,8 @@ class Record:
         Raises
         ------
         FastISMError
-            The line is not JSON, has another version, or lacks a field or has one too many.
+            The line is not JSON, has another version, lacks a field that has no default, or has
+            one too many.
         """
         try:
             content = json.loads(line)
@@ -268,9 +276,11 @@ def tabulate(records: Iterable[Record]) -> pandas.DataFrame:
 def _built(kind: type, content: Any, place: str) -> Any:
     """A dataclass from what JSON gave, checked for missing and unknown fields."""
     hints = typing.get_type_hints(kind)
-    if not isinstance(content, dict) or set(content) != set(hints):
-        given = set(content) if isinstance(content, dict) else set()
-        wrong = sorted(given ^ set(hints)) or [repr(content)]
+    # Fields with a default may be missing: records are never changed, but their kinds can grow.
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    given = set(content) if isinstance(content, dict) else set()
+    if not isinstance(content, dict) or not needed <= given <= set(hints):
+        wrong = sorted((needed - given) | (given - set(hints))) or [repr(content)]
         raise FastISMError(f"{place}: missing or unknown: {', '.join(wrong)}.")
     values = {}
     for name, value in content.items():

@@ -39,8 +39,16 @@ def select(fasta: str | Path, number: int, seed: int) -> list[Record]:
     return [records[i] for i in order[:number]]
 
 
-def encoded(fasta: str | Path, length: int) -> np.ndarray:
+def encoded(fasta: str | Path, length: int, joined: bool = False) -> np.ndarray:
     """One-hot of the last `length` characters of every sequence of a file.
+
+    Parameters
+    ----------
+    fasta : path
+    length : int
+    joined : bool, default False
+        Whether sequences that are shorter may be continued, at their beginning, with those that
+        come before them in the file (in a circle).
 
     Returns
     -------
@@ -52,6 +60,8 @@ def encoded(fasta: str | Path, length: int) -> np.ndarray:
         A sequence is shorter.
     """
     records = list(read_fasta(fasta))
+    if joined:
+        return one_hot([_continued(records, i, length) for i in range(len(records))])
     short = next((r for r in records if len(r.sequence) < length), None)
     if short is not None:
         raise FastISMError(
@@ -59,6 +69,15 @@ def encoded(fasta: str | Path, length: int) -> np.ndarray:
             f"{length} cannot be timed on it. Choose a shorter length."
         )
     return one_hot([r.sequence[-length:] for r in records])
+
+
+def _continued(records: Sequence[Record], index: int, length: int) -> str:
+    """The end of a sequence, with those before it in front where it is short."""
+    text = ""
+    while len(text) < length:
+        text = records[index % len(records)].sequence + text
+        index -= 1
+    return text[-length:]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

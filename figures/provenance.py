@@ -49,10 +49,24 @@ def _baseline(naive: Sequence[Record]) -> str:
     return f"{text}, timed at {positions} evenly spaced positions and scaled to all."
 
 
-def _systems(systems: Sequence[Where]) -> str:
-    machines = _listed(
+def short_caption(records: Iterable[Record]) -> str:
+    """Hardware and date of what was measured; versions stand in the report and in the records."""
+    places = [record.where for record in records]
+    if not places:
+        return "Nothing was measured."
+    dates = sorted({place.date[:10] for place in places})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"Measured on {_machines(places)}, {when}."
+
+
+def _machines(systems: Sequence[Where]) -> str:
+    return _listed(
         f"{w.cpu}{f' and {w.gpu}' if w.gpu else ''}, {w.threads} threads" for w in systems
     )
+
+
+def _systems(systems: Sequence[Where]) -> str:
+    machines = _machines(systems)
     versions = _listed(
         ", ".join(f"{package} {version}" for package, version in w.versions.items())
         for w in systems

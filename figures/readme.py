@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.compare import compare
+from benchmarks.compare import compare, main_cases
 from benchmarks.records import Record, read
 from fastism.errors import FastISMError
 from figures import style
@@ -51,7 +51,7 @@ def filled(readme: str, records: Sequence[Record]) -> str:
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
     image = ""
-    if compare(records):
+    if main_cases(compare(records)):
         text = "Seconds per sequence and speedup of fastISM over naive ISM"
         image = f"![{text}]({FIGURE.as_posix()}.svg)\n\n"
     return f"{head}{BEGIN}\n\n{image}{markdown(records)}\n{END}{tail}"
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, required=True)
     given = parser.parse_args(arguments)
     records = read(given.records)
-    comparisons = compare(records)
+    comparisons = main_cases(compare(records))
     if comparisons:
         figure = given.readme.parent / FIGURE
         with style.styled():

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.compare import Comparison, compare, seconds_per_sequence
+from benchmarks.compare import Comparison, compare, main_cases, seconds_per_sequence
 from benchmarks.records import read
 from fastism.errors import FastISMError
 from figures import style
 from figures.provenance import FRAMEWORKS, caption
-from figures.speedup_table import shown
+from figures.speedup_table import shown_model
 
 TOP, ROW, BOTTOM = 0.95, 0.58, 1.15  # inches
 WIDTH = 9.0
@@ -70,7 +70,7 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
                 _draw(panel, comparison, cases.index(_case(comparison)))
         panel.set_xlabel("seconds per sequence, log scale")
     first = panels[0][0]
-    first.set_yticks(range(len(cases)), [f"{shown(name)}\n{length} bp" for name, length in cases])
+    first.set_yticks(range(len(cases)), [f"{name}\n{length} bp" for name, length in cases])
     first.set_ylim(len(cases) - 0.5, -0.5)
     _widen(first, comparisons)
     figure.text(
@@ -92,7 +92,7 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
 
 
 def _case(comparison: Comparison) -> tuple[str, int]:
-    return comparison.naive.what.architecture, comparison.naive.what.length
+    return shown_model(comparison.naive), comparison.naive.what.length
 
 
 def _draw(panel: Axes, comparison: Comparison, row: int) -> None:
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--output", type=Path, nargs="+", required=True, help=".svg, .png")
     given = parser.parse_args(arguments)
-    comparisons = compare(read(given.records))
+    comparisons = main_cases(compare(read(given.records)))
     if not comparisons:
         raise FastISMError(f"{given.records} has no naive ISM with a fast ISM to compare it with.")
     with style.styled():

@@ -19,6 +19,7 @@ from benchmarks.compare import (
     Comparison,
     compare,
     first_calls,
+    main_cases,
     ratio_of_medians,
     seconds_per_sequence,
 )
@@ -45,6 +46,7 @@ def rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "architecture": naive.what.architecture,
             "length": naive.what.length,
             "sequences": naive.what.sequences,
+            "device": naive.how.device,
             "naive_backend": naive.how.backend,
             "naive_batch_size": naive.how.batch_size,
             "naive_positions": naive.what.positions,
@@ -94,7 +96,7 @@ def markdown(records: Sequence[Record]) -> str:
     records : sequence of Record
         Any; without comparisons among them, one sentence says so.
     """
-    comparisons = compare(records)
+    comparisons = main_cases(compare(records))
     if not comparisons:
         return "Not measured yet.\n"
     parts = [_speedups(comparisons), caption(comparisons, SPREAD), LEGEND]
@@ -117,6 +119,11 @@ def shown(architecture: str) -> str:
     return known.label if known else architecture
 
 
+def shown_model(record: Record) -> str:
+    """What a reader calls the model of a record, with its device where that is a GPU."""
+    return shown(record.what.architecture) + (" (GPU)" if record.how.device == "gpu" else "")
+
+
 def _speedups(comparisons: Sequence[Comparison]) -> str:
     own = dict.fromkeys(FRAMEWORKS[c.naive.how.backend] for c in comparisons)
     header = [
@@ -136,7 +143,7 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         same, floor, difference = c.own, c.floor(c.best), _relative(c.best)
         body.append(
             [
-                shown(c.naive.what.architecture),
+                shown_model(c.naive),
                 str(c.naive.what.length),
                 str(c.naive.what.sequences),
                 f"{seconds_per_sequence(c.naive)[0]:.3g}",
@@ -148,7 +155,7 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
                 "–" if difference is None else f"{difference:.1g}",
             ]
         )
-    return _table(header, body, left=(0, 5))
+    return markdown_table(header, body, left=(0, 5))
 
 
 def _first_calls(calls: Sequence[Record]) -> str:
@@ -164,12 +171,12 @@ def _first_calls(calls: Sequence[Record]) -> str:
         ]
         for call in calls
     ]
-    return _table(header, body, left=(0, 2))
+    return markdown_table(header, body, left=(0, 2))
 
 
 def _missing(comparisons: Sequence[Comparison]) -> str:
     lines = {
-        f"- {shown(r.what.architecture)} at {r.what.length} on {FRAMEWORKS[r.how.backend]}: "
+        f"- {shown_model(r)} at {r.what.length} on {FRAMEWORKS[r.how.backend]}: "
         f"{r.result.status}. {' '.join(r.result.reason.split())}": None
         for c in comparisons
         for r in c.missing
@@ -177,7 +184,10 @@ def _missing(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(["Could not run:", "", *lines]) if lines else ""
 
 
-def _table(header: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+def markdown_table(
+    header: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]
+) -> str:
+    """A table in Markdown; the columns of `left` are aligned to the left."""
     rule = [":--" if i in left else "--:" for i in range(len(header))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
@@ -213,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--markdown", type=Path, required=True)
     given = parser.parse_args(arguments)
     records = read(given.records)
-    table = pandas.DataFrame(rows(compare(records))).convert_dtypes()
+    table = pandas.DataFrame(rows(main_cases(compare(records)))).convert_dtypes()
     table.to_csv(given.csv, index=False)
     given.markdown.write_text(markdown(records))
 

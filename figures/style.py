@@ -15,10 +15,13 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 # Okabe & Ito's colours; every mark differs in shape too, so that none needs its colour.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+OTHERS = (VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", GREY)
 
 SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -43,6 +46,13 @@ def styled() -> Iterator[None]:
     """Use the settings of all figures within a ``with`` block."""
     with plt.rc_context(SETTINGS):
         yield
+
+
+def label_decades(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 times each power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def add_caption(figure: Figure, text: str, bottom: float, characters: int = 165) -> None:

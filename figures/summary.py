@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare import Comparison, compare, seconds_per_sequence
+from benchmarks.compare import Comparison, compare, main_cases, seconds_per_sequence
 from benchmarks.records import read
 from figures.provenance import FRAMEWORKS, caption
-from figures.speedup_table import shown
+from figures.speedup_table import shown_model
 
 
 def table(comparisons: Sequence[Comparison]) -> Table:
@@ -28,7 +28,7 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     for c in comparisons:
         ratio = c.speedup(c.best)
         result.add_row(
-            shown(c.naive.what.architecture),
+            shown_model(c.naive),
             str(c.naive.what.length),
             str(c.naive.what.sequences),
             f"{seconds_per_sequence(c.naive)[0]:.3g}",
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=Path, nargs="*", default=[], help="to be listed")
     given = parser.parse_args(arguments)
     console = Console(highlight=False)
-    comparisons = compare(read(given.records))
+    comparisons = main_cases(compare(read(given.records)))
     if comparisons:
         console.print(table(comparisons))
         console.print(caption(comparisons, "range: of the ratio within a round"), style="dim")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.config import Job
+from benchmarks.job import Job
 from benchmarks.measure import Subject
 from benchmarks.methods import Attribution, Method
 from benchmarks.progress import Progress
@@ -89,6 +89,8 @@ def make_job(**changes: object) -> Job:
         "study": "test",
         "architecture": "basset",
         "length": 10,
+        "parameter": "",
+        "value": 0,
         "sequences": (1, 2),
         "methods": ("naive_ism", "fast_ism"),
         "backends": ("tensorflow", "torch", "jax"),
@@ -101,6 +103,8 @@ def make_job(**changes: object) -> Job:
         "most": 3,
         "seconds": 0.0,
         "tolerance": 0.01,
+        "budget": 1e9,
+        "failures": "stop",
     }
     return Job(**{**values, **changes})
 
@@ -128,29 +132,36 @@ def make_record(
     where: Where = WHERE,
     architecture: str = "basset",
     result: Result | None = None,
+    length: int = 1000,
+    kind: str = "throughput",
+    variant: str = "",
+    device: str = "cpu",
+    keras_backend: str = "tensorflow",
+    settings: Mapping[str, int | float | str] | None = None,
 ) -> Record:
-    """A record of Basset at 1000 bp."""
+    """A record of Basset at 1000 bp, with what is changed."""
     return Record(
         What(
             study="test",
-            kind="throughput",
+            kind=kind,
             method=method,
             architecture=architecture,
-            length=1000,
+            length=length,
             sequences=sequences,
-            positions=round(1000 / scale),
+            positions=round(length / scale),
             alternatives=3,
             data="nowhere, seed 1",
+            variant=variant,
         ),
         How(
             backend=backend,
-            keras_backend="tensorflow",
-            device="cpu",
+            keras_backend=keras_backend,
+            device=device,
             batch_size=128 if method == "naive_ism" else None,
             warm_up=1,
             extrapolated=scale != 1.0,
             scale=scale,
-            settings={"block": 8},
+            settings={"block": 8} if settings is None else settings,
             job=job,
         ),
         result or Result(seconds=tuple(seconds), macs=macs, difference=1e-6, spread=1e-2),

@@ -25,7 +25,8 @@ from benchmark_fakes import (
 from benchmarks import compare, environment, records
 from benchmarks.agreement import agreement
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.config import Job, load_config, parse_config
+from benchmarks.config import load_config, parse_config
+from benchmarks.job import Job
 from benchmarks.measure import BenchmarkError, main, measure, variants
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
@@ -358,7 +359,11 @@ def test_committed_configs_are_valid(path):
     config = load_config(path)
     assert config.name == path.stem
     assert (ROOT / config.fasta).is_file()
-    assert all(length in ARCHITECTURES[name].lengths for name, length in config.jobs)
+    assert all(
+        job.length in ARCHITECTURES[job.architecture].lengths
+        for job in config.jobs.values()
+        if job.parameter != "sequence_length"
+    )
 
 
 def change(path, value):
@@ -378,7 +383,7 @@ def change(path, value):
         (change(["repeats", "mots"], 3), ["repeats: unknown key 'mots'; expected some of least"]),
         (change(["cases", 1, "size"], 3), ["cases.1: unknown key 'size'"]),
         (change(["data", "url"], "x"), ["data: unknown key 'url'"]),
-        (change(["device"], "abacus"), ["device: 'abacus' is not one of ['cpu', 'gpu']"]),
+        (change(["devices"], ["abacus"]), ["devices.0: 'abacus' is not one of ['cpu', 'gpu']"]),
         (change(["backends"], "fast"), ["backends: 'fast'"]),
         (change(["sequences"], [0]), ["sequences.0: 0 is less than the minimum"]),
         (change(["cases", 0, "architecture"], "enformer"), ["unknown architecture 'enformer'"]),

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from benchmarks import records
 from benchmarks.config import load_config
+from figures.drawings import DRAWINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +22,7 @@ TINY = {
     "name": "tiny",
     "description": "Two short models, to see that everything fits together.",
     "data": {"fasta": "data/dm3_promoters_2kb.fa.gz", "seed": 0},
-    "device": "cpu",
+    "devices": ["cpu"],
     "keras_backend": "tensorflow",
     "methods": ["naive_ism", "fast_ism"],
     "backends": ["tensorflow", "torch"],
@@ -30,7 +32,10 @@ TINY = {
     "warm_up": 1,
     "repeats": {"least": 2, "most": 2, "seconds": 0},
     "tolerance": 0.01,
+    "job_seconds": 600,
+    "failures": "stop",
     "first_call": False,
+    "report": False,
     "cases": [
         {"architecture": "basset", "length": 100},
         {"architecture": "bpnet", "length": 60, "sequences": [1]},
@@ -59,17 +64,62 @@ def write_config(folder, **changes):
     return path
 
 
-@pytest.mark.parametrize("config", ["quick", "library"])
+@pytest.mark.parametrize("config", ["quick", "library", "paper"])
 def test_dry_run(tmp_path, config):
     status, text = snakemake(tmp_path, "--cores", "2", "--dry-run", config)
     assert status == 0, text
     jobs = load_config(ROOT / "workflows" / "config" / f"{config}.yaml").jobs
-    for name, length in jobs:
-        assert f"results/{config}/records/{name}_{length}.jsonl" in text
+    for case in jobs:
+        assert f"results/{config}/records/{case}.jsonl" in text
     # Each timing job has the machine for itself.
     timing = [part for part in text.split("\n\n") if "rule time_" in part]
     assert timing
     assert all("threads: 2" in part for part in timing)
+
+
+def test_dry_run_on_a_fresh_clone(tmp_path):
+    """With the files that git knows of and nothing else."""
+    git = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    where = ["--cores", "2", "--dry-run", "paper", "regression"]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *where],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    for rule in ("time_architecture", "time_peer", "make_peer_environment", "time_parts"):
+        assert f"rule {rule}:" in text
+    for name in DRAWINGS:
+        assert f"results/paper/{name}.svg" in text
+    assert "python -m benchmarks.regression --threads 2" not in text  # a dry run runs nothing
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a GPU")
+def test_a_job_that_fails_leaves_records_and_is_not_run_again(tmp_path):
+    given = {"architecture": "basset", "length": 60}
+    config = write_config(tmp_path, devices=["gpu"], failures="record", cases=[given])
+    folder = tmp_path / "results" / "tiny"
+    wanted = ["results/tiny/records.jsonl", "--cores", "all", "--configfile", config]
+    status, text = snakemake(tmp_path, *wanted)
+    assert status == 0, text
+    done = records.read(folder / "records.jsonl")
+    assert {r.result.status for r in done} == {"failed"}
+    assert all("No GPU is visible" in r.result.reason for r in done)
+
+    status, text = snakemake(tmp_path, *wanted, "--dry-run")
+    assert status == 0, text
+    assert "time_architecture" not in text
 
 
 def test_dry_run_of_what_make_run_calls(tmp_path):

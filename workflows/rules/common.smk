@@ -8,31 +8,58 @@ def repository(path):
 
 def results_of(study):
     """The files that a config leads to."""
-    names = ["speedup.csv", "speedup.md", "speedup.svg", "speedup.png"]
+    names = [f"speedup.{suffix}" for suffix in ("csv", "md", "svg", "png")]
+    if CONFIGS[study].report:
+        names += ["report.html", *(f"{d}.{s}" for d in DRAWINGS for s in SUFFIXES)]
     return [f"results/{study}/{name}" for name in names]
 
 
 def job_of(wildcards):
     """The settings of a timing job."""
-    return CONFIGS[wildcards.study].jobs[wildcards.architecture, int(wildcards.length)]
+    return CONFIGS[wildcards.study].jobs[wildcards.case]
 
 
 def data_of(wildcards):
-    """What records say about the sequences."""
-    settings = CONFIGS[wildcards.study]
-    text = f"{Path(settings.fasta).name}, seed {settings.seed}, last {wildcards.length} bp"
-    return shlex.quote(text)
+    """What records say about the sequences of a timing job."""
+    job = job_of(wildcards)
+    joined = ", joined where short" if job.parameter else ""
+    return shlex.quote(described_data(wildcards.study, job.length) + joined)
+
+
+def described_data(study, length):
+    """What records say about sequences."""
+    settings = CONFIGS[study]
+    return f"{Path(settings.fasta).name}, seed {settings.seed}, last {length} bp"
+
+
+def described_extra(study, extra):
+    """What records say about the sequences of what is measured besides, for a shell."""
+    return shlex.quote(described_data(study, extra.length))
+
+
+def peer_job_of(wildcards):
+    """The settings of a peer's job."""
+    return CONFIGS[wildcards.study].peers[wildcards.peer_case]
+
+
+def names_in(kind):
+    """A constraint for wildcards: the names of one kind in any config."""
+    names = {name for settings in CONFIGS.values() for name in getattr(settings, kind)}
+    return "|".join(sorted(names)) or "none"
 
 
 def records_of(wildcards):
     """The files of records of a config."""
     settings = CONFIGS[wildcards.study]
-    folder = f"results/{wildcards.study}/records"
-    files = [f"{folder}/{name}_{length}.jsonl" for name, length in settings.jobs]
-    if settings.first_call:
-        files += [
-            f"{folder}/{name}_{length}_first_call_{backend}.jsonl"
-            for (name, length), job in settings.jobs.items()
+    names = [
+        *settings.jobs,
+        *(
+            f"{case}_first_call_{backend}"
+            for case, job in settings.first_calls.items()
             for backend in job.backends
-        ]
-    return files
+        ),
+        *(f"peer_{case}" for case in settings.peers),
+        *(f"breakdown_{case}" for case in settings.breakdowns),
+        *(f"agreement_{case}" for case in settings.agreements),
+    ]
+    return [f"results/{wildcards.study}/records/{name}.jsonl" for name in names]

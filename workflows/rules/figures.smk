@@ -25,3 +25,34 @@ rule plot_speedup:
     shell:
         "{PYTHON} -m figures.speedup --records {input.records} --output {output.svg} {output.png}"
         " 2> {log}"
+
+
+rule draw_figure:
+    input:
+        records="results/{study}/records.jsonl",
+        paper=repository("data/paper_p100_timings.csv"),
+    output:
+        [f"results/{{study}}/{{drawing}}.{suffix}" for suffix in SUFFIXES],
+    log:
+        "results/{study}/logs/draw_{drawing}.log",
+    shell:
+        "{PYTHON} -m figures.drawings {wildcards.drawing} --records {input.records}"
+        " --paper {input.paper} --output {output} 2> {log}"
+
+
+rule write_report:
+    input:
+        records="results/{study}/records.jsonl",
+        speedup="results/{study}/speedup.svg",
+        drawings=[
+            f"results/{{study}}/{drawing}.{suffix}" for drawing in DRAWINGS for suffix in SUFFIXES
+        ],
+    output:
+        html="results/{study}/report.html",
+    params:
+        folder="results/{study}",
+    log:
+        "results/{study}/logs/write_report.log",
+    shell:
+        "{PYTHON} -m figures.report --records {input.records} --folder {params.folder}"
+        " --output {output.html} 2> {log}"

@@ -1,39 +1,43 @@
 # Timing. Every job asks for all cores, so that no other runs beside it.
 
 
+# A job that fails as a whole, or is killed, may leave records that say so (the key `failures`).
+
+
 rule time_architecture:
     input:
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/{architecture}_{length}.jsonl",
+        records="results/{study}/records/{case}.jsonl",
     params:
         flags=lambda w: job_of(w).flags(),
         data=data_of,
     log:
-        "results/{study}/logs/{architecture}_{length}.log",
+        "results/{study}/logs/{case}.log",
     threads: workflow.cores
     shell:
         "{PYTHON} -m benchmarks.measure --fasta {input.fasta} --data {params.data}"
         " --threads {threads} --output {output.records} {params.flags} 2> {log}"
+        " || {PYTHON} -m benchmarks.failed_job --status $? --log {log} --data {params.data}"
+        " --output {output.records} {params.flags} 2>> {log}"
 
 
 rule time_first_call:
     input:
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/{architecture}_{length}_first_call_{backend}.jsonl",
+        records="results/{study}/records/{case}_first_call_{backend}.jsonl",
     params:
-        keras_backend=lambda w: job_of(w).keras_backend,
-        device=lambda w: job_of(w).device,
+        job=job_of,
         data=data_of,
     log:
-        "results/{study}/logs/{architecture}_{length}_first_call_{backend}.log",
+        "results/{study}/logs/{case}_first_call_{backend}.log",
     threads: workflow.cores
     shell:
         "{PYTHON} -m benchmarks.first_call --study {wildcards.study}"
-        " --architecture {wildcards.architecture} --length {wildcards.length}"
-        " --backend {wildcards.backend} --keras-backend {params.keras_backend}"
-        " --device {params.device} --fasta {input.fasta} --data {params.data}"
+        " --architecture {params.job.architecture} --length {params.job.length}"
+        " --backend {wildcards.backend} --keras-backend {params.job.keras_backend}"
+        " --device {params.job.device} --fasta {input.fasta} --data {params.data}"
         " --threads {threads} --output {output.records} 2> {log}"
 
 

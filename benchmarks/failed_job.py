@@ -1,0 +1,97 @@
+"""Leave records of a timing job that failed as a whole, or let the failure stand.
+
+    python -m benchmarks.failed_job --help
+
+The workflow calls it where `benchmarks.measure` ended in failure or was killed, with the same
+flags: a process that the system stops for want of memory cannot leave a record itself.
+
+Requirements: rich.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import environment, records
+from benchmarks.job import Job
+from benchmarks.measure import variants
+from benchmarks.progress import Progress
+from benchmarks.records import How, Record, Result, What
+
+ALTERNATIVES = 3
+
+
+def reason_of(log: Path, status: int) -> str:
+    """Why a job failed: the signal that ended it, or the last line that it wrote."""
+    if status > 128:
+        killed = " The system may have run out of memory." if status == 137 else ""
+        return f"The job was ended by signal {status - 128}.{killed}"
+    text = log.read_text(errors="replace").strip() if log.is_file() else ""
+    return text.splitlines()[-1] if text else f"The job ended with status {status}."
+
+
+def missing_records(job: Job, done: Sequence[Record], data: str, reason: str) -> Iterator[Record]:
+    """One failed record per variant and number of sequences that has none."""
+    known = {(r.what.method, r.how.backend, r.what.sequences) for r in done}
+    where = environment.describe(job.device)
+    name = done[0].how.job if done else uuid.uuid4().hex[:12]
+    for number in job.sequences:
+        for method in variants(job):
+            if (method.name, method.backend, number) in known:
+                continue
+            yield Record(
+                What(
+                    study=job.study,
+                    kind="throughput",
+                    method=method.name,
+                    architecture=job.architecture,
+                    length=job.length,
+                    sequences=number,
+                    positions=job.length,
+                    alternatives=ALTERNATIVES,
+                    data=data,
+                    variant=job.variant,
+                ),
+                How(
+                    backend=method.backend,
+                    keras_backend=job.keras_backend,
+                    device=job.device,
+                    batch_size=None,
+                    warm_up=0,
+                    extrapolated=False,
+                    scale=1.0,
+                    settings={},
+                    job=name,
+                ),
+                Result(status="failed", reason=reason),
+                where,
+            )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Append a failed record for whatever a job has not recorded."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.failed_job", description=main.__doc__
+    )
+    parser.add_argument("--status", type=int, required=True, help="exit status of the job")
+    parser.add_argument("--log", type=Path, required=True, help="what the job wrote")
+    parser.add_argument("--data", required=True, help="where sequences are from, for the record")
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    Job.add_flags(parser)
+    given = parser.parse_args(arguments)
+    job = Job.from_flags(given)
+    if job.failures == "stop":
+        return given.status
+    reason = reason_of(given.log, given.status)
+    done = records.read(given.output) if given.output.is_file() else []
+    records.append(given.output, missing_records(job, done, given.data, reason))
+    Progress(job.case).wrong(f"{job.case} failed; its records say why. {reason}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What the scripts of all peers share. Runs in the environments of the peers.
+
+Imports nothing of this repository and nothing that a peer does not have.
+
+Requirements: numpy.
+"""
+
+import argparse
+import json
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+
+class Refused(Exception):
+    """A peer cannot do what is asked for; its message says why."""
+
+
+class Runner:
+    """A peer that is ready to run; each script has a subclass.
+
+    Attributes
+    ----------
+    build_seconds : float or None
+        What it took to get ready, where that is not negligible.
+    settings : dict
+        What a reader needs to know besides.
+    alternatives : int
+        Replacements per position that it runs.
+    """
+
+    build_seconds = None
+    alternatives = 3
+
+    def __init__(self):
+        self.settings = {}
+
+    def batch_sizes(self, number, sizes):
+        """Those of the sizes that make a difference with so many sequences."""
+        return sizes
+
+    def positions(self, number, length):
+        """How many positions a run mutates; fewer than all where it is a sample."""
+        return length
+
+    def run(self, x, batch_size):
+        """All mutants of the sequences ``(sequences, length, 4)``; returns when they are done."""
+        raise NotImplementedError
+
+
+def main(make):
+    """Time a peer as the command line says, and write JSON after every number of sequences.
+
+    Parameters
+    ----------
+    make : callable
+        From architecture, length and a list of weights to a `Runner`.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--input", required=True, help="npz: sequences, weight_0, weight_1, ...")
+    parser.add_argument("--output", required=True, help="JSON")
+    parser.add_argument("--architecture", required=True)
+    parser.add_argument("--length", type=int, required=True)
+    parser.add_argument("--sequences", type=int, nargs="+", required=True)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", required=True)
+    parser.add_argument("--repeats", type=int, required=True)
+    parser.add_argument("--budget", type=float, required=True, help="seconds")
+    given = parser.parse_args()
+    begin = time.perf_counter()
+    with np.load(given.input) as content:
+        sequences = content["sequences"]
+        count = sum(name.startswith("weight_") for name in content.files)
+        weights = [content[f"weight_{i}"] for i in range(count)]
+    report = {"build_seconds": None, "alternatives": 3, "settings": {}, "results": []}
+
+    def write():
+        Path(given.output).write_text(json.dumps(report))
+
+    try:
+        runner = make(given.architecture, given.length, weights)
+    except Exception as error:
+        report["results"] = [_failed(number, error) for number in given.sequences]
+        write()
+        return
+    report.update(
+        build_seconds=runner.build_seconds,
+        alternatives=runner.alternatives,
+        settings=runner.settings,
+    )
+    known = None
+    for number in given.sequences:
+        left = given.budget - (time.perf_counter() - begin)
+        try:
+            result = _measured(runner, sequences[:number], given, known, left)
+        except Exception as error:
+            result = _failed(number, error)
+        if result["status"] == "ok":
+            whole = given.length / result["positions"]
+            known = min(result["seconds"]) * whole / number
+        report["results"].append(result)
+        write()
+
+
+def _measured(runner, x, given, known, left):
+    """Seconds of repeated runs at the best batch size."""
+    number, length = x.shape[:2]
+    positions = runner.positions(number, length)
+    sizes = runner.batch_sizes(number, given.batch_sizes)
+    if known is not None:
+        expected = known * number * positions / length * (given.repeats + 2 * len(sizes))
+        if expected > left:
+            reason = (
+                f"{number} sequences are expected to take {expected:.0f} s; {max(left, 0):.0f} s "
+                f"are left of the {given.budget:.0f} s of this job."
+            )
+            return {"sequences": number, "status": "skipped", "reason": reason}
+    best, least = sizes[0], None
+    for size in sizes:
+        runner.run(x, size)  # the warm-up
+        if len(sizes) > 1:
+            seconds = _timed(runner, x, size)
+            if least is None or seconds < least:
+                best, least = size, seconds
+    return {
+        "sequences": number,
+        "status": "ok",
+        "reason": "",
+        "batch_size": best,
+        "positions": positions,
+        "seconds": [_timed(runner, x, best) for _ in range(given.repeats)],
+    }
+
+
+def _timed(runner, x, size):
+    begin = time.perf_counter()
+    runner.run(x, size)
+    return time.perf_counter() - begin
+
+
+def _failed(number, error):
+    refused = isinstance(error, Refused)
+    if not refused:
+        traceback.print_exc()
+    message = str(error).strip() or "no message"
+    return {
+        "sequences": number,
+        "status": "refused" if refused else "failed",
+        "reason": message if refused else f"{type(error).__name__}: {message.splitlines()[0]}",
+    }

@@ -1,0 +1,175 @@
+"""The report: every table and figure of a study on one page, with where they were measured.
+
+    python -m figures.report --records R.jsonl --folder results/paper --output report.html
+
+The page is a single file: figures are embedded in it.
+
+Requirements: the standard library; what was drawn must be in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+from benchmarks.records import Record, read
+from fastism.errors import FastISMError
+from figures.drawings import DRAWINGS
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto;
+  padding: 0 1em; }
+h1, h2 { line-height: 1.2; }
+h2 { margin-top: 2.2em; border-top: 1px solid #ccc; padding-top: .8em; }
+img { width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; }
+th { vertical-align: bottom; border-bottom: 2px solid #888; }
+.left { text-align: left; }
+nav ul { columns: 2; }
+summary { cursor: pointer; color: #0072B2; }
+"""
+
+
+def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, str, str]]) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    study : str
+        Name of the config.
+    records : sequence of Record
+        What the drawings show.
+    drawings : sequence of (name, svg, markdown)
+
+    Returns
+    -------
+    str
+    """
+    sections, contents = [], []
+    for name, svg, markdown in drawings:
+        title = _title(markdown) or name
+        image = base64.b64encode(svg.encode()).decode()
+        contents.append(f'<li><a href="#{name}">{escape(title)}</a></li>')
+        sections += [
+            f'<h2 id="{name}">{escape(title)}</h2>',
+            f'<img src="data:image/svg+xml;base64,{image}" alt="{escape(title)}">',
+            "<details><summary>Numbers and notes</summary>",
+            *_as_html(markdown),
+            "</details>",
+        ]
+    contents.append('<li><a href="#where">Where it was measured</a></li>')
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width">',
+            f"<title>fastISM: {escape(study)}</title><style>{STYLE}</style></head><body>",
+            f"<h1>fastISM suite: {escape(study)}</h1>",
+            f"<p>{escape(_counted(records))}</p>",
+            f"<nav><ul>{''.join(contents)}</ul></nav>",
+            *sections,
+            '<h2 id="where">Where it was measured</h2>',
+            *_environments(records),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _title(markdown: str) -> str:
+    found = re.search(r"^### (.*)$", markdown, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _counted(records: Sequence[Record]) -> str:
+    """How many records there are, by what became of them."""
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.result.status] = counts.get(record.result.status, 0) + 1
+    listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{len(records)} records: {listed}." if records else "No records."
+
+
+def _environments(records: Sequence[Record]) -> Iterator[str]:
+    """A table of the systems and versions that records were taken on."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        where = record.where
+        versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
+        memory = f"{where.memory_bytes / 2**30:.0f} GiB"
+        key = (where.cpu, str(where.threads), memory, where.gpu or "–", where.system, versions)
+        groups.setdefault((*key, where.commit or "–"), []).append(record)
+    header = ["processor", "threads", "memory", "GPU", "system", "versions", "commit"]
+    body = [
+        [*key, _dates(group), ", ".join(dict.fromkeys(r.what.method for r in group))]
+        for key, group in groups.items()
+    ]
+    yield from _table([*header, "measured", "methods"], body, left=range(len(header) + 2))
+
+
+def _dates(records: Sequence[Record]) -> str:
+    dates = sorted({record.where.date[:10] for record in records})
+    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+
+
+def _as_html(markdown: str) -> Iterator[str]:
+    """What `Drawing.markdown` writes, without its title: tables, lists and paragraphs."""
+    for block in re.split(r"\n\n+", markdown.strip()):
+        lines = block.splitlines()
+        if block.startswith("### "):
+            continue
+        if block.startswith("|"):
+            cells = [[c.strip() for c in line.strip("| ").split(" | ")] for line in lines]
+            left = [i for i, rule in enumerate(cells[1]) if rule.startswith(":")]
+            yield from _table(cells[0], cells[2:], left)
+        elif block.startswith("- "):
+            items = "".join(f"<li>{escape(line[2:])}</li>" for line in lines)
+            yield f"<ul>{items}</ul>"
+        else:
+            yield f"<p>{escape(' '.join(lines))}</p>"
+
+
+def _table(
+    header: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]
+) -> Iterator[str]:
+    def row(cells: Sequence[str], tag: str) -> str:
+        written = [
+            f"<{tag}{' class=left' if i in left else ''}>{escape(cell)}</{tag}>"
+            for i, cell in enumerate(cells)
+        ]
+        return f"<tr>{''.join(written)}</tr>"
+
+    yield '<div class="wide"><table>'
+    yield row(header, "th")
+    yield from (row(cells, "td") for cells in body)
+    yield "</table></div>"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Gather tables and figures in one page."""
+    parser = argparse.ArgumentParser(prog="python -m figures.report", description=main.__doc__)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="what figures.drawings wrote")
+    parser.add_argument("--output", type=Path, required=True, help="HTML")
+    given = parser.parse_args(arguments)
+    found = []
+    for name in DRAWINGS:
+        svg, markdown = (given.folder / f"{name}.{suffix}" for suffix in ("svg", "md"))
+        if not (svg.is_file() and markdown.is_file()):
+            raise FastISMError(
+                f"{given.folder} lacks {svg.name} or {markdown.name}; draw it with "
+                f"`python -m figures.drawings {name}`."
+            )
+        found.append((name, svg.read_text(), markdown.read_text()))
+    records = read(given.records)
+    study = records[0].what.study if records else given.folder.name
+    given.output.write_text(page(study, records, found))
+
+
+if __name__ == "__main__":
+    main()

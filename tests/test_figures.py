@@ -1,0 +1,296 @@
+"""Tables and figures on a few fake records: what they show, and that what is missing is said."""
+
+import csv
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas
+import pytest
+from benchmark_fakes import WHERE, make_record
+
+from benchmarks import records
+from benchmarks.compare import compare, main_cases
+from benchmarks.records import Result
+from fastism.errors import FastISMError
+from figures import (
+    agreement,
+    breakdown,
+    choices,
+    drawings,
+    floor,
+    report,
+    style,
+    sweeps,
+    table1,
+    table2,
+    throughput,
+)
+from figures.drawings import DRAWINGS, SUFFIXES
+from figures.paper import paper_seconds, read_paper
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = read_paper(ROOT / "data" / "paper_p100_timings.csv")
+
+
+def some_records():
+    """Basset and BPNet, naive, fast and with gradients; a sweep, a peer, parts, correlations."""
+    made = []
+    for name, length, outputs in (("basset", 1000, 1), ("bpnet", 1000, 1001)):
+        for number in (1, 8):
+            given = {"architecture": name, "length": length, "sequences": number, "job": name}
+            naive = [10.0 * number, 12.0 * number, 14.0 * number]
+            made += [
+                make_record("naive_ism", "tensorflow", naive, macs=100.0, **given),
+                make_record("fast_ism", "torch", [0.5 * number] * 3, **given),
+                make_record("fast_ism", "tensorflow", [0.6 * number] * 3, **given),
+                make_record("deepshap", "tensorflow", [0.2 * outputs], **given),
+            ]
+    parts = {("naive_ism", "whole"): 9.0, ("naive_ism", "convolutions"): 6.0}
+    parts |= {("fast_ism", "whole"): 0.5, ("fast_ism", "convolutions"): 0.4}
+    for (method, part), seconds in parts.items():
+        setting = {"kind": "breakdown", "settings": {"part": part}, "macs": seconds * 1e6}
+        made.append(make_record(method, "tensorflow", [seconds, seconds + 1], **setting))
+    for value, seconds in ((32, 4.0), (64, 9.0)):
+        given = {"architecture": "sweep_base", "variant": f"channels={value}", "job": str(value)}
+        made += [
+            make_record("naive_ism", "tensorflow", [seconds], macs=100.0, **given),
+            make_record("fast_ism", "torch", [0.5], **given),
+        ]
+    correlated = Result(correlations=(0.9, 0.8, 0.95))
+    made.append(make_record("taylor_ism", "tensorflow", kind="agreement", result=correlated))
+    made += [
+        make_record("fastism05", "tensorflow", [2.0], settings={}),
+        make_record("yuzu", result=Result(status="failed", reason="A singular\nmatrix")),
+        make_record("naive_ism", result=Result(status="skipped", reason="Too long."), sequences=64),
+    ]
+    return made
+
+
+MODULES = {
+    "table1": table1,
+    "table2": table2,
+    "sweeps": sweeps,
+    "floor": floor,
+    "throughput": throughput,
+    "breakdown": breakdown,
+    "agreement": agreement,
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    with style.styled():
+        found = {name: module.draw(some_records(), PAPER) for name, module in MODULES.items()}
+    yield found
+    for drawing in found.values():
+        style.write(drawing.figure, [])
+
+
+def table_of(drawing, *first):
+    """The cells of the row of the Markdown table that begins with these cells."""
+    rows = [list(row) for row in drawing.body if list(row[: len(first)]) == list(first)]
+    assert len(rows) == 1, drawing.body
+    return dict(zip(drawing.header, rows[0], strict=True))
+
+
+def row_of(drawing, **wanted):
+    rows = [row for row in drawing.rows if wanted.items() <= row.items()]
+    assert len(rows) == 1, drawing.rows
+    return rows[0]
+
+
+def test_every_drawing_has_a_module_and_is_tested():
+    assert list(DRAWINGS) == list(MODULES)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_drawing_is_written_in_every_format(drawn, name, tmp_path):
+    drawing = drawn[name]
+    paths = [tmp_path / f"{name}.{suffix}" for suffix in SUFFIXES]
+    drawing.write(paths)
+    assert paths[0].read_text().startswith("<?xml")
+    assert paths[1].read_bytes().startswith(b"\x89PNG")
+    assert len(pandas.read_csv(paths[2])) == len(drawing.rows) > 0
+    text = paths[3].read_text()
+    assert "A processor, 2 threads" in text
+    assert "2026-01-02" in text
+    assert all(len(row) == len(drawing.header) for row in drawing.body)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_without_records_every_drawing_says_not_run(name, tmp_path):
+    with style.styled():
+        drawing = MODULES[name].draw([], PAPER)
+        drawing.write([tmp_path / "x.svg", tmp_path / "x.csv"])
+    assert "not run" in drawing.markdown() or not drawing.body
+    assert "Nothing was measured." in drawing.caption
+
+
+def test_an_unknown_format_is_refused(drawn, tmp_path):
+    with pytest.raises(FastISMError, match=r"x\.xls; expected one of svg, png, csv, md"):
+        drawn["floor"].write([tmp_path / "x.xls"])
+
+
+def test_table1_stands_beside_the_paper_and_the_peers(drawn):
+    cells = table_of(drawn["table1"], "Basset, 1000 bp")
+    assert (cells["naive ISM"], cells["fastISM"], cells["speedup"]) == ("1200", "50", "24×")
+    assert (cells["paper: naive ISM"], cells["paper: speedup"]) == ("27.4", "10.1×")
+    assert (cells["fastISM 0.5.1"], cells["Yuzu 0.0.1"]) == ("200", "not run")
+    assert any(
+        "Yuzu 0.0.1" in note and "A singular matrix" in note for note in drawn["table1"].notes
+    )
+    row = row_of(drawn["table1"], architecture="basset", length=1000)
+    assert row["fast_backend"] == "torch"
+    assert row["paper_speedup"] == pytest.approx(27.36 / 2.7)
+
+
+def test_table2_has_single_and_many_outputs(drawn):
+    cells = table_of(drawn["table2"], "BPNet, 1000 bp")
+    assert cells["outputs"] == "1001"
+    assert (cells["DeepSHAP"], cells["paper: DeepSHAP"]) == ("2502", "1743")
+    assert cells["integrated gradients"] == "not run"
+    assert [row[1] for row in drawn["table2"].body][:4] == ["1"] * 4
+
+
+def test_sweeps_have_our_values_and_those_of_the_paper(drawn):
+    row = row_of(drawn["sweeps"], parameter="channels", value=64)
+    assert (row["speedup"], row["macs_ratio"]) == (18.0, 20.0)
+    assert row["paper_speedup"] == pytest.approx(10.71 / 1.85)
+    missing = row_of(drawn["sweeps"], parameter="conv_width", value=5)
+    assert "speedup" not in missing
+    assert table_of(drawn["sweeps"], "width of the convolutions", "5")["speedup"] == "not run"
+
+
+def test_the_floor_is_of_one_sequence_and_every_backend(drawn):
+    rows = drawn["floor"].rows
+    assert {(row["architecture"], row["backend"]) for row in rows} == {
+        ("basset", "torch"),
+        ("basset", "tensorflow"),
+        ("bpnet", "torch"),
+        ("bpnet", "tensorflow"),
+    }
+    row = row_of(drawn["floor"], architecture="basset", backend="torch")
+    assert (row["speedup"], row["macs_ratio"], row["share"]) == (24.0, 20.0, 1.2)
+
+
+def test_throughput_is_per_minute_and_by_number_of_sequences(drawn):
+    fast = row_of(drawn["throughput"], architecture="basset", method="fast_ism", sequences=8)
+    assert fast["sequences_per_minute"] == pytest.approx(120.0)
+    assert fast["backend"] == "PyTorch"
+    cells = table_of(drawn["throughput"], "Basset, 1000 bp", "1")
+    assert (cells["naive ISM"], cells["fastISM 0.5.1"], cells["Yuzu 0.0.1"]) == ("5", "30", "–")
+
+
+def test_the_dense_part_is_what_the_convolutions_leave(drawn):
+    fast = row_of(drawn["breakdown"], method="fast_ism")
+    assert fast["convolution_seconds_per_sequence"] == pytest.approx(0.9)
+    assert fast["dense_seconds_per_sequence"] == pytest.approx(0.1)
+    assert fast["dense_macs_per_mutant"] == pytest.approx(1e5)
+
+
+def test_agreement_shows_every_sequence_and_names_what_is_missing(drawn):
+    assert [row["spearman"] for row in drawn["agreement"].rows] == [0.9, 0.8, 0.95]
+    assert table_of(drawn["agreement"], "Basset, 1000 bp", "Taylor ISM")["median"] == "0.900"
+    assert table_of(drawn["agreement"], "Basset, 1000 bp", "DeepSHAP")["sequences"] == "not run"
+
+
+# ---- choices ---------------------------------------------------------------------------------
+
+
+def test_the_best_run_counts_whatever_its_backend_and_number_of_sequences():
+    made = [
+        make_record(backend="torch", seconds=[1.0], sequences=1),
+        make_record(backend="jax", seconds=[4.0], sequences=8),
+        make_record(backend="jax", seconds=[0.1], device="gpu"),
+    ]
+    assert choices.best(made, "fast_ism", ("basset", 1000), "cpu") is made[1]
+    assert choices.best(made, "fast_ism", ("basset", 1000), "gpu") is made[2]
+    assert choices.best(made, "deepshap", ("basset", 1000), "cpu") is None
+    assert choices.devices(made) == ["cpu", "gpu"]
+    assert choices.devices([]) == ["cpu"]
+
+
+def test_of_several_frameworks_the_fastest_naive_ism_is_the_baseline():
+    made = []
+    for framework, seconds in (("tensorflow", 10.0), ("torch", 8.0)):
+        given = {"keras_backend": framework, "job": framework}
+        made += [
+            make_record("naive_ism", framework, [seconds], **given),
+            make_record("fast_ism", framework, [1.0], **given),
+        ]
+    assert len(compare(made)) == 2
+    (main,) = main_cases(compare(made))
+    assert main.naive.how.keras_backend == "torch"
+
+
+def test_devices_and_variants_are_cases_of_their_own():
+    made = []
+    for device, variant in (("cpu", ""), ("gpu", ""), ("cpu", "channels=32")):
+        given = {"device": device, "variant": variant, "job": device + variant}
+        made += [make_record("naive_ism", **given), make_record(**given)]
+    assert len(compare(made)) == 3
+    assert len(main_cases(compare(made))) == 2
+
+
+def test_reasons_are_given_once():
+    skipped = Result(status="skipped", reason="Too\nlong.")
+    made = [make_record("deepshap", result=skipped, sequences=n) for n in (512, 64)]
+    (reason,) = choices.reasons(made, ["deepshap"])
+    assert (
+        reason
+        == "DeepSHAP: Basset, 1000 bp on torch (cpu), from 64 sequences on: skipped. Too long."
+    )
+
+
+def test_the_papers_timings_are_read():
+    assert paper_seconds(PAPER, "naive_ism", "basset", 2000) == 100.44
+    assert paper_seconds(PAPER, "naive_ism", "beluga", 2000) is None
+    with (ROOT / "data" / "paper_p100_timings.csv").open() as file:
+        lines = list(csv.reader(line for line in file if not line.startswith("#")))
+    assert len(PAPER) == len(lines) - 1
+
+
+# ---- report ----------------------------------------------------------------------------------
+
+
+def test_the_report_gathers_everything_with_its_environment(tmp_path):
+    made = some_records()
+    elsewhere = dataclasses.replace(WHERE, cpu="A <second> processor")
+    made.append(make_record(where=elsewhere))
+    path = tmp_path / "records.jsonl"
+    records.append(path, made)
+    for name in DRAWINGS:
+        (tmp_path / f"{name}.svg").write_text("<svg/>")
+        table = "| a | b |\n| :-- | --: |\n| x < y | 1 |"
+        (tmp_path / f"{name}.md").write_text(f"### Title of {name}\n\n{table}\n\n- one\n- two\n")
+    out = tmp_path / "report.html"
+    given = ["--records", str(path), "--folder", str(tmp_path), "--output", str(out)]
+    report.main(given)
+    text = out.read_text()
+    assert all(f'id="{name}"' in text and f"Title of {name}" in text for name in DRAWINGS)
+    assert "<td class=left>x &lt; y</td><td>1</td>" in text
+    assert "A &lt;second&gt; processor" in text
+    assert "<li>two</li>" in text
+    assert f"{len(made)} records: {len(made) - 2} ok, 1 failed, 1 skipped." in text
+
+    (tmp_path / "table2.svg").unlink()
+    with pytest.raises(FastISMError, match=r"figures\.drawings table2"):
+        report.main(given)
+
+
+def test_names_of_drawings_need_no_plotting_library():
+    code = "import figures.drawings, sys; print('matplotlib' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_draws_from_files(tmp_path):
+    path, out = tmp_path / "records.jsonl", tmp_path / "new" / "floor.md"
+    records.append(path, some_records())
+    paper = ROOT / "data" / "paper_p100_timings.csv"
+    drawings.main(["floor", "--records", str(path), "--paper", str(paper), "--output", str(out)])
+    assert "| Basset | 1000 | PyTorch | 20.0 | 24.0 | 120% |" in out.read_text()

@@ -1,0 +1,288 @@
+"""What the grid adds to a job: sweeps, devices, budgets, and records of what failed as a whole."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from benchmark_fakes import FakeClock, FakeMethod, make_job, make_progress, make_subject
+
+from benchmarks import environment, failed_job, limits, records
+from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.config import load_config, parse_config
+from benchmarks.limits import Limits, too_large
+from benchmarks.measure import BenchmarkError, main, measure
+from benchmarks.records import Record
+from benchmarks.select_sequences import encoded
+from fastism.errors import FastISMError
+from figures.paper import read_paper
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = ROOT / "workflows" / "config" / "paper.yaml"
+
+
+@pytest.fixture
+def content():
+    return yaml.safe_load((ROOT / "workflows" / "config" / "quick.yaml").read_text())
+
+
+# ---- config ----------------------------------------------------------------------------------
+
+
+def test_the_papers_config_has_the_whole_grid():
+    config = load_config(PAPER)
+    own = [j for j in config.jobs.values() if j.keras_backend == "tensorflow" and not j.parameter]
+    assert {(j.architecture, j.length, j.device) for j in own} == {
+        (name, length, device)
+        for name, architecture in ARCHITECTURES.items()
+        if name != "sweep_base"
+        for length in architecture.lengths
+        for device in ("cpu", "gpu")
+    }
+    assert {j.sequences for j in own} == {(1, 8, 64, 512)}
+    others = {j.keras_backend for j in config.jobs.values()}
+    assert others == {"tensorflow", "torch", "jax"}
+    assert {p.peer for p in config.peers.values()} == {"fastism05", "yuzu", "tangermeme"}
+    assert config.report
+    assert config.most_sequences == 512
+
+
+def test_the_papers_config_sweeps_what_the_paper_did():
+    jobs = load_config(PAPER).jobs.values()
+    ours = {(j.parameter, j.value) for j in jobs if j.parameter and j.device == "cpu"}
+    paper = read_paper(ROOT / "data" / "paper_p100_timings.csv")
+    assert ours == {(t.parameter, t.value) for t in paper if t.study == "sweep"}
+    assert all(j.length == j.value for j in jobs if j.parameter == "sequence_length")
+
+
+def test_a_case_may_have_its_own_framework_and_methods(content):
+    other = {"architecture": "basset", "length": 1000, "keras_backend": "torch"}
+    content["cases"].append({**other, "methods": ["naive_ism"], "backends": ["torch"]})
+    jobs = parse_config(content, "mine.yaml").jobs
+    assert "basset_1000_cpu_tensorflow" in jobs
+    job = jobs["basset_1000_cpu_torch"]
+    assert (job.methods, job.backends) == (("naive_ism",), ("torch",))
+
+
+def sweep(values):
+    return {"architecture": "sweep_base", "length": 500, "values": values}
+
+
+def test_a_sweep_makes_a_job_per_value_and_device(content):
+    content.update(devices=["cpu", "gpu"], sweeps=sweep({"channels": [32], "conv_layers": [1, 2]}))
+    jobs = [j for j in parse_config(content, "mine.yaml").jobs.values() if j.parameter]
+    assert [(j.case, j.variant, j.parameters) for j in jobs][:3] == [
+        ("sweep_base_500_channels_32_cpu_tensorflow", "channels=32", {"channels": 32}),
+        ("sweep_base_500_channels_32_gpu_tensorflow", "channels=32", {"channels": 32}),
+        ("sweep_base_500_conv_layers_1_cpu_tensorflow", "conv_layers=1", {"conv_layers": 1}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sweeps": sweep({"colour": [1]})}, "sweep_base has no parameter 'colour'; expected some"),
+        ({"sweeps": sweep({})}, "sweeps.values: "),
+        ({"sweeps": {**sweep({"channels": [1]}), "speed": 1}}, "sweeps: unknown key 'speed'"),
+        ({"peers": {"names": ["magic"]}}, "peers: 'sequences' is a required property"),
+        ({"name": "regression"}, "'regression' is another target"),
+        ({"job_seconds": 0}, "job_seconds: 0 is less than or equal to the minimum of 0"),
+        ({"failures": "ignore"}, "failures: 'ignore' is not one of"),
+    ],
+)
+def test_what_the_grid_does_not_know_is_named(content, change, message):
+    content.update(change)
+    with pytest.raises(FastISMError) as error:
+        parse_config(content, "mine.yaml")
+    assert message in str(error.value)
+
+
+def test_unknown_names_of_the_other_parts_are_named(content):
+    paper = yaml.safe_load(PAPER.read_text())
+    paper["peers"]["names"] = ["magic"]
+    paper["agreement"]["methods"] = ["tea_leaves"]
+    paper["breakdown"]["cases"][0]["architecture"] = "enformer"
+    with pytest.raises(FastISMError) as error:
+        parse_config(paper, "mine.yaml")
+    text = str(error.value)
+    assert "peers.names: unknown peer 'magic'; expected one of fastism05" in text
+    assert "agreement.methods: unknown method 'tea_leaves'" in text
+    assert "breakdown.cases.0: unknown architecture 'enformer'" in text
+
+
+# ---- budget ----------------------------------------------------------------------------------
+
+
+def run(job, **durations):
+    """Records of a job of ten positions; naive ISM at two of them."""
+    clock, (progress, written) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).normal(size=(64, 10, 4, 1)).astype(np.float32)
+    naive = FakeMethod("naive_ism", "tensorflow", clock, [1.0], values, [0, 9])
+    fast = [
+        FakeMethod("fast_ism", backend, clock, [seconds], values)
+        for backend, seconds in durations.items()
+    ]
+    done = list(measure(job, make_subject(64), [naive, *fast], progress, clock))
+    return done, written.getvalue()
+
+
+def statuses(done, method):
+    return {r.what.sequences: r.result.status for r in done if r.what.method == method}
+
+
+def test_what_would_exceed_the_budget_is_left_out_and_says_so():
+    job = make_job(sequences=(1, 4, 64), budget=100.0, every_backend_up_to=64)
+    done, written = run(job, torch=0.25)
+    # One sequence takes 4 runs of 1.25 s, four take 20 s: 64 would take 256 s of naive ISM alone.
+    assert statuses(done, "naive_ism") == {1: "ok", 4: "ok", 64: "skipped"}
+    assert statuses(done, "fast_ism") == {1: "ok", 4: "ok", 64: "ok"}
+    (skipped,) = [r for r in done if r.result.status == "skipped"]
+    assert "4 runs of 64 sequences are expected to take 256 s; 75 s are left" in (
+        skipped.result.reason
+    )
+    assert skipped.result.seconds == ()
+    assert skipped.result.reason in written
+    fast = [r for r in done if r.what.sequences == 64 and r.result.status == "ok"]
+    assert fast[0].result.difference is None  # nothing to compare with
+
+
+def test_a_slow_warm_up_is_not_repeated():
+    done, _ = run(make_job(sequences=(1,), budget=100.0), torch=0.5, jax=50.0)
+    found = {r.how.backend: r.result for r in done if r.what.method == "fast_ism"}
+    assert found["torch"].status == "ok"
+    assert found["jax"].status == "skipped"
+    assert "3 runs more are expected to take 150 s" in found["jax"].reason
+
+
+def test_when_everything_is_skipped_the_job_does_not_fail():
+    done, _ = run(make_job(sequences=(1, 64), budget=8.0), torch=1.0)
+    assert [r.result.status for r in done if r.what.sequences == 64] == ["skipped"] * 2
+
+
+def test_the_budget_counts_from_the_beginning():
+    clock = FakeClock()
+    limit = Limits(10.0, 2, clock)
+    assert limit.exceeded(9.0, "Two runs") is None
+    clock.now = 4.0
+    assert "6 s are left of the 10 s" in limit.exceeded(9.0, "Two runs")
+
+
+def test_results_that_do_not_fit_into_memory_are_not_begun(monkeypatch):
+    clock, values = FakeClock(), np.zeros((2, 1000, 4, 1), np.float32)
+    method = FakeMethod("fast_ism", "torch", clock, [1.0], values)
+    output = type("Output", (), {"shape": (None, 1000)})()
+    model = type("Model", (), {"outputs": [output]})()
+    sequences = np.broadcast_to(np.float32(0), (512, 1000, 4))
+
+    class Memory:
+        available = 2**33
+
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: Memory)
+    reason = too_large(method, model, sequences)
+    assert "of 512 sequences take 7.6 GiB, more than 50% of the 8.0 GiB" in reason
+    assert too_large(method, model, sequences[:64]) is None
+    method.exact = False
+    assert too_large(method, model, sequences) is None
+
+
+# ---- failures --------------------------------------------------------------------------------
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
+    monkeypatch.setattr(environment, "_gpu", lambda: "")
+    out = tmp_path / "records.jsonl"
+    where = ["--fasta", "none.fa", "--data", "nowhere", "--output", str(out)]
+    assert main([*where, *shlex.split(make_job(device="gpu").flags())]) == 1
+    assert "No GPU is visible" in capsys.readouterr().out
+
+
+def fail(job, folder, status=1, log="first line\nthe reason\n"):
+    out = folder / "records.jsonl"
+    (folder / "log").write_text(log)
+    where = ["--log", str(folder / "log"), "--data", "nowhere", "--output", str(out)]
+    returned = failed_job.main(["--status", str(status), *where, *shlex.split(job.flags())])
+    return returned, records.read(out) if out.is_file() else []
+
+
+def test_a_job_that_fails_leaves_records_where_the_config_says_so(tmp_path):
+    job = make_job(failures="record", parameter="channels", value=8, sequences=(1, 2))
+    returned, done = fail(job, tmp_path)
+    assert returned == 0
+    assert {(r.what.method, r.how.backend, r.what.sequences) for r in done} == {
+        (method, backend, number)
+        for method, backend in (
+            ("naive_ism", "tensorflow"),
+            ("fast_ism", "tensorflow"),
+            ("fast_ism", "torch"),
+            ("fast_ism", "jax"),
+        )
+        for number in (1, 2)
+    }
+    assert {(r.result.status, r.result.reason) for r in done} == {("failed", "the reason")}
+    assert {r.what.variant for r in done} == {"channels=8"}
+
+
+def test_what_a_failed_job_has_recorded_is_kept(tmp_path):
+    job = make_job(failures="record", sequences=(1, 64))
+    done, _ = run(make_job(sequences=(1,)), torch=0.5)
+    records.append(tmp_path / "records.jsonl", done)
+    _, after = fail(job, tmp_path, status=137)
+    assert after[: len(done)] == done
+    added = after[len(done) :]
+    assert ("fast_ism", "torch", 1) not in [
+        (r.what.method, r.how.backend, r.what.sequences) for r in added
+    ]
+    assert {r.how.job for r in added} == {done[0].how.job}
+    assert "signal 9. The system may have run out of memory" in added[0].result.reason
+
+
+def test_a_failure_stands_where_the_config_says_so(tmp_path):
+    assert fail(make_job(), tmp_path, status=3) == (3, [])
+
+
+def test_nothing_is_compared_with_a_naive_ism_that_failed():
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.zeros((1, 10, 4, 1), np.float32)
+    naive = FakeMethod("naive_ism", "torch", clock, [1.0], values, reason="No.")
+    fast = FakeMethod("fast_ism", "torch", clock, [1.0], values)
+    with pytest.raises(BenchmarkError, match=r"Nothing can be compared.*No\."):
+        list(measure(make_job(sequences=(1,)), make_subject(1), [naive, fast], progress, clock))
+
+
+# ---- sequences, models and records -----------------------------------------------------------
+
+
+def test_sequences_may_be_joined_where_they_are_short(tmp_path):
+    path = tmp_path / "some.fa"
+    path.write_text(">a\nAAC\n>b\nGGT\n")
+    letters = ["".join("ACGT"[i] for i in x.argmax(1)) for x in encoded(path, 8, joined=True)]
+    assert letters == ["ACGGTAAC", "GTAACGGT"]
+    with pytest.raises(FastISMError, match="'a' has 3 characters"):
+        encoded(path, 8)
+
+
+def test_records_that_lack_a_field_with_a_default_are_read():
+    record = next(iter(records.read(ROOT / "benchmarks" / "records" / "library-cpu.jsonl")))
+    assert record.what.variant == ""
+    changed = dataclasses.replace(record, what=dataclasses.replace(record.what, variant="a=1"))
+    assert Record.from_json(changed.to_json()) == changed
+
+
+@pytest.mark.keras
+def test_the_base_of_the_sweeps_takes_its_parameters():
+    pytest.importorskip("keras")
+    model = build("sweep_base", 64, conv_width=3, channels=8, conv_layers=2)
+    kernels = [w.shape for w in model.get_weights() if w.ndim == 3]
+    assert kernels == [(3, 4, 8), (3, 8, 8)]
+    assert model.get_layer("fc1").kernel.shape == (16 * 8, 1000)
+    with pytest.raises(FastISMError, match="sweep_base has no parameter colour; expected some of"):
+        build("sweep_base", 64, colour=1)
+    with pytest.raises(FastISMError, match=r"basset has no parameter channels; expected .*none"):
+        build("basset", 64, channels=1)
+    with pytest.raises(FastISMError, match="too short for 4 pools; expected at least 16"):
+        build("sweep_base", 15)
+    with pytest.raises(FastISMError, match="channels=0; expected at least 1"):
+        build("sweep_base", 64, channels=0)

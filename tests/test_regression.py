@@ -1,0 +1,233 @@
+"""The regression check: what passes, what fails, what is measured again, and what is committed."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from benchmark_fakes import WHERE, FakeClock, FakeMethod, make_progress, make_subject
+from rich.console import Console
+
+from benchmarks import baseline as baselines
+from benchmarks import regression
+from benchmarks.architectures import ARCHITECTURES
+from benchmarks.baseline import Baseline, Speedup, speedups_of, summarise, unjustified
+from benchmarks.counting import Count
+from benchmarks.measure import measure
+from fastism.errors import FastISMError
+
+CASE = ("basset", 10)
+COUNTS = (Count("basset", 10, True, 100.0, 5.0), Count("basset", 10, False, 100.0, 4.0))
+SPEEDUPS = (
+    Speedup("basset", 10, "best", (20.0, 21.0, 19.0)),
+    Speedup("basset", 10, "tensorflow", (10.0,)),
+)
+
+
+def make_baseline(**changes):
+    values = {"fraction": 0.7, "counts": COUNTS, "speedups": SPEEDUPS, "where": WHERE}
+    return Baseline(**{**values, **changes})
+
+
+def records_of(tensorflow=1.0, torch=0.5):
+    """What a job records in which naive ISM takes ten seconds and fast ISM as given."""
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).normal(size=(1, 10, 4, 1)).astype(np.float32)
+    methods = [
+        FakeMethod("naive_ism", "tensorflow", clock, [10.0], values),
+        FakeMethod("fast_ism", "tensorflow", clock, [tensorflow], values),
+        FakeMethod("fast_ism", "torch", clock, [torch], values),
+    ]
+    job = dataclasses.replace(regression.job_of(CASE), least=3, most=3)
+    return list(measure(job, make_subject(1), methods, progress, clock))
+
+
+def worse(findings):
+    return [(finding.name, finding.kind) for finding in findings if not finding.passed]
+
+
+def test_what_is_as_fast_as_before_passes_and_is_measured_once():
+    calls = []
+
+    def measure_cases(cases):
+        calls.append(list(cases))
+        return records_of()
+
+    findings = regression.check(make_baseline(), COUNTS, measure_cases)
+    assert worse(findings) == []
+    assert [f.found for f in findings] == [20.0, 25.0, 20.0, 10.0]
+    assert calls == [[CASE]]
+
+
+def test_a_slow_fast_method_fails_after_a_second_chance():
+    calls = []
+
+    def measure_cases(cases):
+        calls.append(list(cases))
+        return records_of(tensorflow=2.0, torch=1.0)
+
+    findings = regression.check(make_baseline(), COUNTS, measure_cases)
+    assert worse(findings) == [
+        ("basset 10, best", "measured"),
+        ("basset 10, tensorflow", "measured"),
+    ]
+    assert calls == [[CASE], [CASE]]
+
+
+def test_one_slow_run_is_forgiven():
+    runs = iter([records_of(torch=2.0), records_of()])
+    findings = regression.check(make_baseline(), COUNTS, lambda cases: next(runs))
+    assert worse(findings) == []
+
+
+def test_only_the_framework_that_lost_its_speed_is_named():
+    findings = regression.check(make_baseline(), COUNTS, lambda cases: records_of(tensorflow=2.0))
+    assert worse(findings) == [("basset 10, tensorflow", "measured")]
+
+
+def test_a_worse_ratio_of_multiply_adds_fails_however_small_and_better_passes():
+    slightly = [dataclasses.replace(COUNTS[0], fast=5.0001), COUNTS[1]]
+    findings = regression.check(make_baseline(), slightly, lambda cases: records_of())
+    assert worse(findings) == [("basset 10, equal widths", "counted")]
+    better = [dataclasses.replace(count, fast=3.0) for count in COUNTS]
+    assert worse(regression.check(make_baseline(), better, lambda cases: records_of())) == []
+
+
+def test_what_can_no_longer_be_measured_or_counted_fails():
+    findings = regression.check(make_baseline(), COUNTS[:1], lambda cases: [])
+    assert len(worse(findings)) == 3
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Run the command on fakes; returns its exit status and what it printed."""
+    monkeypatch.setattr(regression.environment, "prepare", lambda **_: None)
+    monkeypatch.setattr(regression.environment, "describe", lambda: WHERE)
+
+    def run(*arguments, records=None, counts=COUNTS, baseline=None):
+        path = tmp_path / "baseline.json"
+        if baseline:
+            baseline.write(path)
+        monkeypatch.setattr(regression, "measured", lambda cases=(): records or records_of())
+        monkeypatch.setattr(regression, "counted", lambda: iter(counts))
+        return regression.main(["--baseline", str(path), *map(str, arguments)])
+
+    return run
+
+
+def test_the_command_prints_a_table_and_names_what_regressed(command, capsys, tmp_path):
+    records = tmp_path / "records.jsonl"
+    assert command("--records", records, baseline=make_baseline()) == 0
+    assert "Regressed" not in capsys.readouterr().out
+    assert len(records.read_text().splitlines()) == 3
+
+    slow = records_of(tensorflow=4.0, torch=4.0)
+    assert command(baseline=make_baseline(), records=slow) == 1
+    printed = capsys.readouterr().out
+    assert "Regressed: basset 10, best (measured): 2.5×, expected at least 14×" in printed
+    assert "Regressed: basset 10, tensorflow" in printed
+
+
+def test_the_command_warns_where_the_machine_is_another(command, capsys):
+    other = dataclasses.replace(WHERE, cpu="Another processor")
+    assert command(baseline=make_baseline(where=other)) == 0
+    assert "taken on Another processor, 2 threads" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_baseline_the_command_says_how_to_write_one(command, capsys):
+    assert command() == 1
+    assert "--update" in capsys.readouterr().out
+
+
+def test_update_writes_the_runs_with_their_provenance(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(regression, "CASES", (CASE,))
+    runs, busy = tmp_path / "runs.jsonl", tmp_path / "busy.jsonl"
+    for path, count in ((runs, 3), (busy, 1)):
+        for _ in range(count):
+            regression.records.append(path, records_of())
+    given = ["--update", "--runs", runs, "--busy-runs", busy, "--least-runs", 3]
+    assert command(*given) == 0
+    written = Baseline.read(tmp_path / "baseline.json")
+    assert written.counts == COUNTS
+    assert written.where == WHERE
+    best = written.speedups[0]
+    assert (best.name, best.runs, best.busy) == ("basset 10, best", (20.0,) * 3, (20.0,))
+
+
+def test_update_adds_the_missing_runs_in_processes_of_their_own(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(regression, "CASES", (CASE,))
+    runs, commands = tmp_path / "runs.jsonl", []
+
+    def run(arguments, check):
+        commands.append(arguments)
+        regression.records.append(runs, records_of())
+        return regression.subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(regression.subprocess, "run", run)
+    assert command("--update", "--runs", runs, "--least-runs", 2) == 0
+    assert [c[3:5] for c in commands] == [["--measure", str(runs)]] * 2
+
+
+def test_update_refuses_a_spread_that_the_fraction_does_not_fit(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(regression, "CASES", (CASE,))
+    runs = tmp_path / "runs.jsonl"
+    for torch in (0.5, 0.5, 2.0):
+        regression.records.append(runs, records_of(torch=torch))
+    assert command("--update", "--runs", runs, "--least-runs", 3) == 1
+    assert not (tmp_path / "baseline.json").exists()
+
+
+def test_a_fraction_must_tell_chance_from_a_loss_of_half():
+    steady = Speedup("basset", 10, "best", (10.0, 9.0, 11.0), busy=(12.0,))
+    assert unjustified([steady], 0.7) == []
+    assert "false alarm" in unjustified([steady], 0.95)[0]
+    assert "would have passed" in unjustified([steady], 0.55)[0]
+
+
+def test_every_run_counts_by_itself():
+    (best, own) = summarise([*records_of(), *records_of(torch=0.4)])
+    assert best.runs == (20.0, 25.0)
+    assert own.runs == (10.0, 10.0)
+    assert speedups_of([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"version": 1', '"version": 9', "version 9; expected 1"),
+        ('"fraction"', '"portion"', "missing or unknown fields"),
+        ('"naive"', '"dear"', "missing or unknown fields"),
+        ("{", "", "not JSON"),
+    ],
+)
+def test_a_strange_baseline_is_refused(tmp_path, old, new, message):
+    path = tmp_path / "baseline.json"
+    make_baseline().write(path)
+    assert Baseline.read(path) == make_baseline()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(FastISMError, match=message):
+        Baseline.read(path)
+
+
+def test_the_committed_baseline_covers_everything_and_justifies_its_fraction():
+    committed = Baseline.read(regression.COMMITTED)
+    counts = {(c.architecture, c.length, c.uniform) for c in committed.counts}
+    assert counts == {
+        (a.name, length, uniform)
+        for a in ARCHITECTURES.values()
+        for length in a.lengths
+        for uniform in (True, False)
+    }
+    assert {(s.architecture, s.length) for s in committed.speedups} == set(regression.CASES)
+    assert committed.fraction == baselines.FRACTION
+    assert all(len(s.runs) >= regression.RUNS for s in committed.speedups)
+    assert unjustified(committed.speedups, committed.fraction) == []
+
+
+def test_the_table_has_a_row_per_finding():
+    findings = regression.check(make_baseline(), COUNTS, lambda cases: records_of(torch=5.0))
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(regression.table(findings, make_baseline()))
+    text = console.export_text()
+    assert all(finding.name in text for finding in findings)
+    assert text.count("worse") == 1
