@@ -19,7 +19,11 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from fastism.errors import FastISMError
-from fastism.frontends import torch_pointwise, torch_views  # noqa: F401  (register handlers)
+from fastism.frontends import (  # noqa: F401  (they register their handlers)
+    torch_pointwise,
+    torch_pooling,
+    torch_views,
+)
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
 from fastism.frontends.torch_regions import Region
 from fastism.frontends.torch_values import Emit, Value
