@@ -90,10 +90,17 @@ def _check_shape(array: np.ndarray, shape: tuple[int | None, ...], name: str) ->
     ):
         remedy = ""
         if array.ndim == 3 and len(shape) == 2 and array.shape[1:] == shape[::-1]:
-            remedy = " Positions come before channels: transpose the last two axes."
+            remedy = f" {_order(shape)}: transpose the last two axes."
         raise FastISMError(f"{name} has shape {array.shape}; expected {wanted}.{remedy}")
     if not len(array):
         raise FastISMError(f"{name} has no sequences (shape {array.shape}).")
+
+
+def _order(shape: tuple[int | None, ...]) -> str:
+    """How the longer axis of a sequence is told from the shorter one."""
+    if None not in shape and shape[0] < shape[1]:
+        return "Channels come before positions"
+    return "Positions come before channels"
 
 
 def check_ranges(ranges: Ranges | None, length: int) -> np.ndarray:
@@ -133,23 +140,31 @@ def check_ranges(ranges: Ranges | None, length: int) -> np.ndarray:
     return array
 
 
-def check_replacement(replace_with: Any, width: int, channels: int) -> np.ndarray:
+def check_replacement(
+    replace_with: Any, width: int, channels: int, channels_first: bool = False
+) -> np.ndarray:
     """The replacement as an array of float, shape (width, channels).
 
     Parameters
     ----------
     replace_with : 0, array of shape (channels,), or array of shape (width, channels)
         A row is only valid for ranges of width one.
+    width, channels : int
+    channels_first : bool
+        Whether a matrix has shape (channels, width) instead.
     """
     array = host_array(replace_with, "replace_with").astype(np.float64)
     if array.ndim == 0 and array == 0:
         return np.zeros((width, channels))
     if array.ndim == 1:
         array = array[None]
+    elif channels_first and array.ndim == 2:
+        array = array.T
     if array.shape != (width, channels):
+        wide = (channels, width) if channels_first else (width, channels)
         raise FastISMError(
-            f"replace_with has shape {np.shape(replace_with)}; expected 0, or as many rows as the "
-            f"ranges are wide: ({width}, {channels})"
+            f"replace_with has shape {np.shape(replace_with)}; expected 0, or as many "
+            f"{'columns' if channels_first else 'rows'} as the ranges are wide: {wide}"
             + (f", or one row ({channels},)." if width == 1 else ".")
         )
     if not np.isfinite(array).all():

@@ -14,7 +14,7 @@ from fastism.backends import get_backend
 from fastism.chunks import Mutants, Part
 from fastism.engine import Engine, prepare_weights
 from fastism.errors import FastISMError
-from fastism.inputs import Ranges, check_inputs
+from fastism.inputs import Ranges
 from fastism.naive import BATCH_SIZES, run_mutants, tune_batch_size
 from fastism.plan import Plan, make_plan
 from fastism.saturation import MOST_SEQUENCES, BaseISM, listed
@@ -33,16 +33,17 @@ class FastISM(BaseISM):
 
     Parameters
     ----------
-    model : keras.Model
-        Built, functional or Sequential. Its weights are copied: make a new object after
+    model : keras.Model or torch.nn.Module
+        A built functional or Sequential Keras model, or any torch module, which is run as at
+        inference and left as it was found. Its weights are copied: make a new object after
         training further.
     seq_input_idx : int
-        Which input is the sequence, ``(L, C)``.
+        Which input is the sequence, ``(L, C)``; for torch modules ``(C, L)``.
     change_ranges : list of (start, end), optional
         0-based half-open ranges of one width that a call replaces; every single position by
         default.
     early_stop_layers : str or list of str, optional
-        Layers after which everything is recomputed in full.
+        Layers after which everything is recomputed in full; paths of submodules for torch.
     test_correctness : bool
         Compare with naive ISM on a few random perturbations at once, and raise if they differ.
     backend : {"tensorflow", "torch", "jax"}, optional
@@ -52,6 +53,11 @@ class FastISM(BaseISM):
         Sequence length, where the model leaves it open.
     memory : int
         Bytes that mutants may take at a time, weights and references not counted.
+    input_shape : tuple of int, or list of them, optional
+        For torch modules, which do not tell: ``(C, L)``, or one shape per input, without the
+        batch axis. With `seqlen` alone, C is what the module's first Conv1d takes.
+    channels_last : bool
+        For torch modules that take ``(N, L, C)``: inputs and results have that order too.
 
     Raises
     ------
@@ -70,13 +76,17 @@ class FastISM(BaseISM):
         backend: str | None = None,
         seqlen: int | None = None,
         memory: int = DEFAULT_MEMORY,
+        input_shape: Any = None,
+        channels_last: bool = False,
     ) -> None:
-        super().__init__(model, seq_input_idx, change_ranges, seqlen)
+        super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        self._given = {"input_shape": input_shape, "channels_last": channels_last}
         if memory < 1 << 20:
             raise FastISMError(f"memory={memory} bytes is too little; give at least {1 << 20}.")
         stops = [early_stop_layers] if isinstance(early_stop_layers, str) else early_stop_layers
         self._graph = simplify(self._front.graph(stops or ()))
-        self._backend = get_backend(backend or self._front.framework, self._graph.dtype)
+        name = backend or self._front.framework
+        self._backend = get_backend(name, self._graph.dtype, self._front.device)
         self._memory = memory
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
@@ -117,7 +127,7 @@ class FastISM(BaseISM):
         -------
         bool
         """
-        naive = NaiveISM(self.model, self.seq_input_idx, self.change_ranges, seqlen=self.seqlen)
+        naive = self._naive(self.change_ranges)
         return self._agrees(naive, self._random_inputs(batch_size), replace_with, atol)
 
     def verify(self, x: Any, positions: Any = None) -> float:
@@ -126,6 +136,7 @@ class FastISM(BaseISM):
         Parameters
         ----------
         x : array, shape (N, L, C), or list of arrays
+            As for `saturate`.
         positions : optional
             As for `saturate`; all positions by default, which takes as long as naive ISM.
 
@@ -133,7 +144,7 @@ class FastISM(BaseISM):
         -------
         float
         """
-        naive = NaiveISM(self.model, self.seq_input_idx, seqlen=self.seqlen)
+        naive = self._naive(None)
         fast = listed(self.saturate(x, positions=positions).mutants)
         slow = listed(naive.saturate(x, positions=positions).mutants)
         return max(float(np.abs(a - b).max()) for a, b in zip(fast, slow, strict=True))
@@ -143,7 +154,7 @@ class FastISM(BaseISM):
         last = len(self._ranges) - 1
         some = np.unique(np.linspace(0, last, min(last + 1, 24)).astype(int))
         ranges = [self.change_ranges[i] for i in some]
-        naive = NaiveISM(self.model, self.seq_input_idx, ranges, seqlen=self.seqlen, batch_size=8)
+        naive = self._naive(ranges, batch_size=8)
         every, self._ranges = self._ranges, self._ranges[some]
         try:
             agrees = self._agrees(naive, self._random_inputs(1), 0, 1e-6)
@@ -155,6 +166,17 @@ class FastISM(BaseISM):
                 "its layers (print(ism.plan) with test_correctness=False shows them). "
                 "NaiveISM gives correct results meanwhile."
             )
+
+    def _naive(self, ranges: Ranges | None, batch_size: int | None = None) -> NaiveISM:
+        """Naive ISM of the same model."""
+        return NaiveISM(
+            self.model,
+            self.seq_input_idx,
+            ranges,
+            seqlen=self.seqlen,
+            batch_size=batch_size,
+            **self._given,
+        )
 
     def _random_inputs(self, count: int) -> list[np.ndarray]:
         rng = np.random.default_rng(0)
@@ -168,7 +190,7 @@ class FastISM(BaseISM):
         pairs = zip(
             listed(self(given, replace_with)),
             listed(naive(given, replace_with)),
-            self._front.forward(inputs),
+            self._front.forward(self._front.internal(inputs)),
             strict=True,
         )
         for fast, slow, reference in pairs:
@@ -188,7 +210,7 @@ class FastISM(BaseISM):
         return self._engines[key]
 
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
-        return [self._graph.nodes[i].shape for i in self._graph.outputs]
+        return self._front.output_shapes(self._graph)
 
     def _sequences_per_run(self, saturating: bool) -> int:
         room = self._memory // 4 // max(self._engine(saturating).reference_bytes, 1)
@@ -201,18 +223,34 @@ class FastISM(BaseISM):
         select: dict[int, np.ndarray | None],
         saturating: bool,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        return self._engine(saturating).run(inputs, mutants, select)
+        views = {i: self._front.view(i) for i in select}
+        # Entries are chosen along the first axis of the model's layout, so after the change.
+        kept = {i: None if views[i] else entries for i, entries in select.items()}
+        reference, parts = self._engine(saturating).run(inputs, mutants, kept)
+        if not any(views.values()):
+            return reference, parts
+
+        def shown(outputs: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+            made = []
+            for y, (i, entries) in zip(outputs, select.items(), strict=True):
+                if y is not None and views[i]:
+                    y = views[i](y)
+                    y = y if entries is None else y[:, entries]
+                made.append(y)
+            return made
+
+        return shown(reference), (Part(part.index, shown(part.outputs)) for part in parts)
 
 
 class NaiveISM(BaseISM):
     """Every mutant through the whole model: the baseline, and the oracle.
 
-    The model is compiled by its framework; mutants of all sequences, positions and characters
-    fill batches of one size.
+    A Keras model is compiled by its framework, a torch module runs eagerly; mutants of all
+    sequences, positions and characters fill batches of one size.
 
     Parameters
     ----------
-    model, seq_input_idx, change_ranges, seqlen
+    model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last
         As for `FastISM`.
     batch_size : int, optional
         Mutants per batch; the fastest of several is chosen by timing at the first use.
@@ -226,8 +264,10 @@ class NaiveISM(BaseISM):
         *,
         batch_size: int | None = None,
         seqlen: int | None = None,
+        input_shape: Any = None,
+        channels_last: bool = False,
     ) -> None:
-        super().__init__(model, seq_input_idx, change_ranges, seqlen)
+        super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
         if batch_size is not None and batch_size < 1:
             raise FastISMError(f"batch_size must be at least 1; got {batch_size}.")
         self.batch_size = batch_size
@@ -251,14 +291,16 @@ class NaiveISM(BaseISM):
         int
             The new `batch_size`.
         """
-        inputs = check_inputs(x, self._front.input_shapes, self._front.dtype)
+        inputs = self._inputs(x)
         self.batch_size = tune_batch_size(self._front.forward, inputs)
         return self.batch_size
 
     def _output_shapes(self, inputs: Sequence[np.ndarray] = ()) -> list[tuple[int, ...]]:
         if self._shapes is None:
             shapes = self._front.input_shapes
-            given = inputs or [np.zeros((1, *shape), self._front.dtype) for shape in shapes]
+            given = inputs or self._front.internal(
+                [np.zeros((1, *shape), self._front.dtype) for shape in shapes]
+            )
             self._shapes = [y.shape[1:] for y in self._front.forward([x[:1] for x in given])]
         return self._shapes
 

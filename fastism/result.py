@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: Axes of mutants, in the order of the model's own input.
+CHANNELS_LAST = ("sequence", "position", "character", "output...")
+CHANNELS_FIRST = ("sequence", "character", "position", "output...")
 Outputs = np.ndarray | list[np.ndarray]
 
 
@@ -18,28 +21,34 @@ class Saturation:
     """Model outputs for every character at every position.
 
     Axes: N sequences, P positions (all L of them unless some were chosen), C characters.
-    Where the model has several outputs, every array is a list of arrays, one per output.
+    Positions and characters come in the order of the model's input, which `axes` names: positions
+    first for Keras models, characters first for torch modules that take ``(N, C, L)``. Where the
+    model has several outputs, every array is a list of arrays, one per output.
 
     Parameters
     ----------
     reference : ndarray, shape (N, *output)
         Outputs for the sequences as they are.
-    mutants : ndarray, shape (N, P, C, *output)
+    mutants : ndarray, shape (N, P, C, *output) or (N, C, P, *output)
         Outputs with character c at position p; at the reference character, the reference output.
     positions : ndarray of int, shape (P,)
         0-based positions.
     alternatives : ndarray of int, shape (N, P)
         How many of the C characters differ from what stands there: C - 1 where the sequence is
         one-hot, C where it is not (such as N, encoded as zeros).
+    axes : tuple of str
+        Names of the axes of `mutants`: ``("sequence", "position", "character", "output...")``, or
+        with the second and third swapped.
     """
 
     reference: Outputs
     mutants: Outputs
     positions: np.ndarray
     alternatives: np.ndarray
+    axes: tuple[str, ...] = CHANNELS_LAST
 
     def delta(self) -> Outputs:
-        """Mutants minus reference, shape (N, P, C, *output); zero at the reference character."""
+        """Mutants minus reference, with the axes of `mutants`; zero at the reference character."""
         return self._each(lambda mutants, reference: mutants - reference[:, None, None])
 
     def importance(self) -> Outputs:
@@ -47,9 +56,10 @@ class Saturation:
 
         Positive where the character that stands there raises the output.
         """
+        characters = self.axes.index("character")
 
         def mean_effect(mutants: np.ndarray, reference: np.ndarray) -> np.ndarray:
-            total = (mutants - reference[:, None, None]).sum(2)
+            total = (mutants - reference[:, None, None]).sum(characters)
             count = self.alternatives.reshape(*self.alternatives.shape, *[1] * (total.ndim - 2))
             return (-total / count).astype(total.dtype)
 

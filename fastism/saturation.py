@@ -24,7 +24,7 @@ from fastism.inputs import (
     range_mutants,
     saturating_mutants,
 )
-from fastism.result import Outputs, Saturation
+from fastism.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Saturation
 
 #: Most sequences whose mutants share a run.
 MOST_SEQUENCES = 32
@@ -33,7 +33,9 @@ MOST_SEQUENCES = 32
 class BaseISM(ABC):
     """What fast and naive ISM share: checks, mutants, and putting results together.
 
-    Axes: N sequences, L positions, C characters.
+    Axes: N sequences, L positions, C characters. Inputs and results have the layout of the model:
+    (N, L, C) for Keras, (N, C, L) for torch modules. In here positions come first; layouts are
+    exchanged where users hand something in (`_inputs`) and where results are made (`_filled`).
     """
 
     def __init__(
@@ -42,15 +44,23 @@ class BaseISM(ABC):
         seq_input_idx: int,
         change_ranges: Ranges | None,
         seqlen: int | None,
+        input_shape: Any = None,
+        channels_last: bool = False,
     ) -> None:
         self.model = model
         self.seq_input_idx = seq_input_idx
-        self._front = front_end(model, seq_input_idx, seqlen)
-        self.seqlen, self.num_chars = self._front.input_shapes[seq_input_idx]
+        self._front = front_end(model, seq_input_idx, seqlen, input_shape, channels_last)
+        shape = self._front.input_shapes[seq_input_idx]
+        self.seqlen, self.num_chars = shape[::-1] if self._front.channels_first else shape
         self._ranges = check_ranges(change_ranges, self.seqlen)
         self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
         self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
         self.num_inputs = len(self._front.input_shapes)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes of saturated mutants."""
+        return CHANNELS_FIRST if self._front.channels_first else CHANNELS_LAST
 
     @property
     @abstractmethod
@@ -59,7 +69,7 @@ class BaseISM(ABC):
 
     @abstractmethod
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
-        """Shapes of the outputs without the batch axis."""
+        """Shapes of the outputs in the model's layout, without the batch axis."""
 
     @abstractmethod
     def _run(
@@ -81,9 +91,10 @@ class BaseISM(ABC):
         Parameters
         ----------
         inp_batch : array, shape (N, L, C), or list of arrays
-            One-hot or any real values; a list where the model has several inputs.
+            One-hot or any real values; a list where the model has several inputs. For torch
+            modules (N, C, L).
         replace_with : 0, array of shape (C,) or (width, C)
-            What stands in every range instead.
+            What stands in every range instead. For torch modules (C,) or (C, width).
 
         Returns
         -------
@@ -95,8 +106,10 @@ class BaseISM(ABC):
         FastISMError
             If the input or the replacement does not fit.
         """
-        inputs = check_inputs(inp_batch, self._front.input_shapes, self._front.dtype)
-        replacement = check_replacement(replace_with, self.perturb_width, self.num_chars)
+        inputs = self._inputs(inp_batch)
+        replacement = check_replacement(
+            replace_with, self.perturb_width, self.num_chars, self._front.channels_first
+        )
         outputs = None
         for part, chosen in self._groups(inputs, saturating=False):
             mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
@@ -121,7 +134,8 @@ class BaseISM(ABC):
         Parameters
         ----------
         x : array, shape (N, L, C), or list of arrays
-            Sequences, usually one-hot; a list where the model has several inputs.
+            Sequences, usually one-hot; a list where the model has several inputs. For torch
+            modules (N, C, L).
         outputs : optional
             What to keep, before anything is stored. Model with one output: an index, slice or
             list of indices into its first axis. Several outputs: a list of output numbers, or a
@@ -134,15 +148,15 @@ class BaseISM(ABC):
         Returns
         -------
         Saturation
-            ``reference`` (N, *output), ``mutants`` (N, P, C, *output) and what follows from
-            them, with P positions.
+            ``reference`` (N, *output), ``mutants`` (N, P, C, *output), for torch modules
+            (N, C, P, *output), and what follows from them, with P positions.
 
         Raises
         ------
         FastISMError
             If something given does not fit the model.
         """
-        inputs = check_inputs(x, self._front.input_shapes, self._front.dtype)
+        inputs = self._inputs(x)
         chosen = check_positions(positions, self.seqlen)
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
@@ -168,7 +182,8 @@ class BaseISM(ABC):
             ):
                 all_reference[part], all_mutants[part] = reference, mutants
         reference, mutants = [r for r, _ in whole], [m for _, m in whole]
-        return Saturation(self._packed(reference), self._packed(mutants), chosen, alternatives)
+        packed = self._packed(reference), self._packed(mutants)
+        return Saturation(*packed, chosen, alternatives, self.axes)
 
     def saturate_each(
         self,
@@ -183,7 +198,8 @@ class BaseISM(ABC):
         ----------
         sequences : iterable
             Yields arrays of shape (L, C), or a tuple of such arrays (without the batch axis)
-            where the model has several inputs. An array (N, L, C) is one such iterable.
+            where the model has several inputs. An array (N, L, C) is one such iterable. For torch
+            modules (C, L) and (N, C, L).
         outputs, positions, dtype
             As for `saturate`.
 
@@ -207,7 +223,13 @@ class BaseISM(ABC):
                     _sliced(result.mutants, i),
                     result.positions,
                     result.alternatives[i : i + 1],
+                    result.axes,
                 )
+
+    def _inputs(self, given: Any) -> list[np.ndarray]:
+        """What users give, checked, with positions before characters."""
+        arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
+        return self._front.internal(arrays)
 
     def _groups(
         self, inputs: Sequence[np.ndarray], saturating: bool
@@ -230,7 +252,8 @@ class BaseISM(ABC):
         reference, filled = self._filled(inputs, mutants, index, shape, select, dtype)
         alternatives = np.zeros((len(x), len(positions)), dtype=np.int64)
         np.add.at(alternatives, index[:2], 1)
-        return Saturation(self._packed(reference), self._packed(filled), positions, alternatives)
+        packed = self._packed(reference), self._packed(filled)
+        return Saturation(*packed, positions, alternatives, self.axes)
 
     def _packed(self, arrays: list[np.ndarray]) -> Outputs:
         return arrays if self.num_outputs > 1 else arrays[0]
@@ -244,8 +267,13 @@ class BaseISM(ABC):
         select: dict[int, np.ndarray | None],
         dtype: Any,
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Reference, and arrays (N, *shape, *output) of mutants over the reference."""
+        """Reference, and arrays (N, *shape, *output) of mutants over the reference.
+
+        A shape of positions and characters comes in the model's order.
+        """
         saturating = len(shape) == 2
+        swapped = saturating and self._front.channels_first
+        shape = shape[::-1] if swapped else shape
         reference, parts = self._run(inputs, mutants, select, saturating)
         reference = [np.asarray(y, dtype=dtype or y.dtype) for y in reference]
         filled = []
@@ -256,7 +284,7 @@ class BaseISM(ABC):
             where = tuple(i[part.index] for i in index)
             for whole, y in zip(filled, part.outputs, strict=True):
                 if y is not None:
-                    whole[where] = y
+                    (whole.swapaxes(1, 2) if swapped else whole)[where] = y
         return reference, filled
 
 

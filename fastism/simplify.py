@@ -232,7 +232,11 @@ def dense_after_flatten(graph: Graph, index: int) -> Graph | None:
     shape = graph.nodes[flat.inputs[0]].shape
     if len(shape) != 2:
         return None
-    rule = FlattenDense(node.rule.kernel.reshape(*shape, -1), node.rule.bias)
+    kernel = node.rule.kernel
+    if flat.rule.permutation == (1, 0):
+        # The features come channel by channel.
+        kernel = kernel.reshape(*shape[::-1], -1).transpose(1, 0, 2)
+    rule = FlattenDense(np.ascontiguousarray(kernel).reshape(*shape, -1), node.rule.bias)
     absorbed = (flat.name, *node.absorbed)
     fused = replace(node, rule=rule, inputs=flat.inputs, absorbed=absorbed)
     return _changed(graph, {index: fused}, {})

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from hypothesis import strategies as st
 from keras import layers, ops
+from random_draw import Draw
 
 #: TensorFlow on a CPU cannot run a dilated transposed convolution, whatever the library does.
 DILATED_TRANSPOSE = keras.backend.backend() != "tensorflow"
@@ -81,22 +82,6 @@ class Example:
     def shapes(self) -> list[tuple[int, ...]]:
         """Input shapes without the batch axis."""
         return [tuple(x.shape[1:]) for x in self.model.inputs]
-
-
-class Draw:
-    """Small numbers for hypothesis to shrink."""
-
-    def __init__(self, draw: Callable) -> None:
-        self.draw = draw
-
-    def int(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
-
-    def of(self, *choices: Any) -> Any:
-        return self.draw(st.sampled_from(choices))
-
-    def bool(self) -> bool:
-        return self.draw(st.booleans())
 
 
 def length_of(x: Any) -> int:

@@ -140,10 +140,9 @@ def test_things_that_are_no_models(thing):
         FastISM(thing)
 
 
-def test_torch_modules_are_named_as_what_is_not_read():
-    torch = pytest.importorskip("torch", reason="a torch module is needed")
-    with pytest.raises(FastISMError, match="torch modules"):
-        FastISM(torch.nn.Linear(3, 4))
+def test_a_shape_is_for_torch_modules(model):
+    with pytest.raises(FastISMError, match="a Keras model knows the shapes"):
+        FastISM(model, input_shape=(4, 12))
 
 
 def test_sequential_models_that_are_not_built():

@@ -16,13 +16,15 @@ def available_backends() -> list[str]:
     return [name for name in _CLASSES if find_spec(name) is not None]
 
 
-def get_backend(name: str, dtype: str) -> Backend:
+def get_backend(name: str, dtype: str, device: str | None = None) -> Backend:
     """The backend called `name`.
 
     Parameters
     ----------
     name : {"tensorflow", "torch", "jax"}
     dtype : {"float32", "float64"}
+    device : str, optional
+        Where a torch backend keeps its arrays; its own choice by default.
 
     Raises
     ------
@@ -37,4 +39,5 @@ def get_backend(name: str, dtype: str) -> Backend:
             f"pip install 'fastism-suite[{name}]'."
         )
     module = importlib.import_module(f"fastism.backends.{name}")
-    return getattr(module, _CLASSES[name])(dtype)
+    options = {"device": device} if name == "torch" else {}
+    return getattr(module, _CLASSES[name])(dtype, **options)

@@ -5,7 +5,7 @@ Requirements: numpy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,22 +24,56 @@ class FrontEnd(Protocol):
     dtype : str
         Floating-point type of its computation.
     input_shapes : list of tuple
-        Shapes of the inputs without the batch axis, lengths filled in.
+        Shapes of the inputs without the batch axis, lengths filled in, in the model's layout.
+    channels_first : bool
+        Whether the sequence is ``(characters, length)`` in the model's layout.
+    device : str or None
+        Where the model lives, for backends that must be told.
     """
 
     framework: str
     dtype: str
     input_shapes: list[tuple[int, ...]]
+    channels_first: bool
+    device: str | None
+
+    def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Inputs in the model's layout, with positions before characters in the sequence."""
+
+    def output_shapes(self, graph: Graph) -> list[tuple[int, ...]]:
+        """Shapes of the outputs of the last `graph` in the model's layout, without the batch."""
+
+    def view(self, number: int) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What brings an output of the last `graph` into the model's layout; None for nothing."""
 
     def graph(self, stop_layers: Sequence[str]) -> Graph:
         """The model as a graph, with the weights it has now."""
 
     def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The model itself, compiled, at inference; a list of outputs on the host."""
+        """The model itself at inference, on inputs in the form of `internal`.
+
+        The list of its outputs on the host, in the model's layout.
+        """
 
 
-def front_end(model: Any, seq_input_idx: int, seqlen: int | None) -> FrontEnd:
+def front_end(
+    model: Any,
+    seq_input_idx: int,
+    seqlen: int | None,
+    input_shape: Any = None,
+    channels_last: bool = False,
+) -> FrontEnd:
     """The front end for `model`, importing only the framework that the model comes from.
+
+    Parameters
+    ----------
+    model : keras.Model or torch.nn.Module
+    seq_input_idx : int
+    seqlen : int or None
+    input_shape : optional
+        Shapes of a torch module's inputs without the batch axis.
+    channels_last : bool
+        Whether a torch module takes ``(length, characters)``.
 
     Raises
     ------
@@ -52,13 +86,20 @@ def front_end(model: Any, seq_input_idx: int, seqlen: int | None) -> FrontEnd:
     if "keras" in modules and any(name.endswith("models.model.Model") for name in names):
         from fastism.frontends.keras import KerasFrontEnd
 
+        if input_shape is not None:
+            raise FastISMError(
+                "input_shape is for torch modules; a Keras model knows the shapes of its inputs "
+                "(seqlen= gives a length that it leaves open)."
+            )
         return KerasFrontEnd(model, seq_input_idx, seqlen)
+    if "torch.nn.modules.module.Module" in names:
+        from fastism.frontends.torch import TorchFrontEnd
+
+        return TorchFrontEnd(model, seq_input_idx, seqlen, input_shape, channels_last)
     what = f"{type(model).__module__}.{type(model).__qualname__}"
-    remedy = "give a built Keras 3 model"
+    remedy = "give a built Keras 3 model or a torch.nn.Module"
     if "tf_keras" in modules or "tensorflow" in modules:
         remedy += "; a Keras 2 model must be saved as .keras or .h5 and loaded with keras.models"
-    if "torch" in modules:
-        remedy += "; plain torch modules are not read by this version"
     if callable(model) and not modules & {"torch", "tensorflow"}:
         remedy += "; a function is not enough, because the layers must be known"
     raise FastISMError(f"A {what} is not a model that can be read: {remedy}.")

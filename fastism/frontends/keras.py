@@ -268,6 +268,9 @@ class KerasFrontEnd:
     seqlen : int or None
     """
 
+    channels_first = False
+    device = None
+
     def __init__(self, model: keras.Model, seq_input_idx: int, seqlen: int | None) -> None:
         check_model(model)
         inputs = _functional(model).inputs
@@ -285,6 +288,15 @@ class KerasFrontEnd:
     def graph(self, stop_layers: Sequence[str] = ()) -> Graph:
         """The model as a graph, with the weights it has now."""
         return keras_graph(self.model, self.sequence, self.seqlen, stop_layers)
+
+    def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(inputs)
+
+    def output_shapes(self, graph: Graph) -> list[tuple[int, ...]]:
+        return [graph.nodes[i].shape for i in graph.outputs]
+
+    def view(self, number: int) -> None:
+        return None
 
     def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The model itself, compiled, at inference; a list of outputs on the host."""

@@ -7,11 +7,12 @@ from fastism.rules.opaque import Opaque
 from fastism.rules.pointwise import Affine, LayerNorm, Pointwise
 from fastism.rules.pooling import AveragePool, GlobalPool, MaxPool
 from fastism.rules.readout import Dense, FlattenDense
-from fastism.rules.reshape import Flip, Reshape, Shift, Upsample
+from fastism.rules.reshape import Channels, Flip, Reshape, Shift, Upsample
 
 __all__ = [
     "Affine",
     "AveragePool",
+    "Channels",
     "Concatenate",
     "Convolution",
     "Dense",

@@ -127,6 +127,40 @@ class Flip(Rule):
 
 
 @dataclass(frozen=True, eq=False)
+class Channels(Rule):
+    """Some neighbouring channels of every position, or entries of a vector.
+
+    Parameters
+    ----------
+    start, stop : int
+        Half-open.
+    """
+
+    start: int
+    stop: int
+
+    consumes: ClassVar[None] = None
+    shares_memory: ClassVar[bool] = True
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        if not 0 <= self.start < self.stop <= shapes[0][-1]:
+            raise FastISMError(
+                f"Channels {self.start} to {self.stop} are not among those of shape {shapes[0]}."
+            )
+        return (*shapes[0][:-1], self.stop - self.start)
+
+    def local_for(self, shapes: Sequence[Shape], affected: Sequence[bool]) -> bool:
+        return len(shapes[0]) == 2
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        return inputs[0][..., self.start : self.stop]
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        x = b.place(call.inputs[0], call.offsets[0], call.width)
+        return x[..., self.start : self.stop]
+
+
+@dataclass(frozen=True, eq=False)
 class Reshape(Rule):
     """Another shape for the same elements in the same order, or with axes permuted first.
 
@@ -147,8 +181,8 @@ class Reshape(Rule):
 
     @property
     def flattens(self) -> bool:
-        """Whether this is a plain flatten to one axis."""
-        return len(self.shape) == 1 and self.permutation is None
+        """Whether this is a flatten to one axis, in any order of the axes."""
+        return len(self.shape) == 1
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if prod(shapes[0]) != prod(self.shape):

@@ -1,0 +1,344 @@
+"""PyTorch modules: captured by `torch.export`, and run as they are; always as at inference.
+
+Requirements: torch. The module is left exactly as it was found.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree
+
+from fastism.errors import FastISMError
+from fastism.frontends.torch_graph import Translated, Translation
+from fastism.frontends.torch_values import Value
+from fastism.graph import Graph, GraphBuilder
+from fastism.rules import Opaque, Source
+
+Shape = tuple[int, ...]
+SHAPE_REMEDY = (
+    "give the shape of one input without the batch axis, as in "
+    "FastISM(module, input_shape=(4, 1000)), or a list of shapes for several inputs"
+)
+
+
+class TorchFrontEnd:
+    """A torch module; see `fastism.frontends.base.FrontEnd`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    seq_input_idx : int
+    seqlen : int or None
+    input_shape : tuple of int, or sequence of them, or None
+        Shapes of the inputs without the batch axis, in the module's layout.
+    channels_last : bool
+        Whether the sequence is ``(length, characters)``.
+    """
+
+    framework = "torch"
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        seq_input_idx: int,
+        seqlen: int | None,
+        input_shape: Any = None,
+        channels_last: bool = False,
+    ) -> None:
+        self.module, self.sequence = module, seq_input_idx
+        self.channels_first = not channels_last
+        self.input_shapes = _shapes(module, seq_input_idx, seqlen, input_shape, channels_last)
+        tensors = [*module.parameters(), *module.buffers()]
+        floats = [x for x in tensors if x.is_floating_point()]
+        _check_types(module)
+        kind = floats[0].dtype if floats else torch.float32
+        self.dtype = str(kind).removeprefix("torch.")
+        self._kind = kind
+        self.device = str(tensors[0].device) if tensors else "cpu"
+        self._outputs: tuple[Value, ...] = ()
+        self._ranks: list[int] = []
+        self._check_runs()
+
+    # ---- layouts ------------------------------------------------------------------------
+
+    def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Inputs as users give them, with the positions of the sequence before its characters."""
+        given = [x if x.ndim > 1 else x[:, None] for x in inputs]
+        if self.channels_first:
+            given[self.sequence] = np.ascontiguousarray(given[self.sequence].transpose(0, 2, 1))
+        return given
+
+    def given(self, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """What the module takes, for inputs in the form that `internal` gives."""
+        tensors = []
+        for number, (x, shape) in enumerate(zip(inputs, self.input_shapes, strict=True)):
+            x = x if x.flags.writeable else x.copy()
+            tensor = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+            if number == self.sequence and self.channels_first:
+                tensor = tensor.transpose(1, 2).contiguous()
+            tensors.append(tensor.reshape(len(x), *shape))
+        return tensors
+
+    def output_shapes(self, graph: Graph) -> list[Shape]:
+        """Shapes of the graph's outputs in the module's layout, without the batch axis."""
+        return [
+            view.shape(graph.nodes[i].shape)
+            for view, i in zip(self._outputs, graph.outputs, strict=True)
+        ]
+
+    def view(self, number: int) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What brings an output of the graph into the module's layout; None if it is in it."""
+        view, rank = self._outputs[number], self._ranks[number]
+        return None if view.plain(rank) else view.of
+
+    # ---- running ------------------------------------------------------------------------
+
+    def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The module itself at inference; a list of outputs on the host."""
+        with at_inference(self.module), torch.inference_mode(), _exact():
+            return [y.cpu().numpy() for y in self._run(self.given(inputs))]
+
+    def _run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """All outputs as tensors whose first axis is the batch, in the module's type."""
+        count = len(tensors[0])
+        if count == 1:
+            # Modules that squeeze would lose the batch axis.
+            tensors = [x.expand(2, *x.shape[1:]).contiguous() for x in tensors]
+        leaves = _pytree.tree_leaves(self.module(*tensors))
+        outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
+        for number, y in enumerate(outputs):
+            if y.dim() == 0 or len(y) != len(tensors[0]):
+                raise FastISMError(
+                    f"Output {number} of the module has shape {tuple(y.shape)} for "
+                    f"{len(tensors[0])} sequences; every output must be (sequences, ...). Wrap "
+                    "the module in one that returns only outputs of that kind."
+                )
+        return [y[:count].to(self._kind) for y in outputs]
+
+    def _check_runs(self) -> None:
+        """Run it on two sequences, and on one of them alone."""
+        rng = np.random.default_rng(0)
+        inputs = self.internal(
+            [rng.random((2, *shape)).astype(self.dtype) for shape in self.input_shapes]
+        )
+        name = type(self.module).__name__
+        try:
+            both = self.forward(inputs)
+            alone = self.forward([x[:1] for x in inputs])
+        except FastISMError:
+            raise
+        except Exception as error:
+            raise FastISMError(
+                f"{name} does not run on inputs of shapes {self.input_shapes} (without the batch "
+                f"axis): {_first_line(error)}. Is input_shape right? If not, {SHAPE_REMEDY}."
+            ) from error
+        if not both:
+            raise FastISMError(f"{name} returns no tensor; it must return one or several.")
+        for a, b in zip(both, alone, strict=True):
+            size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+            if not np.allclose(a[:1], b, 1e-3, 1e-4 * size, equal_nan=True):
+                raise FastISMError(
+                    f"What {name} returns for a sequence depends on the others in its batch, or "
+                    "on chance (dropout that ignores eval()?): mutagenesis is not defined."
+                )
+
+    # ---- the graph ----------------------------------------------------------------------
+
+    def graph(self, stop_layers: Sequence[str] = ()) -> Graph:
+        """The module as a graph, with the weights it has now."""
+        names = [name for name, _ in self.module.named_modules() if name]
+        unknown = sorted(set(stop_layers) - set(names))
+        if unknown:
+            raise FastISMError(
+                f"early_stop_layers names {', '.join(map(repr, unknown))}, which the module does "
+                f"not have; its layers are {', '.join(names)}."
+            )
+        try:
+            program = self._exported()
+        except Exception as error:
+            translated = self._whole(f"torch.export cannot capture it: {_first_line(error)}")
+        else:
+            translated = Translation(
+                program,
+                self.input_shapes,
+                self.sequence,
+                self.channels_first,
+                self.dtype,
+                stop_layers,
+            ).translate()
+        graph = translated.graph
+        self._outputs = translated.outputs
+        self._ranks = [len(graph.nodes[i].shape) for i in graph.outputs]
+        return graph
+
+    def _exported(self) -> torch.export.ExportedProgram:
+        batch = torch.export.Dim("batch")
+        arguments = tuple(
+            torch.zeros((2, *shape), dtype=self._kind, device=self.device)
+            for shape in self.input_shapes
+        )
+        shapes = torch.export.ShapesCollection()
+        for x in arguments:
+            shapes[x] = {0: batch}
+        with at_inference(self.module), torch.no_grad(), warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(
+                self.module, arguments, dynamic_shapes=shapes, strict=False
+            )
+            # No decompositions: only what acts on tensors in place becomes functional.
+            return program.run_decompositions({})
+
+    def _whole(self, reason: str) -> Translated:
+        """The module as one opaque step, whose outputs are laid side by side and cut apart."""
+        builder = GraphBuilder()
+        inputs = []
+        for number, shape in enumerate(self.input_shapes):
+            first = number == self.sequence and self.channels_first
+            inputs.append(
+                builder.add(
+                    f"input{number}", "input", Source(shape[::-1] if first else shape or (1,))
+                )
+            )
+        shapes = [y.shape[1:] for y in self.forward(self._zeros())]
+        sizes = [prod(shape) for shape in shapes]
+        name = type(self.module).__name__
+
+        def call(*tensors: torch.Tensor) -> torch.Tensor:
+            given = [
+                x.transpose(1, 2).contiguous() if i == self.sequence and self.channels_first else x
+                for i, x in enumerate(tensors)
+            ]
+            given = [x.reshape(len(x), *s) for x, s in zip(given, self.input_shapes, strict=True)]
+            with at_inference(self.module):
+                made = self._run(given)
+            return torch.cat([y.reshape(len(y), -1) for y in made], 1)
+
+        whole = builder.add(name, name, Opaque(call, (sum(sizes),), "torch", reason, name), inputs)
+        outputs = []
+        for number, (shape, size) in enumerate(zip(shapes, sizes, strict=True)):
+            first = sum(sizes[:number])
+            index = whole
+            if len(shapes) > 1 or shape != (size,):
+                cut = Opaque(
+                    _cut(first, first + size, shape or (1,)), shape or (1,), "torch", "", name
+                )
+                index = builder.add(f"{name} output {number}", name, cut, [whole])
+            outputs.append(Value(index, tuple(range(len(shape)))))
+        graph = builder.build(inputs, [v.node for v in outputs], self.sequence, self.dtype)
+        views = [Value(index, v.axes) for v, index in zip(outputs, graph.outputs, strict=True)]
+        return Translated(graph, tuple(views))
+
+    def _zeros(self) -> list[np.ndarray]:
+        return self.internal([np.zeros((1, *shape), self.dtype) for shape in self.input_shapes])
+
+
+def _cut(first: int, last: int, shape: Shape) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: x[:, first:last].reshape(len(x), *shape)
+
+
+@contextmanager
+def at_inference(module: torch.nn.Module) -> Iterator[None]:
+    """Every submodule in evaluation mode; afterwards modes and buffers are what they were."""
+    training = [m for m in module.modules() if m.training]
+    buffers = [(x, x._version, x.detach().clone()) for x in module.buffers()]
+    for m in training:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m in training:
+            m.training = True
+        for x, version, before in buffers:
+            if x._version != version:
+                with torch.no_grad():
+                    x.copy_(before)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """No rounding of products to TF32 on NVIDIA GPUs."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch.export from logging what it could not capture; the plan says it."""
+    import logging
+
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _check_types(module: torch.nn.Module) -> None:
+    for name, x in [*module.named_parameters(), *module.named_buffers()]:
+        if x.is_floating_point() and x.dtype not in (torch.float32, torch.float64):
+            raise FastISMError(
+                f"{name!r} of the module is {str(x.dtype).removeprefix('torch.')}; exact ISM "
+                "needs float32 or float64. Convert a copy of the module: "
+                "copy.deepcopy(module).float()."
+            )
+
+
+def _shapes(
+    module: torch.nn.Module,
+    sequence: int,
+    seqlen: int | None,
+    given: Any,
+    channels_last: bool,
+) -> list[Shape]:
+    """Shapes of all inputs without the batch axis, checked."""
+    if given is None:
+        given = _guessed(module, seqlen, channels_last)
+    try:
+        single = all(isinstance(n, (int, np.integer)) for n in given)
+        shapes = [tuple(int(n) for n in shape) for shape in ([given] if single else given)]
+    except (TypeError, ValueError):
+        shapes = []
+    if not shapes or any(n < 1 for shape in shapes for n in shape):
+        raise FastISMError(f"input_shape is {given!r}: {SHAPE_REMEDY}.")
+    if not 0 <= sequence < len(shapes):
+        raise FastISMError(
+            f"seq_input_idx={sequence}, but input_shape names {len(shapes)} input(s)."
+        )
+    if len(shapes[sequence]) != 2:
+        wanted = "(length, characters)" if channels_last else "(characters, length)"
+        raise FastISMError(
+            f"Input {sequence} has shape {shapes[sequence]} without the batch axis; the "
+            f"perturbed sequence needs {wanted}. Is seq_input_idx right?"
+        )
+    length = shapes[sequence][0 if channels_last else 1]
+    if seqlen not in (None, length):
+        raise FastISMError(
+            f"seqlen={seqlen} was given, but the sequence length in input_shape is {length}."
+        )
+    return shapes
+
+
+def _guessed(module: torch.nn.Module, seqlen: int | None, channels_last: bool) -> Shape:
+    """A sequence of `seqlen` with the channels that the module's first convolution takes."""
+    convolutions = [m for m in module.modules() if isinstance(m, torch.nn.Conv1d)]
+    if seqlen is None or not convolutions:
+        raise FastISMError(f"A torch module does not tell the shape of its input: {SHAPE_REMEDY}.")
+    channels = convolutions[0].in_channels
+    return (seqlen, channels) if channels_last else (channels, seqlen)

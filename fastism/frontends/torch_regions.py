@@ -1,0 +1,83 @@
+"""Opaque parts of a captured module: the calls between known tensors and one result.
+
+Requirements: torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from fastism.frontends.torch_values import Value
+
+
+class Region:
+    """Some calls of a captured graph, as a function of graph-layout tensors.
+
+    Parameters
+    ----------
+    steps : sequence of fx.Node
+        The calls in order; the last one makes the result.
+    inputs : sequence of (fx.Node, Value)
+        Tensors that are given, and how they look in the graph.
+    constants : mapping of fx.Node to anything
+        Weights and other values that do not depend on the inputs.
+    sizes : sequence of fx.Node
+        Values that are the size of the batch.
+    shape : tuple of int
+        Shape of the result's node without the batch axis.
+    dtype : torch.dtype
+        Type of the result.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[fx.Node],
+        inputs: Sequence[tuple[fx.Node, Value]],
+        constants: Mapping[fx.Node, Any],
+        sizes: Sequence[fx.Node],
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+    ) -> None:
+        self.steps, self.inputs, self.constants = tuple(steps), tuple(inputs), dict(constants)
+        self.sizes, self.shape, self.dtype = tuple(sizes), shape, dtype
+        last: dict[fx.Node, int] = {}
+        for number, step in enumerate(self.steps):
+            last.update(dict.fromkeys(step.all_input_nodes, number))
+        self._drop: list[list[fx.Node]] = [[] for _ in self.steps]
+        for node, number in last.items():
+            if node not in self.constants:
+                self._drop[number].append(node)
+
+    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """The result ``(batch, *shape)`` for tensors ``(batch, *node shape)``."""
+        if len(tensors[0]) == 1:
+            # Captured for any batch but that of one, where axes of size one are ambiguous.
+            return self._run([x.expand(2, *x.shape[1:]).contiguous() for x in tensors])[:1]
+        return self._run(tensors)
+
+    def _run(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        values: dict[fx.Node, Any] = dict(self.constants)
+        values.update(dict.fromkeys(self.sizes, len(tensors[0])))
+        for (node, view), x in zip(self.inputs, tensors, strict=True):
+            values[node] = in_module_layout(x, view)
+        for number, step in enumerate(self.steps):
+            args, kwargs = fx.node.map_arg((step.args, step.kwargs), values.__getitem__)
+            values[step] = step.target(*args, **kwargs)
+            for node in self._drop[number]:
+                values.pop(node, None)
+        y = values[self.steps[-1]]
+        return y.reshape(len(y), *self.shape).to(self.dtype)
+
+
+def in_module_layout(x: torch.Tensor, view: Value) -> torch.Tensor:
+    """A tensor ``(batch, *node shape)`` as the module has it."""
+    if view.plain(x.dim() - 1):
+        return x.contiguous()
+    node_shape = tuple(x.shape[1:])
+    order = [axis + 1 for axis in view.order(node_shape)]
+    # Strides of a tensor that the module made itself, which a `view` may rely on.
+    return x.permute(0, *order).reshape(len(x), *view.shape(node_shape)).contiguous()

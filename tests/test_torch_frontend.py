@@ -1,0 +1,455 @@
+"""What users of torch modules rely on: layouts, what is recognised, what is left alone, errors."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the models are torch modules")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
+from fastism.backends import get_backend  # noqa: E402
+
+pytestmark = pytest.mark.torch
+LENGTH = 24
+SHAPE = (4, LENGTH)
+
+
+class Written(nn.Module):
+    """A module from its layers and a function of them and the input."""
+
+    def __init__(self, function, *layers: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layers = function, nn.ModuleList(layers)
+
+    def forward(self, *x):
+        return self.function(*self.layers, *x)
+
+
+def seeded(function, *layers: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    module = Written(function, *layers)
+    with torch.no_grad():
+        for x in module.parameters():
+            x.copy_(torch.randn(x.shape, generator=generator) * 0.5)
+    return module.to(dtype).eval()
+
+
+def readout(dtype: torch.dtype = torch.float32) -> nn.Module:
+    """conv -- batch norm -- relu -- dropout -- pool -- flatten -- linear(3)."""
+
+    def forward(conv, norm, dropout, linear, x):
+        x = F.max_pool1d(dropout(F.relu(norm(conv(x)))), 2)
+        return linear(x.flatten(1))
+
+    layers = nn.Conv1d(4, 6, 5, padding=2), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(72, 3)
+    return seeded(forward, *layers, dtype=dtype)
+
+
+def profiles() -> nn.Module:
+    """Two outputs: (2, length) and (1,)."""
+
+    def forward(conv, out, x):
+        x = torch.tanh(conv(x))
+        return out(x), x.mean((1, 2))[:, None]
+
+    return seeded(forward, nn.Conv1d(4, 5, 5, padding=2), nn.Conv1d(5, 2, 3, padding=1))
+
+
+def one_hot(count: int = 2, dtype: str = "float32") -> np.ndarray:
+    letters = np.random.default_rng(0).integers(4, size=(count, LENGTH))
+    x = np.eye(4, dtype=dtype)[letters].transpose(0, 2, 1).copy()
+    x[0, :, 2] = 0
+    return x
+
+
+def run(module: nn.Module, x: np.ndarray) -> list[np.ndarray]:
+    with torch.no_grad():
+        made = module(torch.tensor(x))
+    return [y.numpy() for y in (made if isinstance(made, tuple) else (made,))]
+
+
+X = one_hot()
+
+
+# ---- layouts ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_results_have_the_layout_of_the_module(kind):
+    module = profiles()
+    result = kind(module, input_shape=SHAPE).saturate(X, positions=[0, 5, 23])
+    assert result.axes == ("sequence", "character", "position", "output...")
+    assert [y.shape for y in result.reference] == [(2, 2, LENGTH), (2, 1)]
+    assert [y.shape for y in result.mutants] == [(2, 4, 3, 2, LENGTH), (2, 4, 3, 1)]
+    assert [y.shape for y in result.importance()] == [(2, 3, 2, LENGTH), (2, 3, 1)]
+    changed = X.copy()
+    changed[:, :, 5] = np.eye(4)[2]
+    for made, reference, full in zip(
+        result.mutants, result.reference, run(module, changed), strict=True
+    ):
+        np.testing.assert_allclose(made[:, 2, 1], full, atol=1e-5)
+        np.testing.assert_array_equal(made[1, X[1, :, 0].argmax(), 0], reference[1])
+    for importance, delta in zip(result.importance(), result.delta(), strict=True):
+        np.testing.assert_allclose(importance[1], -delta[1].sum(0) / 3, atol=1e-6)
+
+
+def test_a_module_that_takes_positions_first():
+    module = profiles()
+    turned = seeded(lambda inner, x: inner(x.transpose(1, 2)), copy.deepcopy(module))
+    turned.layers[0].load_state_dict(module.state_dict())
+    result = FastISM(turned, input_shape=(LENGTH, 4), channels_last=True).saturate(X.swapaxes(1, 2))
+    expected = FastISM(module, input_shape=SHAPE).saturate(X)
+    assert result.axes == ("sequence", "position", "character", "output...")
+    for a, b in zip(result.mutants, expected.mutants, strict=True):
+        np.testing.assert_allclose(a, b.swapaxes(1, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_replacements_have_the_layout_of_the_module(kind):
+    module, matrix = readout(), np.arange(12.0).reshape(4, 3) / 10
+    made = kind(module, change_ranges=[(0, 3), (21, 24)], input_shape=SHAPE)(X, matrix)
+    for number, start in enumerate((0, 21)):
+        changed = X.copy()
+        changed[:, :, start : start + 3] = matrix
+        np.testing.assert_allclose(made[:, number], run(module, changed)[0], atol=1e-5)
+    with pytest.raises(FastISMError, match=r"expected 0, or as many columns.*\(4, 3\)"):
+        kind(module, change_ranges=[(0, 3)], input_shape=SHAPE)(X, matrix.T)
+
+
+def test_entries_are_those_of_the_modules_output():
+    ism = FastISM(profiles(), input_shape=SHAPE)
+    full = ism.saturate(X)
+    some = ism.saturate(X, outputs={0: [1]}, positions=[3, 4])
+    np.testing.assert_array_equal(some.mutants[0], full.mutants[0][:, :, 3:5, 1:])
+
+
+def test_one_sequence_at_a_time():
+    ism = FastISM(readout(), input_shape=SHAPE)
+    full = ism.saturate(X)
+    for i, each in enumerate(ism.saturate_each(iter(X))):
+        assert each.axes == full.axes
+        np.testing.assert_allclose(each.mutants, full.mutants[i : i + 1], atol=1e-5)
+
+
+def test_checks_against_naive_ism():
+    ism = FastISM(readout(), input_shape=SHAPE, test_correctness=True)
+    assert ism.verify(X, positions=[0, 12, 23]) < 1e-5
+    assert ism.test_correctness(replace_with=[0, 0, 0, 1])
+    assert (ism.seqlen, ism.num_chars, ism.num_outputs) == (LENGTH, 4, 1)
+
+
+def test_other_inputs():
+    def forward(conv, linear, track, x, cell):
+        x = torch.cat([torch.relu(conv(x)), track], 1).mean(-1)
+        return linear(torch.cat([x, cell], -1))
+
+    module = seeded(forward, nn.Conv1d(4, 5, 3, padding=1), nn.Linear(9, 2))
+    rng = np.random.default_rng(0)
+    track, cell = rng.random((2, 1, LENGTH)), rng.random((2, 3))
+    shapes = [(1, LENGTH), SHAPE, (3,)]
+    ism = FastISM(module, seq_input_idx=1, input_shape=shapes)
+    naive = NaiveISM(module, seq_input_idx=1, input_shape=shapes)
+    given = [track, X, cell]
+    np.testing.assert_allclose(
+        ism.saturate(given).mutants, naive.saturate(given).mutants, atol=1e-5
+    )
+    assert ism.plan.opaque == ()
+
+
+def test_double_precision():
+    module, x = readout(torch.float64), one_hot(dtype="float64")
+    ism = FastISM(module, input_shape=SHAPE)
+    result = ism.saturate(x)
+    assert result.mutants.dtype == np.float64
+    assert ism.verify(x) < 1e-12
+
+
+def test_the_length_alone_where_a_convolution_tells_the_channels():
+    assert FastISM(readout(), seqlen=LENGTH).num_chars == 4
+
+
+# ---- what is recognised -----------------------------------------------------------------
+
+
+def rules(module: nn.Module, shape: tuple[int, ...] = SHAPE) -> list[str]:
+    ism = FastISM(module, input_shape=shape)
+    return [type(node.rule).__name__ for node in ism.plan.graph.nodes]
+
+
+def test_flatten_and_linear_read_changed_rows_only():
+    assert rules(readout()) == ["Source", "Convolution", "MaxPool", "Pointwise", "FlattenDense"]
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda x: x.flatten(1),
+        lambda x: x.view(x.shape[0], -1),
+        lambda x: x.reshape(len(x), 5 * 22),
+        lambda x: torch.flatten(x, start_dim=1),
+        lambda x: x.permute(0, 2, 1).reshape(x.size(0), -1),
+        lambda x: x.unsqueeze(1).flatten(1),
+    ],
+)
+def test_ways_to_flatten(flatten):
+    module = seeded(
+        lambda conv, linear, x: linear(flatten(conv(x))), nn.Conv1d(4, 5, 3), nn.Linear(110, 2)
+    )
+    assert rules(module) == ["Source", "Convolution", "FlattenDense"]
+
+
+def test_reverse_complements_share_a_module():
+    def forward(conv, x):
+        return conv(x) + conv(x.flip([1, 2])).flip(-1)
+
+    module = seeded(forward, nn.Conv1d(4, 5, 3, padding="same"))
+    assert "Opaque" not in rules(module)
+    assert rules(module).count("Convolution") == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: torch.cumsum(x, -1), "cumsum"),
+        (lambda x: F.max_pool1d(x, 3, dilation=2), "dilation"),
+        (lambda x: F.pad(x, (1, 1), mode="circular"), "circular"),
+        (lambda x: torch.softmax(x, -1), "another axis than channels"),
+        (lambda x: x.clamp(-1, 1), "other limits"),
+        (lambda x: torch.fft.rfft(x).abs(), "fft"),
+        (lambda x: (x > 0).to(x.dtype), "gt"),
+    ],
+)
+def test_what_has_no_rule_is_opaque_and_says_so(function, name):
+    module = seeded(lambda conv, x: function(conv(x)), nn.Conv1d(4, 5, 3, padding=1))
+    ism = FastISM(module, input_shape=SHAPE)
+    assert name in str(ism.plan)
+    assert ism.plan.opaque
+    assert ism.verify(X, positions=[0, 12, 23]) < 1e-5
+
+
+def test_what_cannot_be_captured_is_one_opaque_step():
+    def forward(conv, x):
+        y = conv(x)
+        return (y if float(y.sum()) > 1e9 else 2 * y), y.mean(-1)
+
+    module = seeded(forward, nn.Conv1d(4, 5, 3, padding=1))
+    ism = FastISM(module, input_shape=SHAPE)
+    assert "torch.export cannot capture it" in str(ism.plan)
+    assert ism.verify(X, positions=[0, 12, 23]) < 1e-5
+
+
+def test_early_stops_are_paths_of_submodules():
+    conv, second = nn.Conv1d(4, 5, 3, padding=1), nn.Conv1d(5, 5, 3, padding=1)
+    module = seeded(lambda a, b, x: b(torch.relu(a(x))).mean(-1), conv, second)
+    ism = FastISM(module, input_shape=SHAPE, early_stop_layers="layers.0")
+    assert "after an early stop layer" in str(ism.plan)
+    assert ism.verify(X) < 1e-5
+    with pytest.raises(FastISMError, match=r"'layers\.7'.*its layers are layers, layers\.0"):
+        FastISM(module, input_shape=SHAPE, early_stop_layers="layers.7")
+
+
+def test_modules_that_squeeze_keep_their_sequences():
+    module = seeded(lambda linear, x: linear(x.mean(-1)).squeeze(), nn.Linear(4, 1))
+    result = FastISM(module, input_shape=SHAPE).saturate(X[:1])
+    assert result.reference.shape == (1,)
+    assert result.mutants.shape == (1, 4, LENGTH)
+
+
+# ---- the module is left as it was --------------------------------------------------------
+
+
+def state_of(module: nn.Module) -> dict:
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {
+        "modes": [m.training for m in module.modules()],
+        "values": {k: (v.detach().clone(), v.dtype, v.device) for k, v in tensors.items()},
+        "same": {k: id(v) for k, v in tensors.items()},
+        "grads": {k: (v.requires_grad, v.grad) for k, v in module.named_parameters()},
+        "hooks": [len(m._forward_hooks) for m in module.modules()],
+        "attributes": [sorted(m.__dict__) for m in module.modules()],
+    }
+
+
+def assert_unchanged(before: dict, after: dict) -> None:
+    for key in ("modes", "same", "hooks", "attributes"):
+        assert before[key] == after[key]
+    for name, (value, dtype, device) in before["values"].items():
+        now, dtype_now, device_now = after["values"][name]
+        assert (dtype, device) == (dtype_now, device_now)
+        torch.testing.assert_close(now, value, rtol=0, atol=0)
+    assert before["grads"].keys() == after["grads"].keys()
+    for name, (required, grad) in before["grads"].items():
+        assert after["grads"][name] == (required, grad)
+
+
+def test_the_module_is_left_exactly_as_it_was():
+    module = readout()
+    module.train()
+    module.layers[1].eval()
+    module.layers[0].weight.requires_grad_(False)
+    module.layers[3].register_forward_hook(lambda *_: None)
+    before = state_of(module)
+    grad = torch.is_grad_enabled()
+    ism = FastISM(module, input_shape=SHAPE)
+    result = ism.saturate(X)
+    ism.verify(X, positions=[3])
+    assert_unchanged(before, state_of(module))
+    assert torch.is_grad_enabled() == grad
+    expected = copy.deepcopy(module).eval()
+    np.testing.assert_allclose(result.reference, run(expected, X)[0], atol=1e-5)
+
+
+def test_recurrent_layers_are_left_as_they_were():
+    module = seeded(lambda lstm, x: lstm(x.mT)[0].mean(1), nn.LSTM(4, 3, batch_first=True))
+    before, weights = state_of(module), [id(w) for w in module.layers[0]._flat_weights]
+    FastISM(module, input_shape=SHAPE)
+    assert_unchanged(before, state_of(module))
+    assert [id(w) for w in module.layers[0]._flat_weights] == weights
+    module(torch.tensor(X)).sum().backward()
+
+
+def test_buffers_that_a_module_counts_in_are_put_back():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return x.mean(-1)
+
+    module = Counting()
+    FastISM(module, input_shape=SHAPE).saturate(X)
+    assert module.calls == 0
+    assert module.training
+
+
+def test_later_training_changes_nothing():
+    module = seeded(
+        lambda conv, lstm, x: lstm(conv(x).mT)[0][:, -1],
+        nn.Conv1d(4, 5, 3),
+        nn.LSTM(5, 2, batch_first=True),
+    )
+    ism = FastISM(module, input_shape=SHAPE)
+    before = ism.saturate(X).mutants
+    with torch.no_grad():
+        for x in module.parameters():
+            x.add_(1)
+    np.testing.assert_array_equal(ism.saturate(X).mutants, before)
+
+
+def test_arrays_live_where_the_module_lives():
+    ism = FastISM(readout(), input_shape=SHAPE)
+    assert ism._front.device == "cpu"
+    assert str(ism._backend.device) == "cpu"
+    assert str(get_backend("torch", "float32", "meta").device) == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_a_gpu():
+    module = readout().cuda()
+    ism = FastISM(module, input_shape=SHAPE)
+    assert ism._backend.device.type == "cuda"
+    assert ism.verify(X) < 1e-4
+
+
+# ---- errors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "input_shape=(4, 1000)"),
+        ({"input_shape": "ACGT"}, "input_shape is 'ACGT'"),
+        ({"input_shape": (4, 0)}, "input_shape is (4, 0)"),
+        ({"input_shape": (4,)}, "needs (characters, length)"),
+        ({"input_shape": (3, LENGTH)}, "does not run on inputs of shapes [(3, 24)]"),
+        ({"input_shape": SHAPE, "seqlen": 9}, "length in input_shape is 24"),
+        ({"input_shape": SHAPE, "seq_input_idx": 1}, "names 1 input(s)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_settings_that_do_not_fit(kind, options, words):
+    with pytest.raises(FastISMError) as caught:
+        kind(readout(), **options)
+    assert words in str(caught.value)
+
+
+def test_inputs_in_the_other_layout():
+    ism = FastISM(readout(), input_shape=SHAPE)
+    with pytest.raises(FastISMError, match="Channels come before positions: transpose"):
+        ism.saturate(X.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    with pytest.raises(FastISMError, match=r"needs float32 or float64.*\.float\(\)"):
+        FastISM(readout(dtype), input_shape=SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x.mean(-1) - x.mean((0, 2)), "depends on the others in its batch"),
+        (lambda x: F.dropout(x, 0.5).mean(-1), "or on chance"),
+        (lambda x: x.sum(), "must be (sequences, ...)"),
+        (lambda x: None, "returns no tensor"),
+    ],
+)
+def test_modules_whose_mutants_mean_nothing(function, words):
+    with pytest.raises(FastISMError) as caught:
+        FastISM(seeded(function), input_shape=SHAPE)
+    assert words in str(caught.value)
+
+
+def test_other_frameworks_run_what_they_know():
+    pytest.importorskip("tensorflow", reason="a second framework is needed")
+    ism = FastISM(readout(), input_shape=SHAPE, backend="tensorflow")
+    assert ism.verify(X, positions=[0, 12, 23]) < 1e-5
+
+
+# ---- without Keras ----------------------------------------------------------------------
+
+ALONE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("keras", "tensorflow", "jax", "tf_keras"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+import numpy as np
+import torch
+from fastism import FastISM
+
+module = torch.nn.Sequential(
+    torch.nn.Conv1d(4, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(18, 2)
+)
+x = np.eye(4, dtype="float32")[np.arange(8) % 4].T[None]
+result = FastISM(module, input_shape=(4, 8)).saturate(x)
+print(result.mutants.shape, module.training)
+"""
+
+
+def test_neither_keras_nor_tensorflow_is_needed():
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[0] == "(1, 4, 8, 2) True"
