@@ -10,7 +10,7 @@ LOCK := requirements.lock
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SNAKEMAKE_ARGS ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses 2
 # The backends other than the default one under which the tests marked "keras" are repeated.
 OTHER_KERAS_BACKENDS := jax torch
 

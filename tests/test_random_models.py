@@ -268,7 +268,7 @@ AFFECTED, PLACED = Convolution.affected, Convolution.placed
 
 
 @pytest.mark.parametrize(
-    ("method", "wrong"), [("affected", too_narrow), ("placed", one_off)], ids=lambda x: str(x)
+    ("method", "wrong"), [("affected", too_narrow), ("placed", one_off)], ids=["narrow", "shifted"]
 )
 def test_a_wrong_rule_is_found(monkeypatch, method, wrong):
     example = small_example()

@@ -82,7 +82,7 @@ def theirs(model: nn.Module, **options):
         {"args": (CONTROL,)},
         {"batch_size": 5, "verbose": False, "dtype": "float32"},
     ],
-    ids=str,
+    ids=lambda options: " ".join(options) or "none",
 )
 def test_attributions_are_theirs(options):
     made, expected = saturation_mutagenesis(MODEL, X, **options), theirs(MODEL, **options)
