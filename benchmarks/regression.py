@@ -14,6 +14,7 @@ Requirements: rich; Keras, TensorFlow and, for the best backend, PyTorch.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -157,7 +158,7 @@ def table(findings: Sequence[Finding], baseline: Baseline) -> Table:
 def update(given: argparse.Namespace, console: Console) -> int:
     """Repeat the measurement in fresh processes until there are enough, and write a baseline."""
     given.runs.parent.mkdir(parents=True, exist_ok=True)
-    while _number_of_runs(given.runs) < given.least_runs:
+    while _number_of_runs(given.runs, given.busy_runs) < given.least_runs:
         command = [sys.executable, "-m", "benchmarks.regression", "--measure", str(given.runs)]
         done = subprocess.run([*command, "--threads", str(given.threads)], check=False)
         if done.returncode:
@@ -179,11 +180,10 @@ def update(given: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _number_of_runs(path: Path) -> int:
-    """How many runs a file holds of the case that has fewest."""
-    if not path.is_file():
-        return 0
-    jobs = {(r.what.architecture, r.what.length, r.how.job) for r in records.read(path)}
+def _number_of_runs(*paths: Path | None) -> int:
+    """How many runs some files hold of the case that has fewest."""
+    found = records.read([path for path in paths if path and path.is_file()])
+    jobs = {(r.what.architecture, r.what.length, r.how.job) for r in found}
     return min(sum(job[:2] == case for job in jobs) for case in CASES)
 
 
@@ -240,6 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--least-runs", type=int, default=RUNS, help="with --update: how many")
     given = parser.parse_args(arguments)
+    # Threads that wait must not spin: on a busy machine PyTorch would be ten times slower for it,
+    # naive ISM on TensorFlow twice, and their ratio would say nothing. It costs up to a fifth of
+    # the speed of PyTorch on a machine without other work, in the baseline as in what follows.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     environment.prepare(threads=given.threads)
     console = Console(highlight=False)
     try:

@@ -13,7 +13,8 @@ from fastism.models.basset import basset_model
 from fastism.models.bpnet import bpnet_model
 from fastism.models.factorized_basset import factorized_basset_model
 
-REPLACEMENTS = np.eye(4)
+#: Lists: it compares what it is given with zero, which an array does not allow.
+REPLACEMENTS = np.eye(4).tolist()
 
 
 def _valid(blocks, hidden, outputs, length):
