@@ -12,6 +12,7 @@ import inspect
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_views,
 )
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
-from fastism.frontends.torch_regions import Region
+from fastism.frontends.torch_regions import Region, is_multiple
 from fastism.frontends.torch_values import Emit, Value
 from fastism.graph import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
@@ -63,7 +64,7 @@ class Translation:
     Parameters
     ----------
     program : torch.export.ExportedProgram
-        Without side effects, batch axis open.
+        Without side effects, batch axis open or captured as a number that occurs nowhere else.
     shapes : sequence of tuple
         Shapes of the inputs without the batch axis, in the module's layout.
     sequence : int
@@ -165,7 +166,7 @@ class Translation:
         if self._is_batch(node.meta.get("val")):
             return BATCH
         used = [self.values[x] for x in node.all_input_nodes]
-        if all(isinstance(x, Constant) for x in used):
+        if all(isinstance(x, Constant) for x in used) and not self._names_batch(node):
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda x: self.values[x].value)
             with torch.no_grad():
                 return Constant(node.target(*args, **kwargs))
@@ -256,11 +257,27 @@ class Translation:
         reason = _told([text for _, text in reasons]) or f"no rule for {_operator_name(node)}"
         shape = tuple(node.meta["val"].shape[1:])
         dtype = getattr(torch, self.dtype)
-        region = Region(steps, inputs, constants, sizes, shape or (1,), dtype)
-        rule = Opaque(region, shape or (1,), "torch", reason, name)
+        region = Region(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
+        elements = max(self._elements(step) for step in steps)
+        rule = Opaque(region, shape or (1,), "torch", reason, name, elements)
         given = [value.node for _, value in inputs]
         index = self.builder.add(name, kind, rule, given)
         return Value(index, tuple(range(len(shape))))
+
+    def _elements(self, node: fx.Node) -> int:
+        """Numbers per sequence in what a call makes."""
+        tensors = torch.utils._pytree.tree_leaves(node.meta.get("val"))
+        return sum(
+            prod(self._size_alone(n) for n in x.shape)
+            for x in tensors
+            if isinstance(x, torch.Tensor)
+        )
+
+    def _size_alone(self, n: Any) -> int:
+        """A size as it is for one sequence."""
+        if isinstance(n, torch.SymInt):
+            return int(n.node.expr.subs(self.batch.node.expr, 1))
+        return n // self._captured if is_multiple(n, self._captured) else n
 
     def _reason(self, node: fx.Node) -> str:
         return getattr(self.values[node], "reason", "")
@@ -298,15 +315,27 @@ class Translation:
 
     # ---- what a captured value is -------------------------------------------------------
 
+    @property
+    def _captured(self) -> int | None:
+        return self.batch if isinstance(self.batch, int) else None
+
+    def _names_batch(self, node: fx.Node) -> bool:
+        """Whether a captured batch stands among the arguments, as in ``zeros(batch, 3)``."""
+        numbers = torch.utils._pytree.tree_leaves((node.args, node.kwargs))
+        return any(is_multiple(x, self._captured) for x in numbers)
+
     def _is_batch(self, value: Any) -> bool:
-        return isinstance(value, torch.SymInt) and str(value) == str(self.batch)
+        return isinstance(value, (int, torch.SymInt)) and str(value) == str(self.batch)
 
     def _has_batch(self, value: Any) -> bool:
         return (
             isinstance(value, torch.Tensor)
             and value.dim() > 0
             and self._is_batch(value.shape[0])
-            and all(isinstance(n, int) for n in value.shape[1:])
+            and not any(
+                isinstance(n, torch.SymInt) or is_multiple(n, self._captured)
+                for n in value.shape[1:]
+            )
         )
 
     def _representable(self, value: Any) -> bool:
