@@ -5,9 +5,11 @@ Requirements: torch. The module is left exactly as it was found.
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from math import prod
 from typing import Any
 
@@ -313,14 +315,13 @@ def _exact() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch.export from logging what it could not capture; the plan says it."""
-    import logging
-
+    """Keep torch.export from printing what it could not capture; the plan says it."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     finally:
         logger.setLevel(level)
 

@@ -241,7 +241,8 @@ class Translation:
         value, representable = self.values[node], self._representable(node.meta.get("val"))
         stops = self.stops.intersection(_modules(node)) if self.stops else set()
         ends = any(stops.difference(_modules(user)) for user in node.users)
-        if isinstance(value, Deferred) and representable and (ends or len(node.users) > 1):
+        needed = ends or (len(node.users) > 1 and not self._only_views(node))
+        if isinstance(value, Deferred) and representable and needed:
             value = self.values[node] = self._materialise(node)
         if ends and isinstance(value, Value):
             self.stopped.add(value.node)
@@ -251,7 +252,9 @@ class Translation:
     def _materialise(self, node: fx.Node) -> Value:
         """An opaque node for everything that was put off and `node` needs."""
         steps, inputs, constants, sizes = self._needed(node)
-        reasons = [(step, self.values[step].reason) for step in steps if self._reason(step)]
+        reasons = [(step, self._reason(step)) for step in steps if self._reason(step)]
+        # What computes something says more than what looks at it differently.
+        reasons.sort(key=lambda pair: _is_view(pair[0]))
         first = reasons[0][0] if reasons else node
         name, kind = self._label(first)
         reason = _told([text for _, text in reasons]) or f"no rule for {_operator_name(node)}"
@@ -278,6 +281,11 @@ class Translation:
         if isinstance(n, torch.SymInt):
             return int(n.node.expr.subs(self.batch.node.expr, 1))
         return n // self._captured if is_multiple(n, self._captured) else n
+
+    def _only_views(self, node: fx.Node) -> bool:
+        """Whether it costs nothing to make a tensor again from those that are known."""
+        sources = (self.values[x] for x in node.all_input_nodes)
+        return _is_view(node) and not any(isinstance(x, (Deferred, tuple)) for x in sources)
 
     def _reason(self, node: fx.Node) -> str:
         return getattr(self.values[node], "reason", "")
@@ -370,6 +378,10 @@ def _stack(node: fx.Node) -> list[tuple[str, str]]:
         for path, cls in entries
         if not path.startswith("_empty_nn_module_stack")
     ]
+
+
+def _is_view(node: fx.Node) -> bool:
+    return bool(getattr(node.target, "is_view", False))
 
 
 def _is_tensor(node: fx.Node) -> bool:
