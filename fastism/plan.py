@@ -275,11 +275,12 @@ def _stored_bytes(graph: Graph, steps: Sequence[Step], layout: Layout) -> int:
 
 
 def _full_bytes(graph: Graph, steps: Sequence[Step]) -> int:
-    """Inputs and output of the largest step in full, twice for temporaries; at least outputs."""
+    """Tensors of the largest step in full, twice for temporaries; at least all outputs."""
     size = np.dtype(graph.dtype).itemsize
     most = sum(prod(graph.nodes[i].shape) for i in graph.outputs)
     for node, step in zip(graph.nodes, steps, strict=True):
         if step.mode is Mode.FULL:
             inputs = sum(prod(graph.nodes[i].shape) for i in node.inputs)
-            most = max(most, 2 * (inputs + prod(node.shape)))
+            inside = getattr(node.rule, "elements", 0)
+            most = max(most, 2 * (inputs + prod(node.shape) + inside))
     return max(most, 1) * size

@@ -20,6 +20,7 @@ from fastism.intervals import same_padding
 from fastism.rules import (
     Affine,
     AveragePool,
+    Channels,
     Concatenate,
     Convolution,
     Dense,
@@ -100,7 +101,7 @@ def reads(rule: Rule, q: int, length: int) -> list[int]:
         return [] if rule.zeros and q % rule.factor else [q // rule.factor]
     if isinstance(rule, Flip):
         return [length - 1 - q] if rule.positions else [q]
-    if isinstance(rule, Affine | LayerNorm | Pointwise):
+    if isinstance(rule, Affine | Channels | LayerNorm | Pointwise):
         return [q]
     raise NotImplementedError(type(rule).__name__)
 
@@ -218,6 +219,11 @@ def upsample(d: Draw, length: int, channels: int) -> Rule:
     return Upsample(d.int(1, 3), d.bool())
 
 
+def some_channels(d: Draw, length: int, channels: int) -> Rule:
+    start = d.int(0, channels - 1)
+    return Channels(start, d.int(start + 1, channels))
+
+
 def flip(d: Draw, length: int, channels: int) -> Rule:
     return Flip(length, d.bool(), d.bool())
 
@@ -233,6 +239,7 @@ LOCAL = (
     shift,
     upsample,
     flip,
+    some_channels,
     max_pool,
     convolution,
 )

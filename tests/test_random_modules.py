@@ -134,19 +134,19 @@ def tell(what: str) -> None:
         note(what)
 
 
-@profile(24)
+@profile(10)
 @given(modules("float64"), SEEDS)
 def test_random_modules(example, seed):
     check(example, seed)
 
 
-@profile(12)
+@profile(5)
 @given(modules("float32"), SEEDS)
 def test_random_modules_in_single_precision(example, seed):
     check(example, seed)
 
 
-@profile(8)
+@profile(3)
 @given(modules("float64"), SEEDS)
 def test_naive_ism_of_random_modules(example, seed):
     check(example, seed, NaiveISM)

@@ -5,15 +5,18 @@ Requirements: torch. The module is left exactly as it was found.
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastism.errors import FastISMError
 from fastism.frontends.torch_graph import Translated, Translation
@@ -22,6 +25,8 @@ from fastism.graph import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
 Shape = tuple[int, ...]
+#: Batches to capture a module with that cannot be captured for any batch.
+PRIMES = (7919, 7927, 1009, 1013, 211, 223)
 SHAPE_REMEDY = (
     "give the shape of one input without the batch axis, as in "
     "FastISM(module, input_shape=(4, 1000)), or a list of shapes for several inputs"
@@ -179,18 +184,35 @@ class TorchFrontEnd:
         return graph
 
     def _exported(self) -> torch.export.ExportedProgram:
-        batch = torch.export.Dim("batch")
+        """The module's calls, with the batch axis open if the module allows that."""
+        try:
+            return self._export(2, torch.export.Dim("batch"))
+        except Exception:
+            # A module that makes a Python number of the batch, as `len` does: one that nothing
+            # else is a multiple of. Tensors of that size are never computed.
+            return self._export(self._rare_number(), None)
+
+    def _rare_number(self) -> int:
+        """A prime that divides no size of the inputs; large, unless they would not fit."""
+        sizes = [n for shape in self.input_shapes for n in shape]
+        bytes_each = 8 * sum(prod(shape) for shape in self.input_shapes)
+        fitting = [p for p in PRIMES if p * bytes_each < 1 << 30] or PRIMES[-1:]
+        return next((p for p in fitting if all(n % p for n in sizes)), fitting[0])
+
+    def _export(self, batch: int, axis: Any) -> torch.export.ExportedProgram:
         arguments = tuple(
-            torch.zeros((2, *shape), dtype=self._kind, device=self.device)
+            torch.empty((batch, *shape), dtype=self._kind, device=self.device)
             for shape in self.input_shapes
         )
         shapes = torch.export.ShapesCollection()
         for x in arguments:
-            shapes[x] = {0: batch}
+            if axis is not None:
+                shapes[x] = {0: axis}
+        dynamic = None if axis is None else shapes
         with at_inference(self.module), torch.no_grad(), warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             program = torch.export.export(
-                self.module, arguments, dynamic_shapes=shapes, strict=False
+                self.module, arguments, dynamic_shapes=dynamic, strict=False
             )
             # No decompositions: only what acts on tensors in place becomes functional.
             return program.run_decompositions({})
@@ -206,7 +228,8 @@ class TorchFrontEnd:
                     f"input{number}", "input", Source(shape[::-1] if first else shape or (1,))
                 )
             )
-        shapes = [y.shape[1:] for y in self.forward(self._zeros())]
+        with _Largest() as largest:
+            shapes = [y.shape[1:] for y in self.forward(self._zeros())]
         sizes = [prod(shape) for shape in shapes]
         name = type(self.module).__name__
 
@@ -220,7 +243,9 @@ class TorchFrontEnd:
                 made = self._run(given)
             return torch.cat([y.reshape(len(y), -1) for y in made], 1)
 
-        whole = builder.add(name, name, Opaque(call, (sum(sizes),), "torch", reason, name), inputs)
+        whole = builder.add(
+            name, name, Opaque(call, (sum(sizes),), "torch", reason, name, largest.elements), inputs
+        )
         outputs = []
         for number, (shape, size) in enumerate(zip(shapes, sizes, strict=True)):
             first = sum(sizes[:number])
@@ -239,6 +264,21 @@ class TorchFrontEnd:
         return self.internal([np.zeros((1, *shape), self.dtype) for shape in self.input_shapes])
 
 
+class _Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that is made, a bound for one sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator and look at what it made."""
+        made = func(*args, **(kwargs or {}))
+        sizes = [y.numel() for y in _pytree.tree_leaves(made) if isinstance(y, torch.Tensor)]
+        self.elements = max(self.elements, *sizes, 0)
+        return made
+
+
 def _cut(first: int, last: int, shape: Shape) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: x[:, first:last].reshape(len(x), *shape)
 
@@ -247,7 +287,9 @@ def _cut(first: int, last: int, shape: Shape) -> Callable[[torch.Tensor], torch.
 def at_inference(module: torch.nn.Module) -> Iterator[None]:
     """Every submodule in evaluation mode; afterwards modes and buffers are what they were."""
     training = [m for m in module.modules() if m.training]
-    buffers = [(x, x._version, x.detach().clone()) for x in module.buffers()]
+    buffers = [
+        (x, x._version, x.detach().clone()) for x in module.buffers() if not x.is_inference()
+    ]
     for m in training:
         m.training = False
     try:
@@ -273,14 +315,13 @@ def _exact() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch.export from logging what it could not capture; the plan says it."""
-    import logging
-
+    """Keep torch.export from printing what it could not capture; the plan says it."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     finally:
         logger.setLevel(level)
 

@@ -12,6 +12,7 @@ import inspect
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_views,
 )
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
-from fastism.frontends.torch_regions import Region
+from fastism.frontends.torch_regions import Region, is_multiple
 from fastism.frontends.torch_values import Emit, Value
 from fastism.graph import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
@@ -63,7 +64,7 @@ class Translation:
     Parameters
     ----------
     program : torch.export.ExportedProgram
-        Without side effects, batch axis open.
+        Without side effects, batch axis open or captured as a number that occurs nowhere else.
     shapes : sequence of tuple
         Shapes of the inputs without the batch axis, in the module's layout.
     sequence : int
@@ -165,7 +166,7 @@ class Translation:
         if self._is_batch(node.meta.get("val")):
             return BATCH
         used = [self.values[x] for x in node.all_input_nodes]
-        if all(isinstance(x, Constant) for x in used):
+        if all(isinstance(x, Constant) for x in used) and not self._names_batch(node):
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda x: self.values[x].value)
             with torch.no_grad():
                 return Constant(node.target(*args, **kwargs))
@@ -240,7 +241,8 @@ class Translation:
         value, representable = self.values[node], self._representable(node.meta.get("val"))
         stops = self.stops.intersection(_modules(node)) if self.stops else set()
         ends = any(stops.difference(_modules(user)) for user in node.users)
-        if isinstance(value, Deferred) and representable and (ends or len(node.users) > 1):
+        needed = ends or (len(node.users) > 1 and not self._only_views(node))
+        if isinstance(value, Deferred) and representable and needed:
             value = self.values[node] = self._materialise(node)
         if ends and isinstance(value, Value):
             self.stopped.add(value.node)
@@ -250,17 +252,40 @@ class Translation:
     def _materialise(self, node: fx.Node) -> Value:
         """An opaque node for everything that was put off and `node` needs."""
         steps, inputs, constants, sizes = self._needed(node)
-        reasons = [(step, self.values[step].reason) for step in steps if self._reason(step)]
+        reasons = [(step, self._reason(step)) for step in steps if self._reason(step)]
+        # What computes something says more than what looks at it differently.
+        reasons.sort(key=lambda pair: _is_view(pair[0]))
         first = reasons[0][0] if reasons else node
         name, kind = self._label(first)
         reason = _told([text for _, text in reasons]) or f"no rule for {_operator_name(node)}"
         shape = tuple(node.meta["val"].shape[1:])
         dtype = getattr(torch, self.dtype)
-        region = Region(steps, inputs, constants, sizes, shape or (1,), dtype)
-        rule = Opaque(region, shape or (1,), "torch", reason, name)
+        region = Region(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
+        elements = max(self._elements(step) for step in steps)
+        rule = Opaque(region, shape or (1,), "torch", reason, name, elements)
         given = [value.node for _, value in inputs]
         index = self.builder.add(name, kind, rule, given)
         return Value(index, tuple(range(len(shape))))
+
+    def _elements(self, node: fx.Node) -> int:
+        """Numbers per sequence in what a call makes."""
+        tensors = torch.utils._pytree.tree_leaves(node.meta.get("val"))
+        return sum(
+            prod(self._size_alone(n) for n in x.shape)
+            for x in tensors
+            if isinstance(x, torch.Tensor)
+        )
+
+    def _size_alone(self, n: Any) -> int:
+        """A size as it is for one sequence."""
+        if isinstance(n, torch.SymInt):
+            return int(n.node.expr.subs(self.batch.node.expr, 1))
+        return n // self._captured if is_multiple(n, self._captured) else n
+
+    def _only_views(self, node: fx.Node) -> bool:
+        """Whether it costs nothing to make a tensor again from those that are known."""
+        sources = (self.values[x] for x in node.all_input_nodes)
+        return _is_view(node) and not any(isinstance(x, (Deferred, tuple)) for x in sources)
 
     def _reason(self, node: fx.Node) -> str:
         return getattr(self.values[node], "reason", "")
@@ -298,15 +323,27 @@ class Translation:
 
     # ---- what a captured value is -------------------------------------------------------
 
+    @property
+    def _captured(self) -> int | None:
+        return self.batch if isinstance(self.batch, int) else None
+
+    def _names_batch(self, node: fx.Node) -> bool:
+        """Whether a captured batch stands among the arguments, as in ``zeros(batch, 3)``."""
+        numbers = torch.utils._pytree.tree_leaves((node.args, node.kwargs))
+        return any(is_multiple(x, self._captured) for x in numbers)
+
     def _is_batch(self, value: Any) -> bool:
-        return isinstance(value, torch.SymInt) and str(value) == str(self.batch)
+        return isinstance(value, (int, torch.SymInt)) and str(value) == str(self.batch)
 
     def _has_batch(self, value: Any) -> bool:
         return (
             isinstance(value, torch.Tensor)
             and value.dim() > 0
             and self._is_batch(value.shape[0])
-            and all(isinstance(n, int) for n in value.shape[1:])
+            and not any(
+                isinstance(n, torch.SymInt) or is_multiple(n, self._captured)
+                for n in value.shape[1:]
+            )
         )
 
     def _representable(self, value: Any) -> bool:
@@ -341,6 +378,10 @@ def _stack(node: fx.Node) -> list[tuple[str, str]]:
         for path, cls in entries
         if not path.startswith("_empty_nn_module_stack")
     ]
+
+
+def _is_view(node: fx.Node) -> bool:
+    return bool(getattr(node.target, "is_view", False))
 
 
 def _is_tensor(node: fx.Node) -> bool:

@@ -27,6 +27,9 @@ class Region:
         Weights and other values that do not depend on the inputs.
     sizes : sequence of fx.Node
         Values that are the size of the batch.
+    captured : int or None
+        Where the batch was captured as a number, that number: multiples of it in the calls stand
+        for multiples of the batch.
     shape : tuple of int
         Shape of the result's node without the batch axis.
     dtype : torch.dtype
@@ -41,9 +44,11 @@ class Region:
         sizes: Sequence[fx.Node],
         shape: tuple[int, ...],
         dtype: torch.dtype,
+        captured: int | None = None,
     ) -> None:
         self.steps, self.inputs, self.constants = tuple(steps), tuple(inputs), dict(constants)
         self.sizes, self.shape, self.dtype = tuple(sizes), shape, dtype
+        self.captured = captured
         last: dict[fx.Node, int] = {}
         for number, step in enumerate(self.steps):
             last.update(dict.fromkeys(step.all_input_nodes, number))
@@ -65,12 +70,31 @@ class Region:
         for (node, view), x in zip(self.inputs, tensors, strict=True):
             values[node] = in_module_layout(x, view)
         for number, step in enumerate(self.steps):
-            args, kwargs = fx.node.map_arg((step.args, step.kwargs), values.__getitem__)
+            args, kwargs = self._arguments(step, values, len(tensors[0]))
             values[step] = step.target(*args, **kwargs)
             for node in self._drop[number]:
                 values.pop(node, None)
         y = values[self.steps[-1]]
         return y.reshape(len(y), *self.shape).to(self.dtype)
+
+    def _arguments(self, step: fx.Node, values: Mapping[fx.Node, Any], batch: int) -> Any:
+        def filled(x: Any) -> Any:
+            if isinstance(x, fx.Node):
+                return values[x]
+            return x // self.captured * batch if is_multiple(x, self.captured) else x
+
+        return fx.node.map_aggregate((step.args, step.kwargs), filled)
+
+
+def is_multiple(x: Any, captured: int | None) -> bool:
+    """Whether a number in a call is a multiple of the batch that was captured."""
+    return (
+        captured is not None
+        and isinstance(x, int)
+        and not isinstance(x, bool)
+        and x > 0
+        and x % captured == 0
+    )
 
 
 def in_module_layout(x: torch.Tensor, view: Value) -> torch.Tensor:

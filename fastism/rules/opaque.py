@@ -33,6 +33,9 @@ class Opaque(Rule):
         Why the operation is opaque, for the plan.
     name : str
         The layer's name, for errors.
+    elements : int
+        Size of its largest tensor per mutant, where it is known to hold larger ones than its
+        inputs and output.
     """
 
     call: Callable[..., Any]
@@ -40,6 +43,7 @@ class Opaque(Rule):
     framework: str
     reason: str
     name: str
+    elements: int = 0
 
     local: ClassVar[bool] = False
 
