@@ -115,8 +115,12 @@ class Result:
     macs : float or None
         Multiply-adds per mutant, counted, not measured.
     difference, spread : float or None
-        Of exact methods: the largest difference to naive ISM, in units of the output, and the
-        standard deviation of the effects there.
+        Of exact methods and approximations of them: the largest difference to naive ISM, in units
+        of the output, and the standard deviation of the effects there.
+    identity : str
+        Of other methods: what their attributions were checked for.
+    residual : float or None
+        How far they were from it, as `benchmarks.methods.Check` says.
     """
 
     status: str = "ok"
@@ -127,6 +131,8 @@ class Result:
     macs: float | None = None
     difference: float | None = None
     spread: float | None = None
+    identity: str = ""
+    residual: float | None = None
 
     @property
     def median(self) -> float:
@@ -187,7 +193,8 @@ class Record:
         Raises
         ------
         FastISMError
-            The line is not JSON, has another version, or lacks a field or has one too many.
+            The line is not JSON, has another version, lacks a field that has no default, or has
+            one too many.
         """
         try:
             content = json.loads(line)
@@ -268,9 +275,11 @@ def tabulate(records: Iterable[Record]) -> pandas.DataFrame:
 def _built(kind: type, content: Any, place: str) -> Any:
     """A dataclass from what JSON gave, checked for missing and unknown fields."""
     hints = typing.get_type_hints(kind)
-    if not isinstance(content, dict) or set(content) != set(hints):
-        given = set(content) if isinstance(content, dict) else set()
-        wrong = sorted(given ^ set(hints)) or [repr(content)]
+    # Fields with a default may be missing: records are never changed, but their kinds can grow.
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    given = set(content) if isinstance(content, dict) else set()
+    if not isinstance(content, dict) or not needed <= given <= set(hints):
+        wrong = sorted((needed - given) | (given - set(hints))) or [repr(content)]
         raise FastISMError(f"{place}: missing or unknown: {', '.join(wrong)}.")
     values = {}
     for name, value in content.items():
