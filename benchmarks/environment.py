@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.records import Where
 
-PACKAGES = ("fastism-suite", "numpy", "keras", "tensorflow", "torch", "jax")
+PACKAGES = ("fastism-suite", "numpy", "keras", "tensorflow", "torch", "jax", "shap", "captum")
 ROOT = Path(__file__).resolve().parents[1]
 
 

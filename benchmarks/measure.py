@@ -1,4 +1,4 @@
-"""Time one architecture: all methods in turns, in one process, and check that they agree.
+"""Time one architecture: all methods in turns, in one process, and check what they return.
 
     python -m benchmarks.measure --help
 
@@ -25,7 +25,7 @@ from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.compare import BASELINE, FAST
 from benchmarks.job import Job
 from benchmarks.limits import Limits, too_large
-from benchmarks.methods import Attribution, Method, Setting, discover
+from benchmarks.methods import Attribution, Check, Method, Setting, discover
 from benchmarks.progress import Progress, logger
 from benchmarks.records import How, Record, Result, What, Where
 from benchmarks.select_sequences import encoded
@@ -104,18 +104,25 @@ def measure(
         chosen = _chosen(job, methods, number, fastest)
         sequences = subject.sequences[:number]
         ready, failures = _warmed_up(job, chosen, subject.model, sequences, progress, limits)
+        checks, failed = _checked(ready, progress)
+        if failed:
+            wrong = {_key(method) for method, _ in failed}
+            ready = [(method, result) for method, result in ready if _key(method) not in wrong]
+            failures += failed
         agreements = _agreements(job, ready, progress)
         timed = {_key(method): method for method, _ in ready}
         del ready  # the results can be large
         seconds = _timed(job, timed, number, progress, clock) if timed else {}
         for key, method in timed.items():
             limits.note(key, median(seconds[key]) * method.scale / number)
-            found = agreements.get(key)
+            found, check = agreements.get(key), checks.get(key)
             result = Result(
                 seconds=tuple(seconds[key]),
                 macs=method.macs,
                 difference=found and found.difference,
                 spread=found and found.spread,
+                identity=check.identity if check else "",
+                residual=check and check.residual,
             )
             yield _record(job, subject, method, number, result, name)
         for method, result in failures:
@@ -207,16 +214,54 @@ def _first_run(
     return Result(status="skipped", reason=reason) if reason else result
 
 
+def _checked(
+    ready: Sequence[tuple[Method, Attribution]], progress: Progress
+) -> tuple[dict[str, Check], list[tuple[Method, Result]]]:
+    """Check the attributions of every method that has an identity; a wrong one is told apart."""
+    held: dict[str, Check] = {}
+    failed: list[tuple[Method, Result]] = []
+    for method, result in ready:
+        progress.now(f"{_shown(method)}: checking")
+        try:
+            check = method.check(result)
+        except Exception as error:  # whatever it is, it goes into the record
+            logger.exception("The check of %s failed", _shown(method))
+            reason = f"The check failed. {type(error).__name__}: {error}"
+            failed.append((method, Result(status="failed", reason=reason)))
+            progress.wrong(f"{_shown(method)} failed. {reason}")
+            continue
+        if check is None:
+            continue
+        line = f"{check.identity}: residual {check.residual:.2g}"
+        if check.holds:
+            held[_key(method)] = check
+            progress.done(f"{_shown(method)}: {line}")
+        else:
+            reason = f"{line}; expected at most {check.tolerance:g}."
+            failed.append((method, Result(status="failed", reason=reason)))
+            progress.wrong(f"{_shown(method)} failed. {reason}")
+    return held, failed
+
+
 def _agreements(
     job: Job, ready: Sequence[tuple[Method, Attribution]], progress: Progress
 ) -> dict[str, Agreement]:
-    """Compare every exact method with naive ISM."""
+    """Compare every exact method, and every approximation of one, with naive ISM."""
     baseline = next((result for method, result in ready if method.name == BASELINE), None)
     found: dict[str, Agreement] = {}
     if baseline is None:
         return found
     for method, result in ready:
-        if not method.exact or method.name == BASELINE:
+        if method.name == BASELINE:
+            continue
+        if not method.exact:
+            distance = method.error(result, baseline)
+            if distance is not None:
+                found[_key(method)] = distance
+                progress.done(
+                    f"{_shown(method)}: approximates naive ISM to {distance.difference:.2g} at "
+                    f"most, standard deviation of the effects {distance.spread:.2g}"
+                )
             continue
         one = found[_key(method)] = agreement(baseline, result)
         line = (
@@ -258,7 +303,7 @@ def _record(
             device=job.device,
             batch_size=method.batch_size if ran else None,
             warm_up=max(job.warm_up, 1),
-            extrapolated=positions != length,
+            extrapolated=positions != length or (ran and method.scale != 1.0),
             scale=method.scale if ran else 1.0,
             settings=method.settings if ran else {},
             job=name,

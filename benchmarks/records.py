@@ -119,10 +119,14 @@ class Result:
     macs : float or None
         Multiply-adds per mutant, counted, not measured.
     difference, spread : float or None
-        Of exact methods: the largest difference to naive ISM, in units of the output, and the
-        standard deviation of the effects there.
+        Of exact methods and approximations of them: the largest difference to naive ISM, in units
+        of the output, and the standard deviation of the effects there.
     correlations : tuple of float
         Of kind "agreement": Spearman's, with exact ISM, one per sequence.
+    identity : str
+        Of other methods: what their attributions were checked for.
+    residual : float or None
+        How far they were from it, as `benchmarks.methods.Check` says.
     """
 
     status: str = "ok"
@@ -134,6 +138,8 @@ class Result:
     difference: float | None = None
     spread: float | None = None
     correlations: tuple[float, ...] = ()
+    identity: str = ""
+    residual: float | None = None
 
     @property
     def median(self) -> float:

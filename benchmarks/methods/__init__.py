@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from benchmarks.methods.base import Attribution, Method, Setting
+from benchmarks.methods.base import Attribution, Check, Method, Setting
 
-__all__ = ["Attribution", "Method", "Setting", "discover"]
+__all__ = ["Attribution", "Check", "Method", "Setting", "discover"]
 
 
 def discover() -> dict[str, type[Method]]:

@@ -1,4 +1,4 @@
-"""What a benchmarked method is: what is timed of it, and what is not.
+"""What a benchmarked method is: what is timed of it, what is not, and how it is checked.
 
 Requirements: numpy. A method imports its framework in `set_up`, so that listing methods is cheap.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from benchmarks.agreement import Agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class Attribution:
     Attributes
     ----------
     values : tuple of ndarray
-        One per model output. Of exact ISM: the outputs of the mutants,
-        ``(sequences, positions, characters, *output)``. Of other methods: the attributions,
-        ``(sequences, positions, characters)``.
+        Of exact ISM, one per output tensor: the outputs of the mutants,
+        ``(sequences, positions, characters, *output)``. Of other methods, one per scalar output
+        that is explained: the attributions, ``(sequences, positions, characters)``.
     positions : ndarray of int, shape (positions,)
         Which positions of the sequence (0-based) the second axis holds.
     """
@@ -54,6 +57,31 @@ class Attribution:
         """An attribution from what a library returns: an array, or a list of them."""
         listed = values if isinstance(values, (list, tuple)) else [values]
         return cls(tuple(listed), np.asarray(positions))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An identity that the attributions of a method must satisfy, and how far they are from it.
+
+    Attributes
+    ----------
+    identity : str
+        What must hold.
+    residual : float
+        How far it is from holding, without unit: zero where it holds to the last digit, about one
+        where attributions have nothing to do with it.
+    tolerance : float
+        The largest residual that passes.
+    """
+
+    identity: str
+    residual: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the residual is within the tolerance; NaN is not."""
+        return bool(self.residual <= self.tolerance)
 
 
 class Method(ABC):
@@ -111,6 +139,33 @@ class Method(ABC):
 
         Returns only when the result is on the host, so that no computation is still under way.
         """
+
+    def check(self, result: Attribution) -> Check | None:
+        """Whether the attributions satisfy the identity of this method. Not timed.
+
+        Parameters
+        ----------
+        result : Attribution
+            What `run` returned since the last `set_up`.
+
+        Returns
+        -------
+        Check or None
+            None where a method has no identity of its own; exact ISM is compared with naive ISM.
+        """
+        return None
+
+    def error(self, result: Attribution, exact: Attribution) -> Agreement | None:
+        """How far an approximation of ISM is from exact ISM; None for what is not one.
+
+        Parameters
+        ----------
+        result : Attribution
+            What `run` returned since the last `set_up`.
+        exact : Attribution
+            Exact ISM of the same model and sequences, perhaps at some positions only.
+        """
+        return None
 
     @property
     def scale(self) -> float:

@@ -9,10 +9,7 @@ import keras
 from keras import layers
 
 from fastism.models._arguments import check_length, check_whole
-
-# (filters, kernel width, pool width) of the three blocks.
-BLOCKS = ((300, 19, 3), (200, 11, 4), (200, 7, 4))
-SHORTEST = 48  # the three pools leave seqlen // 48 positions
+from fastism.models._sizes import BASSET_BLOCKS, BASSET_HIDDEN, BASSET_SHORTEST
 
 
 def basset_model(
@@ -48,13 +45,13 @@ def basset_model(
     ----------
     Kelley, Snoek & Rinn 2016, doi:10.1101/gr.200535.115.
     """
-    seqlen = check_length("basset_model", seqlen, SHORTEST)
+    seqlen = check_length("basset_model", seqlen, BASSET_SHORTEST)
     numchars = check_whole("basset_model", "numchars", numchars)
     num_outputs = check_whole("basset_model", "num_outputs", num_outputs)
 
     inputs = keras.Input((seqlen, numchars), name="sequence")
     x = inputs
-    for block, (filters, width, pool) in enumerate(BLOCKS, start=1):
+    for block, (filters, width, pool) in enumerate(BASSET_BLOCKS, start=1):
         conv = f"conv{block}"
         x = layers.Conv1D(filters, width, padding="same", activation="relu", name=conv)(x)
         x = layers.BatchNormalization(name=f"{conv}_norm")(x)
@@ -78,6 +75,6 @@ def dense_part(x: keras.KerasTensor, num_outputs: int) -> keras.KerasTensor:
     """
     x = layers.Flatten(name="flatten")(x)
     for dense in ("fc1", "fc2"):
-        x = layers.Dense(1000, activation="relu", name=dense)(x)
+        x = layers.Dense(BASSET_HIDDEN, activation="relu", name=dense)(x)
         x = layers.BatchNormalization(name=f"{dense}_norm")(x)
     return layers.Dense(num_outputs, name="fc3")(x)

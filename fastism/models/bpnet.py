@@ -9,8 +9,7 @@ import keras
 from keras import layers
 
 from fastism.models._arguments import check_length, check_whole
-
-FILTERS = 64
+from fastism.models._sizes import BPNET_FILTERS, BPNET_WIDTH
 
 
 def bpnet_model(
@@ -61,11 +60,13 @@ def bpnet_model(
     num_tasks = check_whole("bpnet_model", "num_tasks", num_tasks)
 
     inputs = keras.Input((seqlen, numchars), name="sequence")
-    x = layers.Conv1D(FILTERS, 25, padding="same", activation="relu", name="conv")(inputs)
+    x = layers.Conv1D(BPNET_FILTERS, BPNET_WIDTH, padding="same", activation="relu", name="conv")(
+        inputs
+    )
     for index in range(num_dilated_convs):
         rate = 2**index
         branch = layers.Conv1D(
-            FILTERS,
+            BPNET_FILTERS,
             3,
             padding="same",
             dilation_rate=rate,
@@ -76,7 +77,9 @@ def bpnet_model(
 
     outputs = []
     for task in range(1, num_tasks + 1):
-        profile = layers.Conv1DTranspose(1, 25, padding="same", name=f"task{task}_profile_conv")(x)
+        profile = layers.Conv1DTranspose(
+            1, BPNET_WIDTH, padding="same", name=f"task{task}_profile_conv"
+        )(x)
         outputs.append(layers.Flatten(name=f"task{task}_profile")(profile))
         average = layers.GlobalAveragePooling1D(name=f"task{task}_average")(x)
         outputs.append(layers.Dense(1, name=f"task{task}_counts")(average))

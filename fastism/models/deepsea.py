@@ -12,17 +12,22 @@ import keras
 from keras import layers
 
 from fastism.models._arguments import check_length, check_whole
-
-NUMCHARS = 4
-KERNEL = 8
-POOL = 4
-DEEPSEA_SHORTEST = 163  # three convolutions, pools after the first and second
-BELUGA_SHORTEST = 310  # six convolutions, pools after the second and fourth
+from fastism.models._sizes import (
+    BELUGA_FILTERS,
+    BELUGA_HIDDEN,
+    BELUGA_SHORTEST,
+    DEEPSEA_FILTERS,
+    DEEPSEA_HIDDEN,
+    DEEPSEA_KERNEL,
+    DEEPSEA_NUMCHARS,
+    DEEPSEA_POOL,
+    DEEPSEA_SHORTEST,
+)
 
 
 def _convolve(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """Apply one "valid" convolution with ReLU."""
-    return layers.Conv1D(filters, KERNEL, padding="valid", activation="relu", name=name)(x)
+    return layers.Conv1D(filters, DEEPSEA_KERNEL, padding="valid", activation="relu", name=name)(x)
 
 
 def _read_out(x: keras.KerasTensor, hidden: int, num_outputs: int) -> keras.KerasTensor:
@@ -67,14 +72,14 @@ def deepsea_model(
     seqlen = check_length("deepsea_model", seqlen, DEEPSEA_SHORTEST)
     num_outputs = check_whole("deepsea_model", "num_outputs", num_outputs)
 
-    inputs = keras.Input((seqlen, NUMCHARS), name="sequence")
+    inputs = keras.Input((seqlen, DEEPSEA_NUMCHARS), name="sequence")
     x = inputs
-    for block, filters in enumerate((320, 480), start=1):
+    for block, filters in enumerate(DEEPSEA_FILTERS[:2], start=1):
         x = _convolve(x, filters, f"conv{block}")
-        x = layers.MaxPooling1D(POOL, name=f"pool{block}")(x)
+        x = layers.MaxPooling1D(DEEPSEA_POOL, name=f"pool{block}")(x)
         x = layers.Dropout(0.2, name=f"dropout{block}")(x)
-    x = _convolve(x, 960, "conv3")
-    outputs = _read_out(x, 925, num_outputs)
+    x = _convolve(x, DEEPSEA_FILTERS[2], "conv3")
+    outputs = _read_out(x, DEEPSEA_HIDDEN, num_outputs)
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -113,14 +118,14 @@ def beluga_model(
     seqlen = check_length("beluga_model", seqlen, BELUGA_SHORTEST)
     num_outputs = check_whole("beluga_model", "num_outputs", num_outputs)
 
-    inputs = keras.Input((seqlen, NUMCHARS), name="sequence")
+    inputs = keras.Input((seqlen, DEEPSEA_NUMCHARS), name="sequence")
     x = inputs
-    for block, filters in enumerate((320, 480), start=1):
+    for block, filters in enumerate(BELUGA_FILTERS[:2], start=1):
         x = _convolve(x, filters, f"conv{block}a")
         x = _convolve(x, filters, f"conv{block}b")
         x = layers.Dropout(0.2, name=f"dropout{block}")(x)
-        x = layers.MaxPooling1D(POOL, name=f"pool{block}")(x)
-    x = _convolve(x, 640, "conv3a")
-    x = _convolve(x, 640, "conv3b")
-    outputs = _read_out(x, 2003, num_outputs)
+        x = layers.MaxPooling1D(DEEPSEA_POOL, name=f"pool{block}")(x)
+    x = _convolve(x, BELUGA_FILTERS[2], "conv3a")
+    x = _convolve(x, BELUGA_FILTERS[2], "conv3b")
+    outputs = _read_out(x, BELUGA_HIDDEN, num_outputs)
     return keras.Model(inputs, outputs, name=name)

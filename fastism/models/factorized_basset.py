@@ -12,23 +12,8 @@ import keras
 from keras import layers
 
 from fastism.models._arguments import check_length, check_whole
-from fastism.models.basset import SHORTEST, dense_part
-
-# Per block: its convolutions as (name, filters, kernel width), and the pool width.
-BLOCKS = (
-    (
-        (
-            ("conv1a", 48, 3),
-            ("conv1b", 64, 3),
-            ("conv1c", 100, 3),
-            ("conv1d", 150, 7),
-            ("conv1e", 300, 7),
-        ),
-        3,
-    ),
-    ((("conv2a", 200, 7), ("conv2b", 200, 3), ("conv2c", 200, 3)), 4),
-    ((("conv3", 200, 7),), 4),
-)
+from fastism.models._sizes import BASSET_SHORTEST, FACTORIZED_BASSET_BLOCKS
+from fastism.models.basset import dense_part
 
 
 def factorized_basset_model(
@@ -67,13 +52,13 @@ def factorized_basset_model(
     ----------
     Wnuk et al. 2019; Nair et al. 2022, doi:10.1093/bioinformatics/btac135.
     """
-    seqlen = check_length("factorized_basset_model", seqlen, SHORTEST)
+    seqlen = check_length("factorized_basset_model", seqlen, BASSET_SHORTEST)
     numchars = check_whole("factorized_basset_model", "numchars", numchars)
     num_outputs = check_whole("factorized_basset_model", "num_outputs", num_outputs)
 
     inputs = keras.Input((seqlen, numchars), name="sequence")
     x = inputs
-    for block, (convolutions, pool) in enumerate(BLOCKS, start=1):
+    for block, (convolutions, pool) in enumerate(FACTORIZED_BASSET_BLOCKS, start=1):
         for conv, filters, width in convolutions:
             x = layers.Conv1D(filters, width, padding="same", name=conv)(x)
             x = layers.BatchNormalization(name=f"{conv}_norm")(x)

@@ -1,0 +1,116 @@
+"""DeepSHAP: DeepLIFT averaged over references, as the package shap implements it on TensorFlow.
+
+Lundberg & Lee 2017 (doi:10.48550/arXiv.1705.07874); Shrikumar et al. 2017 for DeepLIFT
+(doi:10.48550/arXiv.1704.02685).
+
+Requirements: numpy, fastism; shap and TensorFlow once it is set up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from benchmarks.attribution.completeness import completeness
+from benchmarks.attribution.per_output import PerOutputMethod
+from benchmarks.attribution.shuffle import REFERENCES, references
+from benchmarks.attribution.targets import Target
+from benchmarks.attribution.tensorflow_model import TensorFlowModel
+from benchmarks.methods.base import Attribution, Check
+
+#: Linear operations of TensorFlow that shap 0.51 has no rule for: their gradient is the rule.
+LINEAR = ("Conv2DBackpropInput", "SpaceToBatchND", "BatchToSpaceND")
+
+
+class DeepShap(PerOutputMethod):
+    """Against ten dinucleotide-shuffled references per sequence.
+
+    The references are made beforehand, which is not timed: what they cost depends on the shuffle,
+    not on the method. shap is told that transposed and dilated
+    convolutions are linear, as its users do.
+    """
+
+    name = "deepshap"
+    label = "DeepSHAP"
+    packages = ("shap", "tensorflow")
+
+    def prepare(self, model: Any, sequences: np.ndarray) -> None:
+        """Shuffle the references, and make one explainer per explained output."""
+        _teach()
+        self._compiled = TensorFlowModel(model)
+        self._references = references(sequences)
+        # shap asks for the references of a sequence by the sequence itself.
+        self._by_sequence = {
+            x.tobytes(): shuffled for x, shuffled in zip(sequences, self._references, strict=True)
+        }
+        self._explainers = {target: self._explainer(model, target) for target in self.targets}
+
+    def _explainer(self, model: Any, target: Target) -> Any:
+        import keras
+        import shap
+
+        (output,) = [model.outputs[target.output]]
+        if len(output.shape) != 2:
+            output = keras.ops.reshape(output, (-1, int(np.prod(output.shape[1:]))))
+        column = output[:, target.element : target.element + 1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that TensorFlow is newer than 2.4
+            return shap.DeepExplainer((model.inputs, column), self._references_of)
+
+    def _references_of(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return [self._by_sequence[inputs[0].tobytes()]]
+
+    def explain(self, target: Target) -> np.ndarray:
+        """A pass of one sequence and its references at a time, as shap works."""
+        explainer = self._explainers[target]
+        with _restored_recording():
+            # Additivity is what `check` looks at; here it would only take time.
+            values = explainer.shap_values(self._sequences, check_additivity=False)
+        return np.asarray(values, dtype=np.float32)[..., 0]
+
+    @property
+    def batch_size(self) -> int | None:
+        """The sequence once per reference, and the references."""
+        return 2 * REFERENCES
+
+    @property
+    def settings(self) -> Mapping[str, int | float | str]:
+        """Outputs and references."""
+        return {**super().settings, "references": REFERENCES, "shuffle": "dinucleotides"}
+
+    def check(self, result: Attribution) -> Check | None:
+        """Attributions sum up to the output minus the mean over the references."""
+        count = len(self._sequences)
+        differences = []
+        for target in self.targets:
+            found = [self._compiled.outputs(x, target).mean() for x in self._references]
+            own = [self._compiled.outputs(self._sequences[i : i + 1], target) for i in range(count)]
+            differences.append(np.concatenate(own) - np.array(found))
+        return completeness(result, differences, "the mean over the references")
+
+
+@contextmanager
+def _restored_recording() -> Iterator[None]:
+    """Undo what shap leaves in TensorFlow when it fails.
+
+    It replaces how TensorFlow records operations for gradients, and puts it back only where
+    nothing was raised: every later gradient in the process, also of others, would fail.
+    """
+    execute = importlib.import_module("tensorflow.python.eager.execute")
+    before = execute.record_gradient
+    try:
+        yield
+    finally:
+        execute.record_gradient = before
+
+
+def _teach() -> None:
+    """Give shap a rule for the linear operations that it has none for."""
+    handlers = importlib.import_module("shap.explainers._deep.deep_tf")
+    for operation in LINEAR:
+        handlers.op_handlers.setdefault(operation, handlers.passthrough)
