@@ -10,6 +10,7 @@ LOCK := requirements.lock
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SNAKEMAKE_ARGS ?=
+# Two processes; the threads of PyTorch in both of them would wait for each other.
 PYTEST_ARGS ?= --numprocesses 2
 # The backends other than the default one under which the tests marked "keras" are repeated.
 OTHER_KERAS_BACKENDS := jax torch
@@ -31,10 +32,10 @@ regression: $(INSTALLED) ## compare speedups with the committed baseline; fails 
 	$(BIN)/snakemake --cores all regression $(SNAKEMAKE_ARGS)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
-	$(BIN)/pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
 	set -e; for backend in $(OTHER_KERAS_BACKENDS); do \
 	    echo "Tests that use Keras, on $$backend:"; \
-	    KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS); \
+	    OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS); \
 	done
 
 lint: $(INSTALLED) ## check the style only

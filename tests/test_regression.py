@@ -8,9 +8,7 @@ import pytest
 from benchmark_fakes import WHERE, FakeClock, FakeMethod, make_progress, make_subject
 from rich.console import Console
 
-from benchmarks import baseline as baselines
 from benchmarks import regression
-from benchmarks.architectures import ARCHITECTURES
 from benchmarks.baseline import Baseline, Speedup, speedups_of, summarise, unjustified
 from benchmarks.counting import Count
 from benchmarks.measure import measure
@@ -209,21 +207,6 @@ def test_a_strange_baseline_is_refused(tmp_path, old, new, message):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(FastISMError, match=message):
         Baseline.read(path)
-
-
-def test_the_committed_baseline_covers_everything_and_justifies_its_fraction():
-    committed = Baseline.read(regression.COMMITTED)
-    counts = {(c.architecture, c.length, c.uniform) for c in committed.counts}
-    assert counts == {
-        (a.name, length, uniform)
-        for a in ARCHITECTURES.values()
-        for length in a.lengths
-        for uniform in (True, False)
-    }
-    assert {(s.architecture, s.length) for s in committed.speedups} == set(regression.CASES)
-    assert committed.fraction == baselines.FRACTION
-    assert all(len(s.runs) + len(s.busy) >= regression.RUNS for s in committed.speedups)
-    assert unjustified(committed.speedups, committed.fraction) == []
 
 
 def test_the_table_has_a_row_per_finding():
