@@ -486,8 +486,12 @@ class Attention(nn.Module):
 class Permuted(nn.Module):
     """A module with its inputs in another order, and its sequence perhaps transposed."""
 
-    def __init__(self, inner: Grown, order: list[int], channels_last: bool) -> None:
+    def __init__(
+        self, inner: Grown, order: list[int], channels_last: bool, dtype: torch.dtype
+    ) -> None:
         super().__init__()
+        # Says the type where there are no weights.
+        self.register_buffer("typed", torch.zeros((), dtype=dtype))
         self.inner, self.order, self.channels_last = inner, order, channels_last
 
     def forward(self, *inputs: torch.Tensor) -> Any:
@@ -542,7 +546,7 @@ def modules(draw: Callable, dtype: str = "float64") -> Example:
     growing.told.append(f"outputs {list(outputs)}")
     order = list(draw(st.permutations(range(growing.inputs))))
     channels_last = d.int(0, 3) == 0
-    module = Permuted(growing.module, order, channels_last).eval()
+    module = Permuted(growing.module, order, channels_last, growing.dtype).eval()
     shapes = [tuple(growing.tensors[i].shape[1:]) for i in order]
     if channels_last:
         shapes[order.index(0)] = shapes[order.index(0)][::-1]

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the models are torch modules")
 
 from profiles import profile  # noqa: E402
-from random_modules import Example, modules  # noqa: E402
+from random_modules import Example, modules, randomise  # noqa: E402
 
 from fastism import FastISM, NaiveISM  # noqa: E402
+from fastism.rules import Convolution  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -150,3 +151,21 @@ def test_random_modules_in_single_precision(example, seed):
 @given(modules("float64"), SEEDS)
 def test_naive_ism_of_random_modules(example, seed):
     check(example, seed, NaiveISM)
+
+
+# ---- the comparison can fail ------------------------------------------------------------
+
+
+def test_a_wrong_rule_is_found(monkeypatch):
+    """A delta one position to the right of where it belongs."""
+    conv = torch.nn.Conv1d(4, 5, 3, dilation=2)
+    module = torch.nn.Sequential(conv, torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(60, 2))
+    randomise(module, 0)
+    example = Example(module.eval(), [(4, 16)], 0, False, [], "float32", [])
+    for seed in range(3):
+        check(example, seed)
+    right = Convolution.placed
+    monkeypatch.setattr(Convolution, "placed", lambda self, x: right(self, x).shift(1))
+    with pytest.raises(AssertionError, match="is off by"):
+        for seed in range(3):
+            check(example, seed)

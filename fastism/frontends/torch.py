@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastism.errors import FastISMError
 from fastism.frontends.torch_graph import Translated, Translation
+from fastism.frontends.torch_regions import STRIDED
 from fastism.frontends.torch_values import Value
 from fastism.graph import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
@@ -167,6 +168,8 @@ class TorchFrontEnd:
             )
         try:
             program = self._exported()
+            if any(node.target in STRIDED for node in program.graph.nodes):
+                raise FastISMError("as_strided depends on how tensors lie in memory")
         except Exception as error:
             translated = self._whole(f"torch.export cannot capture it: {_first_line(error)}")
         else:

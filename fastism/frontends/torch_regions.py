@@ -13,6 +13,12 @@ from torch import fx
 
 from fastism.frontends.torch_values import Value
 
+ATEN = torch.ops.aten
+#: A view relies on strides, which are those of the capture no more; nothing is written in place.
+INSTEAD = {ATEN.view.default: ATEN.reshape.default, ATEN._unsafe_view.default: ATEN.reshape.default}
+#: Operators whose result depends on strides.
+STRIDED = (ATEN.as_strided.default, ATEN.as_strided_copy.default, ATEN.as_strided_scatter.default)
+
 
 class Region:
     """Some calls of a captured graph, as a function of graph-layout tensors.
@@ -71,7 +77,7 @@ class Region:
             values[node] = in_module_layout(x, view)
         for number, step in enumerate(self.steps):
             args, kwargs = self._arguments(step, values, len(tensors[0]))
-            values[step] = _LENIENT.get(step.target, step.target)(*args, **kwargs)
+            values[step] = INSTEAD.get(step.target, step.target)(*args, **kwargs)
             for node in self._drop[number]:
                 values.pop(node, None)
         y = values[self.steps[-1]]
@@ -95,10 +101,6 @@ def is_multiple(x: Any, captured: int | None) -> bool:
         and x > 0
         and x % captured == 0
     )
-
-
-#: Captured where strides allowed a view; tensors that come from a graph have other strides.
-_LENIENT = {torch.ops.aten.view.default: torch.ops.aten.reshape.default}
 
 
 def in_module_layout(x: torch.Tensor, view: Value) -> torch.Tensor:
