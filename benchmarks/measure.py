@@ -255,7 +255,7 @@ def _agreements(
         if method.name == BASELINE:
             continue
         if not method.exact:
-            distance = method.error(result, baseline)
+            distance = method.ism_error(result, baseline)
             if distance is not None:
                 found[_key(method)] = distance
                 progress.done(

@@ -264,16 +264,22 @@ def test_a_wrong_rule_is_found_when_the_object_is_made(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [one_hot, real])
-def test_rows_equal_to_the_replacement_are_the_reference_exactly(ism, make):
+def test_rows_equal_to_the_replacement_are_the_reference(ism, make):
     x = make(3)
     result = ism.saturate(x)
     for sequence, position in ((0, 0), (1, 7), (2, LENGTH - 1)):
         made = ism(x, replace_with=x[sequence, position])
-        np.testing.assert_array_equal(made[sequence, position], result.reference[sequence])
+        # Of two reference passes: the last bit may depend on where a framework's memory lies.
+        assert_same_output(made[sequence, position], result.reference[sequence])
         same = (np.float32(x) == np.float32(x[sequence, position])).all(2)
         assert same.sum() < same.size
         expected = np.broadcast_to(result.reference[:, None], made.shape)
-        np.testing.assert_array_equal(made[same], expected[same])
+        assert_same_output(made[same], expected[same])
+
+
+def assert_same_output(made, expected):
+    """Equal but for the rounding of one number, far below any effect of a mutation."""
+    np.testing.assert_allclose(made, expected, rtol=5e-7, atol=2e-7)
 
 
 def test_a_matrix_equal_to_what_is_there_changes_nothing():
@@ -281,7 +287,7 @@ def test_a_matrix_equal_to_what_is_there_changes_nothing():
     ism = FastISM(SINGLE, change_ranges=[(4, 9), (5, 10)], test_correctness=False)
     made = ism(x, replace_with=x[1, 4:9])
     assert not np.array_equal(made[0, 0], made[1, 0])
-    np.testing.assert_array_equal(made[1, 0], ism.saturate(x, positions=[0]).reference[1])
+    assert_same_output(made[1, 0], ism.saturate(x, positions=[0]).reference[1])
 
 
 def test_inputs_are_not_written_to(ism):

@@ -155,7 +155,7 @@ class Method(ABC):
         """
         return None
 
-    def error(self, result: Attribution, exact: Attribution) -> Agreement | None:
+    def ism_error(self, result: Attribution, exact: Attribution) -> Agreement | None:
         """How far an approximation of ISM is from exact ISM; None for what is not one.
 
         Parameters

@@ -41,7 +41,7 @@ class CaptumInputXGradient(CaptumMethod):
         """One gradient per sequence."""
         captum, size = self._captum[target.output], self._batch
         parts = [
-            captum.attribute(self._x[i : i + size], target=target.element)
+            captum.attribute(self._x[i : i + size].requires_grad_(), target=target.element)
             for i in range(0, len(self._x), size)
         ]
         return np.concatenate([self._array(part) for part in parts])

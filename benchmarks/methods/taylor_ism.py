@@ -45,7 +45,7 @@ class TaylorISM(GradientXInput):
         residual = relative_difference(found, exact) if finite(result) else float("inf")
         return Check("on a linear model, exact ISM", residual, TOLERANCE)
 
-    def error(self, result: Attribution, exact: Attribution) -> Agreement | None:
+    def ism_error(self, result: Attribution, exact: Attribution) -> Agreement | None:
         """Predicted against exact effects, over the explained outputs; the worst counts.
 
         Raises
