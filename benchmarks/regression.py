@@ -82,8 +82,15 @@ def job_of(case: Case) -> Job:
     )
 
 
-def measured(cases: Sequence[Case] = CASES) -> list[Record]:
-    """Time the cases, one after the other, in this process."""
+def measured(cases: Sequence[Case] = CASES, times: int = 1) -> list[Record]:
+    """Time the cases, one after the other, in this process.
+
+    Parameters
+    ----------
+    cases : sequence of (architecture, length)
+    times : int, default 1
+        Runs of each case; later ones use the models and batch sizes of the first.
+    """
     where = environment.describe()
     found: list[Record] = []
     for case in cases:
@@ -93,7 +100,9 @@ def measured(cases: Sequence[Case] = CASES) -> list[Record]:
         subject = Subject(build(architecture, length), sequences, FASTA.name, where)
         with Progress(f"{ARCHITECTURES[architecture].label}, {length} bp") as progress:
             job = job_of(case)
-            found += measure(job, subject, variants(job), progress)
+            methods = variants(job)
+            for _ in range(times):
+                found += measure(job, subject, methods, progress)
     return found
 
 
@@ -227,7 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", type=Path, default=COMMITTED, help="JSON")
     parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
     parser.add_argument("--records", type=Path, help="where to append what is measured")
-    parser.add_argument("--measure", type=Path, help="measure once, append to this file, and end")
+    parser.add_argument("--measure", type=Path, help="measure, append to this file, and end")
+    parser.add_argument("--times", type=int, default=1, help="with --measure: runs")
     parser.add_argument("--update", action="store_true", help="write a new baseline")
     parser.add_argument(
         "--runs",
@@ -248,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         if given.measure:
-            records.append(given.measure, measured())
+            records.append(given.measure, measured(times=given.times))
             return 0
         return update(given, console) if given.update else compare_now(given, console)
     except (BenchmarkError, FastISMError) as error:

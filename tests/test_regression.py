@@ -107,7 +107,9 @@ def command(monkeypatch, tmp_path):
         path = tmp_path / "baseline.json"
         if baseline:
             baseline.write(path)
-        monkeypatch.setattr(regression, "measured", lambda cases=(): records or records_of())
+        monkeypatch.setattr(
+            regression, "measured", lambda cases=(), times=1: records or records_of()
+        )
         monkeypatch.setattr(regression, "counted", lambda: iter(counts))
         return regression.main(["--baseline", str(path), *map(str, arguments)])
 
