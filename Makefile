@@ -1,6 +1,6 @@
 # make run         the quick benchmark, results in results/quick
 # make test        the tests and the style checks
-# make regression  whether speedups are still those of the committed baseline
+# make regression  whether speedups are still those of the baseline
 # All first install the pinned requirements into .venv, once.
 
 PYTHON ?= python3.11
@@ -28,7 +28,7 @@ help: ## show this list
 run: $(INSTALLED) ## run the quick benchmark: speedup table and figure in results/quick
 	$(BIN)/snakemake --cores all $(SNAKEMAKE_ARGS)
 
-regression: $(INSTALLED) ## compare speedups with the committed baseline; fails where one is worse
+regression: $(INSTALLED) ## compare speedups with the baseline; fails where one is worse
 	$(BIN)/snakemake --cores all regression $(SNAKEMAKE_ARGS)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
