@@ -459,7 +459,8 @@ def test_a_dense_layer_on_joined_vectors_is_a_sum_of_dense_layers():
 
 
 def test_joined_vectors_may_be_read_by_others():
-    applied(dense_of_concatenation, joined(outputs=(3, 4)), 4)
+    made = applied(dense_of_concatenation, joined(outputs=(3, 4)), 4)
+    assert "Concatenate" in rules_of(made)
 
 
 def test_joined_vectors_stay_joined_at_an_early_stop_or_without_a_flat_part():
