@@ -126,6 +126,11 @@ class Config:
         extras = (*self.agreements.values(), *self.breakdowns.values())
         return max([*numbers, *(extra.sequences for extra in extras)])
 
+    def described_data(self, job: Job | PeerJob | Extra) -> str:
+        """What records of a job say about its sequences."""
+        joined = ", joined where short" if getattr(job, "parameter", "") else ""
+        return f"{Path(self.fasta).name}, seed {self.seed}, last {job.length} bp{joined}"
+
 
 def load_config(path: str | Path) -> Config:
     """Read and check a config file.

@@ -34,8 +34,10 @@ def reason_of(log: Path, status: int) -> str:
     return text.splitlines()[-1] if text else f"The job ended with status {status}."
 
 
-def missing_records(job: Job, done: Sequence[Record], data: str, reason: str) -> Iterator[Record]:
-    """One failed record per variant and number of sequences that has none."""
+def missing_records(
+    job: Job, done: Sequence[Record], data: str, reason: str, status: str = "failed"
+) -> Iterator[Record]:
+    """One record per variant and number of sequences that has none."""
     known = {(r.what.method, r.how.backend, r.what.sequences) for r in done}
     where = environment.describe(job.device)
     name = done[0].how.job if done else uuid.uuid4().hex[:12]
@@ -67,7 +69,7 @@ def missing_records(job: Job, done: Sequence[Record], data: str, reason: str) ->
                     settings={},
                     job=name,
                 ),
-                Result(status="failed", reason=reason),
+                Result(status=status, reason=reason),
                 where,
             )
 

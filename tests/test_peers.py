@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_fakes import WHERE
+from benchmark_fakes import WHERE, FakeClock
 
 from benchmarks import records
 from benchmarks.config import PeerJob
@@ -98,7 +98,33 @@ def test_a_peer_that_dies_keeps_what_it_had_measured(tmp_path, monkeypatch):
 def test_a_peer_without_time_skips(tmp_path, monkeypatch):
     _, done = run_fake(tmp_path, monkeypatch, budget=0.0)
     assert [r.result.status for r in done] == ["ok", "skipped"]
+    assert len(done[0].result.seconds) == 1  # without it, nothing would be known
     assert "0 s are left of the 0 s" in done[1].result.reason
+
+
+@pytest.mark.parametrize(("grows", "status"), [(True, "skipped"), (False, "ok")])
+def test_what_more_sequences_take_depends_on_the_peer(monkeypatch, grows, status):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import script_common
+
+    class Peer(script_common.Runner):
+        def run(self, x, batch_size):
+            clock.now += 10.0
+
+    clock, runner = FakeClock(), Peer()
+    runner.grows = grows
+    monkeypatch.setattr(script_common, "time", types.SimpleNamespace(perf_counter=clock))
+    given = types.SimpleNamespace(batch_sizes=[1], repeats=3, budget=500.0)
+    known = 10.0  # one sequence, or a run of any number
+    found = script_common._measured(runner, np.zeros((64, 5, 4)), given, known, 35.0)
+    assert found["status"] == status
+    if status == "ok":
+        assert found["seconds"] == [10.0, 10.0]  # the third would be too long
+    else:
+        assert (
+            "64 sequences are expected to take 1280 s; 35 s are left of the 500 s"
+            in (found["reason"])
+        )
 
 
 def test_a_peer_that_does_not_start_or_end_says_so(tmp_path):

@@ -154,9 +154,9 @@ def as_records(
         )
 
 
-def _unmade(job: PeerJob, reason: str) -> Mapping[str, Any]:
-    """The report of a peer without environment."""
-    results = [{"sequences": n, "status": "failed", "reason": reason} for n in job.sequences]
+def unmade(job: PeerJob, reason: str, status: str = "failed") -> Mapping[str, Any]:
+    """The report of a peer that measured nothing: without environment, or not run."""
+    results = [{"sequences": n, "status": status, "reason": reason} for n in job.sequences]
     return {"build_seconds": None, "alternatives": 3, "settings": {}, "results": results}
 
 
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 weights = build(job.architecture, job.length).get_weights()
                 report = measured(job, made.python, sequences, weights)
             else:
-                report = _unmade(job, made.reason)
+                report = unmade(job, made.reason)
         except FastISMError as error:
             progress.wrong(str(error))
             return 1

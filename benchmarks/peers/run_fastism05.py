@@ -46,6 +46,7 @@ class Published(Runner):
     """One call per character: a call replaces every position by the same one."""
 
     alternatives = 4
+    grows = False
 
     def __init__(self, architecture, length, weights):
         super().__init__()

@@ -29,10 +29,14 @@ class Runner:
         What a reader needs to know besides.
     alternatives : int
         Replacements per position that it runs.
+    grows : bool
+        Whether a run of several sequences takes several times what one takes; not so where calls
+        of the model, whatever their size, are what takes long.
     """
 
     build_seconds = None
     alternatives = 3
+    grows = True
 
     def __init__(self):
         self.settings = {}
@@ -98,38 +102,43 @@ def main(make):
             result = _failed(number, error)
         if result["status"] == "ok":
             whole = given.length / result["positions"]
-            known = min(result["seconds"]) * whole / number
+            known = min(result["seconds"]) * whole / (number if runner.grows else 1)
         report["results"].append(result)
         write()
 
 
 def _measured(runner, x, given, known, left):
-    """Seconds of repeated runs at the best batch size."""
+    """Seconds of repeated runs at the best batch size; as many as fit into what is left."""
     number, length = x.shape[:2]
     positions = runner.positions(number, length)
+    expected = (known or 0.0) * (number if runner.grows else 1) * positions / length
+    if known is not None and 2 * expected > left:  # without it, nothing would be known
+        reason = (
+            f"Two runs of {number} sequences are expected to take {2 * expected:.0f} s; "
+            f"{max(left, 0):.0f} s are left of the {given.budget:.0f} s of this job."
+        )
+        return {"sequences": number, "status": "skipped", "reason": reason}
+    end = time.perf_counter() + left
     sizes = runner.batch_sizes(number, given.batch_sizes)
-    if known is not None:
-        expected = known * number * positions / length * (given.repeats + 2 * len(sizes))
-        if expected > left:
-            reason = (
-                f"{number} sequences are expected to take {expected:.0f} s; {max(left, 0):.0f} s "
-                f"are left of the {given.budget:.0f} s of this job."
-            )
-            return {"sequences": number, "status": "skipped", "reason": reason}
     best, least = sizes[0], None
     for size in sizes:
-        runner.run(x, size)  # the warm-up
+        warm_up = _timed(runner, x, size)
         if len(sizes) > 1:
             seconds = _timed(runner, x, size)
             if least is None or seconds < least:
                 best, least = size, seconds
+            if time.perf_counter() + 2 * warm_up > end:
+                break
+    seconds = [_timed(runner, x, best)]
+    while len(seconds) < given.repeats and time.perf_counter() + seconds[-1] <= end:
+        seconds.append(_timed(runner, x, best))
     return {
         "sequences": number,
         "status": "ok",
         "reason": "",
         "batch_size": best,
         "positions": positions,
-        "seconds": [_timed(runner, x, best) for _ in range(given.repeats)],
+        "seconds": seconds,
     }
 
 

@@ -21,20 +21,12 @@ def job_of(wildcards):
 
 def data_of(wildcards):
     """What records say about the sequences of a timing job."""
-    job = job_of(wildcards)
-    joined = ", joined where short" if job.parameter else ""
-    return shlex.quote(described_data(wildcards.study, job.length) + joined)
+    return described_data(wildcards.study, job_of(wildcards))
 
 
-def described_data(study, length):
-    """What records say about sequences."""
-    settings = CONFIGS[study]
-    return f"{Path(settings.fasta).name}, seed {settings.seed}, last {length} bp"
-
-
-def described_extra(study, extra):
-    """What records say about the sequences of what is measured besides, for a shell."""
-    return shlex.quote(described_data(study, extra.length))
+def described_data(study, job):
+    """What records say about the sequences of any job, for a shell."""
+    return shlex.quote(CONFIGS[study].described_data(job))
 
 
 def peer_job_of(wildcards):

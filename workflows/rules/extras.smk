@@ -8,7 +8,7 @@ rule time_parts:
         records="results/{study}/records/breakdown_{breakdown}.jsonl",
     params:
         extra=lambda w: CONFIGS[w.study].breakdowns[w.breakdown],
-        data=lambda w: described_extra(w.study, CONFIGS[w.study].breakdowns[w.breakdown]),
+        data=lambda w: described_data(w.study, CONFIGS[w.study].breakdowns[w.breakdown]),
     log:
         "results/{study}/logs/breakdown_{breakdown}.log",
     threads: workflow.cores
@@ -26,7 +26,7 @@ rule correlate_attributions:
         records="results/{study}/records/agreement_{agreement}.jsonl",
     params:
         extra=lambda w: CONFIGS[w.study].agreements[w.agreement],
-        data=lambda w: described_extra(w.study, CONFIGS[w.study].agreements[w.agreement]),
+        data=lambda w: described_data(w.study, CONFIGS[w.study].agreements[w.agreement]),
     log:
         "results/{study}/logs/agreement_{agreement}.log",
     threads: workflow.cores

@@ -26,7 +26,7 @@ rule time_peer:
         records="results/{study}/records/peer_{peer_case}.jsonl",
     params:
         job=peer_job_of,
-        data=lambda w: shlex.quote(described_data(w.study, peer_job_of(w).length)),
+        data=lambda w: described_data(w.study, peer_job_of(w)),
     log:
         "results/{study}/logs/peer_{peer_case}.log",
     threads: workflow.cores
