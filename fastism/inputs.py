@@ -172,6 +172,56 @@ def check_replacement(
     return array
 
 
+def check_perturbations(
+    sequence: Any, start: Any, replacement: Any, shape: tuple[int, int, int], channels_first: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A list of perturbations as arrays: sequence and start (M,), replacement (M, width, C).
+
+    Parameters
+    ----------
+    sequence, start : array of int, shape (M,)
+    replacement : array, shape (M, width, C)
+        (M, C, width) with `channels_first`.
+    shape : tuple of int
+        Of the sequences that are changed: (N, L, C).
+    channels_first : bool
+
+    Raises
+    ------
+    FastISMError
+        For arrays that do not belong together, and perturbations outside the sequences.
+    """
+    count, length, channels = shape
+    array = host_array(replacement, "replacement").astype(np.float64)
+    array = array.swapaxes(1, 2) if channels_first and array.ndim == 3 else array
+    if array.ndim != 3 or array.shape[2] != channels or not 1 <= array.shape[1] <= length:
+        rest = (channels, "width") if channels_first else ("width", channels)
+        raise FastISMError(
+            f"replacement has shape {np.shape(replacement)}; expected {('perturbations', *rest)} "
+            f"with a width from 1 to {length}."
+        )
+    if not np.isfinite(array).all():
+        raise FastISMError("replacement holds NaN or infinite values; it must be finite.")
+    numbers = []
+    for name, given, most in (
+        ("sequence", sequence, count - 1),
+        ("start", start, length - array.shape[1]),
+    ):
+        made = np.asarray(given)
+        if made.shape != (len(array),) or (made.dtype.kind not in "iu" and made.size):
+            raise FastISMError(
+                f"{name} must be {len(array)} integers, one for each replacement; got an array of "
+                f"shape {made.shape} and dtype {made.dtype}."
+            )
+        if made.size and (made.min() < 0 or made.max() > most):
+            raise FastISMError(
+                f"{name} reaches from {made.min()} to {made.max()}; expected 0 to {most} for "
+                f"{count} sequences of length {length} and perturbations of width {array.shape[1]}."
+            )
+        numbers.append(made.astype(np.int64))
+    return *numbers, array
+
+
 def check_positions(positions: Any, length: int) -> np.ndarray:
     """Positions as an array of int; None is all, a slice is resolved."""
     if positions is None:
@@ -247,6 +297,23 @@ def range_mutants(
     replaced = np.broadcast_to(replacement, (len(sequence), *replacement.shape))
     delta = replaced - current[sequence, number]
     return Mutants(sequence, ranges[number, 0], replaced, delta), (sequence, number)
+
+
+def listed_mutants(
+    x: np.ndarray, sequence: np.ndarray, start: np.ndarray, replacement: np.ndarray
+) -> tuple[Mutants, np.ndarray]:
+    """Mutants for a list of perturbations, without those that change nothing.
+
+    Returns
+    -------
+    mutants : Mutants
+    index : ndarray of int
+        Which perturbation every mutant is.
+    """
+    current = x[sequence[:, None], start[:, None] + np.arange(replacement.shape[1])]
+    delta = replacement - current
+    index = np.flatnonzero(delta.any((1, 2)))
+    return Mutants(sequence[index], start[index], replacement[index], delta[index]), index
 
 
 def saturating_mutants(

@@ -101,7 +101,8 @@ class FastISM(BaseISM):
     @property
     def plan(self) -> Plan:
         """How mutants are run; printing it shows widths, costs and the expected speedup."""
-        return self._engine(saturating=self.perturb_width == 1).plan
+        width = self.perturb_width
+        return self._engine(width, self._other_chars if width == 1 else 1).plan
 
     @property
     def num_outputs(self) -> int:
@@ -127,7 +128,7 @@ class FastISM(BaseISM):
         -------
         bool
         """
-        naive = self._naive(self.change_ranges)
+        naive = self.naive(self.change_ranges)
         return self._agrees(naive, self._random_inputs(batch_size), replace_with, atol)
 
     def verify(self, x: Any, positions: Any = None) -> float:
@@ -144,17 +145,28 @@ class FastISM(BaseISM):
         -------
         float
         """
-        naive = self._naive(None)
+        naive = self.naive()
         fast = listed(self.saturate(x, positions=positions).mutants)
         slow = listed(naive.saturate(x, positions=positions).mutants)
         return max(float(np.abs(a - b).max()) for a, b in zip(fast, slow, strict=True))
+
+    def naive(self, change_ranges: Ranges | None = None, batch_size: int | None = None) -> NaiveISM:
+        """Naive ISM of the same model; parameters as for `NaiveISM`."""
+        return NaiveISM(
+            self.model,
+            self.seq_input_idx,
+            change_ranges,
+            seqlen=self.seqlen,
+            batch_size=batch_size,
+            **self._given,
+        )
 
     def _check_some(self) -> None:
         """A short comparison with naive ISM: both ends and the middle of the ranges."""
         last = len(self._ranges) - 1
         some = np.unique(np.linspace(0, last, min(last + 1, 24)).astype(int))
         ranges = [self.change_ranges[i] for i in some]
-        naive = self._naive(ranges, batch_size=8)
+        naive = self.naive(ranges, batch_size=8)
         every, self._ranges = self._ranges, self._ranges[some]
         try:
             agrees = self._agrees(naive, self._random_inputs(1), 0, 1e-6)
@@ -166,17 +178,6 @@ class FastISM(BaseISM):
                 "its layers (print(ism.plan) with test_correctness=False shows them). "
                 "NaiveISM gives correct results meanwhile."
             )
-
-    def _naive(self, ranges: Ranges | None, batch_size: int | None = None) -> NaiveISM:
-        """Naive ISM of the same model."""
-        return NaiveISM(
-            self.model,
-            self.seq_input_idx,
-            ranges,
-            seqlen=self.seqlen,
-            batch_size=batch_size,
-            **self._given,
-        )
 
     def _random_inputs(self, count: int) -> list[np.ndarray]:
         rng = np.random.default_rng(0)
@@ -200,9 +201,7 @@ class FastISM(BaseISM):
                 return False
         return True
 
-    def _engine(self, saturating: bool) -> Engine:
-        width = 1 if saturating else self.perturb_width
-        alternatives = max(self.num_chars - 1, 1) if saturating else 1
+    def _engine(self, width: int, alternatives: int) -> Engine:
         key = width, alternatives
         if key not in self._engines:
             plan = make_plan(self._graph, width, alternatives, self._backend.uniform)
@@ -212,8 +211,9 @@ class FastISM(BaseISM):
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         return self._front.output_shapes(self._graph)
 
-    def _sequences_per_run(self, saturating: bool) -> int:
-        room = self._memory // 4 // max(self._engine(saturating).reference_bytes, 1)
+    def _sequences_per_run(self, width: int, alternatives: int) -> int:
+        engine = self._engine(width, alternatives)
+        room = self._memory // 4 // max(engine.reference_bytes, 1)
         return max(1, min(MOST_SEQUENCES, room))
 
     def _run(
@@ -221,12 +221,13 @@ class FastISM(BaseISM):
         inputs: Sequence[np.ndarray],
         mutants: Mutants,
         select: dict[int, np.ndarray | None],
-        saturating: bool,
+        alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         views = {i: self._front.view(i) for i in select}
         # Entries are chosen along the first axis of the model's layout, so after the change.
         kept = {i: None if views[i] else entries for i, entries in select.items()}
-        reference, parts = self._engine(saturating).run(inputs, mutants, kept)
+        engine = self._engine(mutants.delta.shape[1], alternatives)
+        reference, parts = engine.run(inputs, mutants, kept)
         if not any(views.values()):
             return reference, parts
 
@@ -304,7 +305,7 @@ class NaiveISM(BaseISM):
             self._shapes = [y.shape[1:] for y in self._front.forward([x[:1] for x in given])]
         return self._shapes
 
-    def _sequences_per_run(self, saturating: bool) -> int:
+    def _sequences_per_run(self, width: int, alternatives: int) -> int:
         return MOST_SEQUENCES
 
     def _run(
@@ -312,7 +313,7 @@ class NaiveISM(BaseISM):
         inputs: Sequence[np.ndarray],
         mutants: Mutants,
         select: dict[int, np.ndarray | None],
-        saturating: bool,
+        alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         forward = self._front.forward
         if self.batch_size is None:

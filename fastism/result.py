@@ -69,3 +69,31 @@ class Saturation:
         if isinstance(self.mutants, list):
             return [function(m, r) for m, r in zip(self.mutants, self.reference, strict=True)]
         return function(self.mutants, self.reference)
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Model outputs for a list of perturbations.
+
+    Where the model has several outputs, every array is a list of arrays, one per output.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (N, *output)
+        Outputs for the sequences as they are.
+    mutants : ndarray, shape (M, *output)
+        Outputs under each perturbation, in the order given.
+    sequence : ndarray of int, shape (M,)
+        Which sequence each perturbation changes.
+    """
+
+    reference: Outputs
+    mutants: Outputs
+    sequence: np.ndarray
+
+    def delta(self) -> Outputs:
+        """Mutants minus the reference of their sequence, with the axes of `mutants`."""
+        if isinstance(self.mutants, list):
+            pairs = zip(self.mutants, self.reference, strict=True)
+            return [mutants - reference[self.sequence] for mutants, reference in pairs]
+        return self.mutants - self.reference[self.sequence]

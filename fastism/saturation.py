@@ -18,13 +18,15 @@ from fastism.inputs import (
     Ranges,
     check_inputs,
     check_outputs,
+    check_perturbations,
     check_positions,
     check_ranges,
     check_replacement,
+    listed_mutants,
     range_mutants,
     saturating_mutants,
 )
-from fastism.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Saturation
+from fastism.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Perturbed, Saturation
 
 #: Most sequences whose mutants share a run.
 MOST_SEQUENCES = 32
@@ -67,6 +69,11 @@ class BaseISM(ABC):
     def num_outputs(self) -> int:
         """How many outputs the model has."""
 
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the outputs in the model's layout, without the batch axis."""
+        return self._output_shapes(())
+
     @abstractmethod
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         """Shapes of the outputs in the model's layout, without the batch axis."""
@@ -77,13 +84,21 @@ class BaseISM(ABC):
         inputs: Sequence[np.ndarray],
         mutants: Mutants,
         select: dict[int, np.ndarray | None],
-        saturating: bool,
+        alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        """Reference outputs and outputs of all mutants, of the selected outputs only."""
+        """Reference outputs and outputs of all mutants, of the selected outputs only.
+
+        `alternatives` is how many mutants to expect at each position, for the plan.
+        """
 
     @abstractmethod
-    def _sequences_per_run(self, saturating: bool) -> int:
-        """How many sequences are handed to `_run` at a time."""
+    def _sequences_per_run(self, width: int, alternatives: int) -> int:
+        """How many sequences are handed to `_run` at a time, with mutants of `width`."""
+
+    @property
+    def _other_chars(self) -> int:
+        """How many mutants a position has when it is saturated."""
+        return max(self.num_chars - 1, 1)
 
     def __call__(self, inp_batch: Any, replace_with: Any = 0) -> Outputs:
         """Outputs with every range replaced, as fastISM 0.5 gives them.
@@ -111,7 +126,7 @@ class BaseISM(ABC):
             replace_with, self.perturb_width, self.num_chars, self._front.channels_first
         )
         outputs = None
-        for part, chosen in self._groups(inputs, saturating=False):
+        for part, chosen in self._groups(inputs, self.perturb_width, 1):
             mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
             select = dict.fromkeys(range(self.num_outputs))
             _, filled = self._filled(chosen, mutants, index, (len(self._ranges),), select, None)
@@ -163,7 +178,7 @@ class BaseISM(ABC):
         count = len(inputs[0])
         whole: list[tuple[np.ndarray, np.ndarray]] | None = None
         alternatives = np.empty((count, len(chosen)), dtype=np.int64)
-        for part, group in self._groups(inputs, saturating=True):
+        for part, group in self._groups(inputs, 1, self._other_chars):
             result = self._saturate_group(group, chosen, select, kind)
             alternatives[part] = result.alternatives
             pairs = list(zip(listed(result.reference), listed(result.mutants), strict=True))
@@ -208,7 +223,7 @@ class BaseISM(ABC):
         Saturation
             With a sequence axis of length one.
         """
-        size = self._sequences_per_run(saturating=True)
+        size = self._sequences_per_run(1, self._other_chars)
         for group in _grouped(sequences, size):
             if self.num_inputs == 1:
                 batch: Any = np.stack([np.asarray(x) for x in group])
@@ -226,15 +241,77 @@ class BaseISM(ABC):
                     result.axes,
                 )
 
+    def perturb(
+        self, x: Any, sequence: Any, start: Any, replacement: Any, outputs: Any = None
+    ) -> Perturbed:
+        """Outputs for a list of perturbations, each at a place and with characters of its own.
+
+        Every sequence has one reference pass, however many perturbations it has.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            As for `saturate`.
+        sequence, start : array of int, shape (M,)
+            Which sequence each perturbation changes, and its first position, 0-based.
+        replacement : array, shape (M, width, C)
+            What stands there instead; all perturbations of a call have one width, so narrower
+            ones repeat what is there. For torch modules (M, C, width).
+        outputs : optional
+            As for `saturate`.
+
+        Returns
+        -------
+        Perturbed
+            ``reference`` (N, *output) and ``mutants`` (M, *output) in the order given; the
+            reference output where nothing changes.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model or the sequences.
+        """
+        inputs = self._inputs(x)
+        sequence, start, replacement = check_perturbations(
+            sequence,
+            start,
+            replacement,
+            inputs[self.seq_input_idx].shape,
+            self._front.channels_first,
+        )
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        whole: list[tuple[np.ndarray, np.ndarray]] | None = None
+        for part, group in self._groups(inputs, replacement.shape[1], 1):
+            chosen = np.flatnonzero((sequence >= part.start) & (sequence < part.stop))
+            within = sequence[chosen] - part.start
+            mutants, changed = listed_mutants(
+                group[self.seq_input_idx], within, start[chosen], replacement[chosen]
+            )
+            reference, parts = self._run(group, mutants, select, 1)
+            if whole is None:
+                count = len(inputs[0]), len(sequence)
+                whole = [
+                    tuple(np.empty((n, *y.shape[1:]), y.dtype) for n in count) for y in reference
+                ]
+            for (all_reference, all_mutants), y in zip(whole, reference, strict=True):
+                all_reference[part] = y
+                all_mutants[chosen] = y[within]
+            for made in parts:
+                for (_, all_mutants), y in zip(whole, made.outputs, strict=True):
+                    if y is not None:
+                        all_mutants[chosen[changed[made.index]]] = y
+        packed = self._packed([r for r, _ in whole]), self._packed([m for _, m in whole])
+        return Perturbed(*packed, sequence)
+
     def _inputs(self, given: Any) -> list[np.ndarray]:
         """What users give, checked, with positions before characters."""
         arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
         return self._front.internal(arrays)
 
     def _groups(
-        self, inputs: Sequence[np.ndarray], saturating: bool
+        self, inputs: Sequence[np.ndarray], width: int, alternatives: int
     ) -> Iterator[tuple[slice, list[np.ndarray]]]:
-        size = self._sequences_per_run(saturating)
+        size = self._sequences_per_run(width, alternatives)
         for first in range(0, len(inputs[0]), size):
             part = slice(first, first + size)
             yield part, [x[part] for x in inputs]
@@ -274,7 +351,8 @@ class BaseISM(ABC):
         saturating = len(shape) == 2
         swapped = saturating and self._front.channels_first
         shape = shape[::-1] if swapped else shape
-        reference, parts = self._run(inputs, mutants, select, saturating)
+        alternatives = self._other_chars if saturating else 1
+        reference, parts = self._run(inputs, mutants, select, alternatives)
         reference = [np.asarray(y, dtype=dtype or y.dtype) for y in reference]
         filled = []
         for y in reference:
