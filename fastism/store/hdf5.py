@@ -8,7 +8,6 @@ Requirements: h5py.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import h5py
 import numpy as np
 
 from fastism.store.layout import array_types, chunk_shape
-from fastism.store.reader import header_attributes
 from fastism.store.scores import Scores
+from fastism.store.tree import columns, header_attributes, output_attributes, text_column
 
 _COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 #: Rows of a chunk of one-dimensional arrays.
@@ -47,40 +46,24 @@ def write(scores: Scores, path: Path) -> None:
             _write_column(root, name, values)
         for number, output in enumerate(header.outputs):
             group = root.require_group(f"outputs/{number}")
-            group.attrs["name"] = output.name
-            group.attrs["shape"] = json.dumps(output.shape)
+            for name, value in output_attributes(output).items():
+                group.attrs[name] = value
             _write_column(group, "labels", text_column(output.labels))
         arrays = {
-            name: _create(root, name, len(scores), dtype, shape)
+            name: root.create_dataset(
+                name,
+                shape=(len(scores), *shape),
+                dtype=dtype,
+                chunks=chunk_shape(header, name),
+                maxshape=(None, *shape),
+                track_times=False,
+                **_COMPRESSION,
+            )
             for name, (dtype, shape) in array_types(header).items()
         }
         for rows in scores.blocks():
             for name, array in arrays.items():
                 array[rows] = scores.read(name, rows.start, rows.stop)
-
-
-def columns(scores: Scores) -> dict[str, np.ndarray]:
-    """The one-dimensional arrays of a store, by name; text as UTF-8 of fixed width."""
-    names = [name for name, _ in scores.skipped]
-    reasons = [reason for _, reason in scores.skipped]
-    sizes = scores.header.chrom_sizes
-    return {
-        "names": text_column(scores.column("names")),
-        "chrom": text_column(scores.column("chrom")),
-        "start": np.array(scores.column("start"), np.int64),
-        "end": np.array(scores.column("end"), np.int64),
-        "strand": text_column(scores.column("strand")),
-        "skipped/names": text_column(names),
-        "skipped/reasons": text_column(reasons),
-        "chrom_sizes/names": text_column(sizes),
-        "chrom_sizes/sizes": np.array(list(sizes.values()), np.int64),
-    }
-
-
-def text_column(values: Any) -> np.ndarray:
-    """Strings as UTF-8 bytes, as wide as the longest of them."""
-    encoded = [value.encode() for value in values]
-    return np.array(encoded, f"S{max([1, *map(len, encoded)])}")
 
 
 def _write_column(group: h5py.Group, name: str, values: np.ndarray) -> None:
@@ -92,20 +75,6 @@ def _write_column(group: h5py.Group, name: str, values: np.ndarray) -> None:
         data=values.astype(dtype),
         chunks=(_COLUMN_CHUNK,),
         maxshape=(None,),
-        track_times=False,
-        **_COMPRESSION,
-    )
-
-
-def _create(
-    root: h5py.File, name: str, rows: int, dtype: str, shape: tuple[int, ...]
-) -> h5py.Dataset:
-    return root.create_dataset(
-        name,
-        shape=(rows, *shape),
-        dtype=dtype,
-        chunks=chunk_shape(shape, np.dtype(dtype).itemsize),
-        maxshape=(None, *shape),
         track_times=False,
         **_COMPRESSION,
     )

@@ -37,6 +37,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from fastism.errors import FastISMError
 
 FORMAT = "fastism-scores"
@@ -213,16 +215,18 @@ def array_types(header: Header) -> dict[str, tuple[str, tuple[int, ...]]]:
     return types
 
 
-def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Chunks of an array of which `shape` is the shape of one row: (rows, *part of shape).
+def chunk_shape(header: Header, name: str) -> tuple[int, ...]:
+    """Chunks of an array of `array_types`: (rows, *part of the shape of a row), about 1 MiB.
 
-    Several small rows share a chunk, a power of two of them; a large row is cut along its first
-    axis, or along later ones too where a single entry of the first one is too large.
+    Several small rows share a chunk: a power of two of them, no more than are written at a time. A
+    large row is cut along its first axis, or along later ones too where a single entry of the first
+    one is too large.
     """
+    dtype, shape = array_types(header)[name]
+    itemsize = np.dtype(dtype).itemsize
     size = itemsize * math.prod(shape)
     if size <= CHUNK_BYTES:
-        rows = 1 << ((CHUNK_BYTES // max(size, 1)).bit_length() - 1)
-        return (rows, *shape)
+        return (min(_power(CHUNK_BYTES // size), block_rows(header)), *shape)
     chunk = [1] * len(shape)
     for axis, length in enumerate(shape):
         rest = itemsize * math.prod(shape[axis + 1 :])
@@ -236,8 +240,10 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 def block_rows(header: Header) -> int:
     """Rows that are copied at a time: a power of two that depends on the header alone."""
-    largest = max(
-        (2 if dtype == "float16" else 4) * math.prod(shape)
-        for dtype, shape in array_types(header).values()
-    )
-    return 1 << (max(BLOCK_BYTES // largest, 1).bit_length() - 1)
+    largest = max(np.dtype(t).itemsize * math.prod(s) for t, s in array_types(header).values())
+    return _power(BLOCK_BYTES // largest)
+
+
+def _power(number: int) -> int:
+    """The largest power of two up to a number, at least 1."""
+    return 1 << (max(number, 1).bit_length() - 1)

@@ -5,8 +5,6 @@ Requirements: numpy; h5py or zarr where a file is of their format.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,8 +13,9 @@ import numpy as np
 
 from fastism.errors import FastISMError
 from fastism.store import journal
-from fastism.store.layout import FORMAT, FORMAT_VERSION, Header, array_types
+from fastism.store.layout import Header
 from fastism.store.scores import Scores
+from fastism.store.tree import Tree
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -105,112 +104,7 @@ class _Unfinished(journal.Journal):
     complete = False
 
 
-class _Tree:
-    """An HDF5 file or Zarr folder: a tree of arrays with attributes.
-
-    Parameters
-    ----------
-    path : Path
-    root : h5py.File or zarr.Group
-    """
-
-    def __init__(self, path: Path, root: Any) -> None:
-        self.path, self._root = path, root
-        attributes = dict(root.attrs)
-        if attributes.get("format") != FORMAT:
-            raise FastISMError(
-                f"{path} holds no scores of this program. Expected a file that `fastism score` "
-                "wrote."
-            )
-        if int(attributes["format_version"]) != FORMAT_VERSION:
-            raise FastISMError(
-                f"{path} has version {attributes['format_version']} of the format of scores; this "
-                f"program reads version {FORMAT_VERSION}. Use a fitting version of fastism-suite."
-            )
-        try:
-            self.header = read_header(root)
-            self.complete = bool(attributes["complete"])
-            self.consumed = int(attributes["consumed"])
-            self.rows = int(root["names"].shape[0])
-            for name, (_, shape) in array_types(self.header).items():
-                if root[name].shape != (self.rows, *shape):
-                    raise KeyError(f"{name} of shape {root[name].shape}")
-        except KeyError as error:
-            raise FastISMError(f"{path} is damaged: unexpected or missing {error}.") from error
-
-    def column(self, name: str) -> list[Any]:
-        if name in ("start", "end"):
-            return np.asarray(self._root[name][:]).tolist()
-        return texts(self._root[name])
-
-    def skipped(self) -> list[tuple[str, str]]:
-        names, reasons = texts(self._root["skipped/names"]), texts(self._root["skipped/reasons"])
-        return list(zip(names, reasons, strict=True))
-
-    def read(self, name: str, start: int, stop: int) -> np.ndarray:
-        return np.asarray(self._root[name][start:stop])
-
-    def close(self) -> None:
-        close = getattr(self._root, "close", None)
-        if close is not None:
-            close()
-
-
-def texts(array: Any) -> list[str]:
-    """An array of UTF-8 bytes of fixed width as strings."""
-    return [x.decode() for x in np.asarray(array[:]).astype(bytes).tolist()]
-
-
-def read_header(root: Any) -> Header:
-    """The header in the attributes of a tree of arrays."""
-    values: dict[str, Any] = {}
-    for name in Header.__dataclass_fields__:
-        if name in ("outputs", "chrom_sizes"):
-            continue
-        value = root.attrs[name]
-        values[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    values["versions"] = json.loads(values["versions"])
-    sizes = root["chrom_sizes"]
-    values["chrom_sizes"] = dict(
-        zip(texts(sizes["names"]), np.asarray(sizes["sizes"][:]).tolist(), strict=True)
-    )
-    values["outputs"] = [
-        {
-            "name": str(group.attrs["name"]),
-            "shape": json.loads(group.attrs["shape"]),
-            "labels": texts(group["labels"]),
-        }
-        for group in (root[f"outputs/{i}"] for i in range(int(root.attrs["num_outputs"])))
-    ]
-    return Header.from_json(json.dumps(values))
-
-
-def header_attributes(header: Header) -> Mapping[str, Any]:
-    """The attributes of the root of a finished store, in the order they are written in."""
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "complete": True,
-        "consumed": header.expected,
-        "alphabet": header.alphabet,
-        "length": header.length,
-        "positions": list(header.positions),
-        "content": header.content,
-        "dtype": header.dtype,
-        "num_outputs": len(header.outputs),
-        "expected": header.expected,
-        "model": header.model,
-        "model_hash": header.model_hash,
-        "input": header.input,
-        "input_hash": header.input_hash,
-        "command": header.command,
-        "versions": json.dumps(dict(header.versions), sort_keys=True),
-        "batch": header.batch,
-        "shard": list(header.shard),
-    }
-
-
-def _opened(path: Path) -> _Unfinished | _Tree:
+def _opened(path: Path) -> _Unfinished | Tree:
     """Open a store by what the file holds, not by its name."""
     if path.is_dir():
         return _opened_zarr(path)
@@ -233,7 +127,7 @@ def _opened(path: Path) -> _Unfinished | _Tree:
     )
 
 
-def _opened_hdf5(path: Path) -> _Tree:
+def _opened_hdf5(path: Path) -> Tree:
     import h5py
 
     try:
@@ -243,13 +137,13 @@ def _opened_hdf5(path: Path) -> _Tree:
             f"{path} is truncated or damaged HDF5 ({error}). Copy it again, or score again."
         ) from error
     try:
-        return _Tree(path, root)
+        return Tree(path, root)
     except BaseException:
         root.close()
         raise
 
 
-def _opened_zarr(path: Path) -> _Tree:
+def _opened_zarr(path: Path) -> Tree:
     if not ((path / ".zgroup").exists() or (path / "zarr.json").exists()):
         raise FastISMError(f"{path} is a folder, and no Zarr store. Expected a file of scores.")
     try:
@@ -259,4 +153,4 @@ def _opened_zarr(path: Path) -> _Tree:
             f"{path} is a Zarr store; reading it needs the package zarr: pip install "
             "'fastism-suite[cli]'."
         ) from None
-    return _Tree(path, zarr.open_group(path, mode="r"))
+    return Tree(path, zarr.open_group(path, mode="r"))
