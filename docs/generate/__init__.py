@@ -1,0 +1,64 @@
+"""What pages show is generated from the code and the records, each time the site is built.
+
+A page names it in a line of its own, ``<!-- generate: NAME -->``; `docs.hooks` puts the text there.
+To add one: a function without arguments that returns Markdown, and its line in `GENERATORS`.
+
+Requirements: none; each generator states its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Where each generator is, imported when a page asks for it.
+GENERATORS: dict[str, str] = {
+    "affected_interval": "docs.generate.drawings:affected_interval",
+    "overlap_add": "docs.generate.drawings:overlap_add",
+    "block_layout": "docs.generate.drawings:block_layout",
+    "multiply_adds": "docs.generate.drawings:multiply_adds",
+    "plan_of_basset": "docs.generate.plans:plan_of_basset",
+    "rewrites": "docs.generate.plans:rewrites",
+    "rules": "docs.generate.layers:rules_table",
+    "keras_layers": "docs.generate.layers:keras_table",
+    "keras_operations": "docs.generate.layers:keras_operations_table",
+    "keras_activations": "docs.generate.layers:activations_table",
+    "torch_operators": "docs.generate.layers:torch_table",
+    "speedups": "docs.generate.measurements:speedups",
+    "reference_figures": "docs.generate.measurements:reference_figures",
+    "record_files": "docs.generate.measurements:record_files",
+    "methods": "docs.generate.measurements:methods",
+    "architectures": "docs.generate.measurements:architectures",
+}
+MARKER = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
+
+
+def generate(name: str) -> str:
+    """The Markdown that a page asks for by name.
+
+    Raises
+    ------
+    KeyError
+        If there is no such generator.
+    """
+    if name not in GENERATORS:
+        raise KeyError(f"There is no generator {name!r}; expected one of {', '.join(GENERATORS)}.")
+    module, _, function = GENERATORS[name].partition(":")
+    return getattr(importlib.import_module(module), function)()
+
+
+def filled(markdown: str) -> str:
+    """A page with every marker replaced by what it names."""
+    return MARKER.sub(lambda found: generate(found[1]), markdown)
+
+
+def table(header: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> str:
+    """A Markdown table; columns in `right` are aligned to the right."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    ruler = ["--:" if i in right else ":--" for i in range(len(header))]
+    return "\n".join([line(header), line(ruler), *(line(row) for row in rows)])
