@@ -29,7 +29,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     FastISMError
         For a missing folder, a full disk and whatever else the operating system refuses.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The extension stays the last: some formats are told by it.
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         _remove(beside)
         yield beside

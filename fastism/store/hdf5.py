@@ -23,6 +23,10 @@ _COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 _COLUMN_CHUNK = 1024
 
 
+def check(scores: Scores) -> None:
+    """Any scores fit."""
+
+
 def write(scores: Scores, path: Path) -> None:
     """Write a finished store.
 

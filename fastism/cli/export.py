@@ -1,0 +1,61 @@
+"""`fastism export`: from stores of scores to the files that people and tools read.
+
+Requirements: typer, h5py, and what the format needs.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastism.cli.exit_codes import Exit, stage
+from fastism.store import export as exports
+
+
+def export(
+    stores: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="STORE...",
+            help="An .h5 or .zarr output of `fastism score`, or all its shards in any order.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help=f"File to write; its ending says the format: {', '.join(exports.FORMATS)}.",
+        ),
+    ],
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            metavar="I[:J]",
+            help="Only output I, or entry J of its first axis; needed where the format holds one.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+) -> None:
+    """Join the shards of a run, or turn scores into another format.
+
+    Shards are joined only if they come from one run and none is missing.
+    """
+    with stage(Exit.USAGE):
+        files = exports.output_files(output)
+    with stage(Exit.OUTPUT):
+        exports.check_free(files, force)
+    with ExitStack() as stack:
+        with stage(Exit.INPUT):
+            joined = stack.enter_context(exports.opened(stores))
+        with stage(Exit.USAGE):
+            scores = exports.chosen(joined, output, select)
+        with stage(Exit.OUTPUT):
+            written = exports.write(scores, output)
+    for path in written:
+        typer.echo(str(path))

@@ -1,0 +1,78 @@
+"""Importance of one output along a genome as bigWig.
+
+Requirements: pyBigWig with numpy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyBigWig
+
+from fastism.errors import FastISMError
+from fastism.store import track
+from fastism.store.scores import Scores
+
+
+def check(scores: Scores) -> None:
+    """Refuse scores that are no track, or one along chromosomes of unknown size.
+
+    Raises
+    ------
+    FastISMError
+        See `fastism.store.track.check`; and if the sizes of chromosomes are not known.
+    """
+    track.check(scores)
+    unknown = sorted(set(scores.column("chrom")) - {*scores.header.chrom_sizes})
+    if unknown:
+        raise FastISMError(
+            f"The size of chromosome {unknown[0]!r} is not known, which a bigWig file needs. "
+            "Score a BED file with --genome, or export to .bedgraph."
+        )
+
+
+def write(scores: Scores, path: Path) -> None:
+    """Write the track.
+
+    Parameters
+    ----------
+    scores : Scores
+        Checked.
+    path : Path
+        A new file.
+
+    Raises
+    ------
+    FastISMError
+        If an interval reaches beyond its chromosome.
+    OSError
+        If it cannot be written.
+    """
+    sizes = scores.header.chrom_sizes
+    written = 0
+    try:
+        file = pyBigWig.open(str(path), "w")
+        file.addHeader(sorted(sizes.items()))
+        for chrom, start, part in track.runs(scores, path.parent):
+            if start < 0 or start + len(part) > sizes[chrom]:
+                raise FastISMError(
+                    f"Scores reach {chrom}:{start}-{start + len(part)}, beyond the chromosome's "
+                    f"{sizes[chrom]} bases. Score with the genome that the intervals refer to."
+                )
+            file.addEntries(chrom, start, values=part, span=1, step=1)
+            written += len(part)
+        file.close()
+    except RuntimeError as error:
+        raise OSError(f"pyBigWig: {error}") from error
+    _check(path, written)
+
+
+def _check(path: Path, written: int) -> None:
+    """Read the file's own count: the library does not report every failure to write."""
+    try:
+        with pyBigWig.open(str(path)) as file:
+            held = file.header()["nBasesCovered"]
+    except RuntimeError:
+        held = 0
+    if held != written:
+        raise OSError(f"only {held} of {written} values were written")
