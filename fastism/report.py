@@ -34,7 +34,7 @@ def plan_table(plan: Plan) -> str:
         table.add_row(
             name,
             node.kind,
-            _runs_on(step),
+            runs_on(step),
             length,
             width,
             _count(cost.naive),
@@ -69,7 +69,8 @@ def plan_table(plan: Plan) -> str:
     return text.getvalue().rstrip()
 
 
-def _runs_on(step: Step) -> str:
+def runs_on(step: Step) -> str:
+    """What a step is run on, in words."""
     if step.mode is Mode.REFERENCE:
         return "reference"
     if step.mode is Mode.FULL:

@@ -1,0 +1,9 @@
+"""`python -m fastism`: the same as the `fastism` command.
+
+Requirements: those of `fastism.cli`.
+"""
+
+from fastism.cli.app import main
+
+if __name__ == "__main__":
+    main()

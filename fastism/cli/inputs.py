@@ -1,0 +1,108 @@
+"""The INPUT argument: sequences of a FASTA file, or windows of a genome around BED intervals.
+
+Requirements: pyfaidx (through `fastism.genome`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from fastism.cli.exit_codes import Exit, refuse, stage, staged
+from fastism.errors import FastISMError
+from fastism.genome import Skipped, check_readable, chromosome_sizes, read_bed
+from fastism.model_files import hash_files
+from fastism.regions import Region
+from fastism.scoring import Ambiguous, checked, fasta_regions
+
+BED_SUFFIXES = (".bed", ".narrowpeak")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file of sequences or of intervals.
+
+    Parameters
+    ----------
+    path : Path
+    genome : Path or None
+        Needed by a BED file.
+    """
+
+    path: Path
+    genome: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.is_bed and self.genome is None:
+            raise refuse(f"{self.path} is a BED file, which needs --genome FASTA.")
+        if not self.is_bed and self.genome is not None:
+            raise refuse(
+                f"--genome is for BED files; {self.path.name} is taken as FASTA, since its name "
+                "does not end in .bed, .bed.gz, .narrowPeak or .narrowPeak.gz."
+            )
+        with stage(Exit.INPUT):
+            check_readable(self.path, "a BED file" if self.is_bed else "a FASTA file")
+            if self.genome is not None:
+                check_readable(self.genome, "a genome in a FASTA file")
+
+    @property
+    def is_bed(self) -> bool:
+        """Whether the file holds intervals; its name says so."""
+        name = self.path.name.lower().removesuffix(".gz").removesuffix(".bgz")
+        return name.endswith(BED_SUFFIXES)
+
+    def length(self) -> int:
+        """Length of the first sequence; intervals have none."""
+        if self.is_bed:
+            raise refuse(
+                "the model leaves the length of its input open, and a BED file does not tell it: "
+                "add --seqlen."
+            )
+        with stage(Exit.INPUT):
+            return len(next(fasta_regions(self.path)).sequence)
+
+    def records(
+        self, length: int, alphabet: str, ambiguous: Ambiguous
+    ) -> Iterator[Region | Skipped]:
+        """All records, checked; what is wrong with them ends the command with Exit.INPUT."""
+        with stage(Exit.INPUT):
+            if self.is_bed:
+                found: Iterator[Region | Skipped] = read_bed(self.path, self.genome, length)
+            else:
+                found = fasta_regions(self.path)
+        return staged(Exit.INPUT, checked(found, length, alphabet, ambiguous))
+
+    def count(self, length: int, alphabet: str, ambiguous: Ambiguous) -> int:
+        """Number of records, all of them read and checked: mistakes show before hours of work."""
+        scored = total = 0
+        for record in self.records(length, alphabet, ambiguous):
+            total += 1
+            scored += isinstance(record, Region)
+        if not scored:
+            with stage(Exit.INPUT):
+                reasons = self.records(length, alphabet, ambiguous)
+                first = next(islice(reasons, 1))
+                raise FastISMError(
+                    f"None of the {total} records of {self.path} can be scored; the first, "
+                    f"{first.name!r}: {first.reason}."
+                )
+        return total
+
+    def hash(self) -> str:
+        """SHA-256 of the file; with a genome, of the names and lengths of its chromosomes too."""
+        with stage(Exit.INPUT):
+            digest = hash_files(self.path)
+            if self.genome is None:
+                return digest
+            sizes = " ".join(f"{name}:{size}" for name, size in self.chromosomes().items())
+            return hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()
+
+    def chromosomes(self) -> dict[str, int]:
+        """Lengths of the genome's chromosomes; empty without a genome."""
+        if self.genome is None:
+            return {}
+        with stage(Exit.INPUT):
+            return chromosome_sizes(self.genome)

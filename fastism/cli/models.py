@@ -1,0 +1,170 @@
+"""From the MODEL argument and its options to a FastISM or NaiveISM.
+
+Requirements: numpy, typer; the framework of the model is imported when it is loaded.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from fastism import __version__
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.options import read_shape, read_size
+from fastism.cli.silence import without_logs
+from fastism.errors import FastISMError
+from fastism.ism import DEFAULT_MEMORY, FastISM, NaiveISM
+from fastism.model_files import LoadedModel, choose_device, gpu_count, is_keras, load_model
+from fastism.saturation import BaseISM
+
+#: Mutants per batch of naive ISM: fixed, because a size chosen by timing changes the rounding of
+#: the results from run to run.
+NAIVE_BATCH = 128
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options of a command that say how its model is loaded and run; as the user wrote them."""
+
+    unsafe: bool = False
+    seqlen: int | None = None
+    input_shape: str | None = None
+    backend: str | None = None
+    device: str | None = None
+    memory: str | None = None
+    naive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.naive and self.backend is not None:
+            raise refuse("--backend has no effect on --naive, which runs the model itself.")
+        parsed("--device", choose_device, self.device) if self.device else None
+        if self.bytes < 1 << 20:
+            raise refuse(f"--memory {self.memory} is too little; give at least 1M.")
+
+    @property
+    def bytes(self) -> int:
+        """Memory in bytes."""
+        return parsed("--memory", read_size, self.memory) if self.memory else DEFAULT_MEMORY
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Input shape, if it was given."""
+        return parsed("--input-shape", read_shape, self.input_shape) if self.input_shape else None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to be scored."""
+
+    ism: BaseISM
+    loaded: LoadedModel
+    given: Mapping[str, Any]
+
+    def naive(self) -> NaiveISM:
+        """Naive ISM of the same model."""
+        return NaiveISM(self.loaded.model, batch_size=NAIVE_BATCH, **self.given)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs: those of the Keras model, or numbered ones."""
+        names = getattr(self.loaded.model, "output_names", None)
+        count = self.ism.num_outputs
+        if not names or len(names) != count:
+            return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+        return [str(name) for name in names]
+
+    def random(self, count: int, seed: int = 0) -> np.ndarray:
+        """Random one-hot sequences, shape (count, L, C)."""
+        letters = np.random.default_rng(seed).integers(
+            self.ism.num_chars, size=(count, self.ism.seqlen)
+        )
+        return np.eye(self.ism.num_chars, dtype=np.float32)[letters]
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what takes part in scoring."""
+        backend = getattr(self.ism, "backend", self.loaded.framework)
+        names = ["numpy", *sorted({backend, self.loaded.framework})]
+        names += ["keras"] if is_keras(self.loaded.model) else []
+        found = {name: installed(name) or "unknown" for name in names}
+        return {"fastism-suite": __version__, "python": platform.python_version(), **found}
+
+
+def open_model(
+    spec: str,
+    options: ModelOptions,
+    *,
+    length: Callable[[], int] | None = None,
+    check: bool = True,
+) -> Opened:
+    """Load a model and build its FastISM or NaiveISM.
+
+    Parameters
+    ----------
+    spec : str
+    options : ModelOptions
+    length : callable, optional
+        Gives the length of the sequences where the model does not tell.
+    check : bool
+        Compare fast and naive ISM on a few changes.
+    """
+    shape = options.shape
+    with stage(Exit.MODEL), without_logs():
+        loaded = load_model(
+            spec, unsafe=options.unsafe, opaque=options.naive, device=options.device
+        )
+    shape = loaded.input_shape if shape is None else shape
+    seqlen = options.seqlen
+    if seqlen is None and shape is None and length is not None and _open_length(loaded.model):
+        seqlen = length()
+    given: dict[str, Any] = {"seqlen": seqlen, "input_shape": shape}
+    with stage(Exit.MODEL), without_logs():
+        if options.naive:
+            ism: BaseISM = NaiveISM(loaded.model, batch_size=NAIVE_BATCH, **given)
+        else:
+            _check_gpu(options)
+            ism = FastISM(
+                loaded.model,
+                backend=options.backend,
+                memory=options.bytes,
+                test_correctness=check,
+                **given,
+            )
+        if ism.num_inputs > 1:
+            raise FastISMError(
+                f"The model has {ism.num_inputs} inputs; the command line knows models of one. "
+                "Give module:function that returns a model whose other inputs are fixed, or use "
+                "fastism.FastISM in Python."
+            )
+    return Opened(ism, loaded, given)
+
+
+def _check_gpu(options: ModelOptions) -> None:
+    wanted = options.device is not None and not options.device.lower().startswith("cpu")
+    if wanted and options.backend is not None and not gpu_count(options.backend):
+        raise Failure(Exit.MODEL, f"{options.backend} finds no GPU for --device {options.device}.")
+
+
+def _open_length(model: Any) -> bool:
+    """Whether the length of the sequence must come from elsewhere."""
+    if not is_keras(model):
+        return True
+    try:
+        return model.inputs[0].shape[1] is None
+    except (AttributeError, IndexError, TypeError):
+        # Not built, which FastISM explains.
+        return False
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed package, None without it."""
+    for name in (package, f"{package}-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

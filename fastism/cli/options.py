@@ -1,0 +1,188 @@
+"""Options that several commands share, and how their values are read.
+
+Requirements: typer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastism.errors import FastISMError
+from fastism.sequences import DNA
+
+#: Alphabets that have a name.
+ALPHABETS = {"dna": DNA, "rna": "ACGU", "protein": "ACDEFGHIKLMNPQRSTVWY"}
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+ModelSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A .keras or .h5 file, a SavedModel folder, or module:function or file.py:function "
+        "that returns a Keras or PyTorch model. Naming a function runs its code; a file runs none.",
+    ),
+]
+Unsafe = Annotated[
+    bool,
+    typer.Option("--unsafe", help="Run code that the model's file holds, such as Lambda layers."),
+]
+Seqlen = Annotated[
+    int | None,
+    typer.Option(min=1, help="Length of the sequences, where the model leaves it open."),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,L", help="Input shape of a PyTorch module, such as 4,1000, if it is not found."
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Framework to run on: tensorflow, torch or jax. The model's own by default.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="cpu|gpu[:I]", help="Processor. The framework's choice by default."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Memory for mutants, such as 2G; 256M by default."),
+]
+Genome = Annotated[
+    Path | None, typer.Option(metavar="FASTA", help="The genome that a BED file refers to.")
+]
+Alphabet = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|LETTERS", help="dna, rna, protein, or the letters in the model's order."
+    ),
+]
+
+
+def read_range(text: str) -> tuple[int, int | None]:
+    """START:END, 0-based and half-open; an end that is left out is None."""
+    match = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    start = int(match[1] or 0) if match else 0
+    end = int(match[2]) if match and match[2] else None
+    if match is None or (end is not None and end <= start):
+        raise FastISMError("expected START:END, 0-based and half-open, such as 450:550.")
+    return start, end
+
+
+def read_positions(text: str | None, length: int) -> tuple[int, int]:
+    """Positions START:END of a sequence of `length`."""
+    start, end = (0, None) if text is None else read_range(text)
+    end = length if end is None else end
+    if not start < end <= length:
+        raise FastISMError(f"the sequence has positions 0:{length}.")
+    return start, end
+
+
+def read_size(text: str) -> int:
+    """Bytes: a number with or without one of the units K, M, G, T (of 1024)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise FastISMError("expected a size such as 512M or 2G.")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas."""
+    parts = text.replace(" ", "").strip("()").split(",")
+    if len(parts) < 2 or not all(p.isdecimal() and int(p) for p in parts):
+        raise FastISMError("expected a shape without the batch axis, such as 4,1000.")
+    return tuple(int(p) for p in parts)
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """I/N, counted from 1."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise FastISMError("expected I/N, the I-th of N shards counted from 1, such as 3/8.")
+    return number, count
+
+
+def read_alphabet(text: str) -> str:
+    """The letters of a named alphabet, or the letters themselves."""
+    letters = ALPHABETS.get(text.lower(), text.upper())
+    if len(letters) < 2 or not (letters.isascii() and letters.isalpha()):
+        raise FastISMError(f"expected {', '.join(ALPHABETS)}, or letters such as ACGT.")
+    if len(set(letters)) != len(letters):
+        raise FastISMError("a letter comes twice.")
+    return letters
+
+
+def read_outputs(
+    text: str | None, shapes: Sequence[tuple[int, ...]]
+) -> dict[int, list[int] | None]:
+    """Which outputs of the model to keep, and which entries of each one's first axis.
+
+    Items are separated by commas. ``OUTPUT/ENTRIES`` names entries of an output, ``OUTPUT/`` all
+    of one; ``ENTRIES`` is a number or START:END, half-open. Where the model has one output, an
+    item without a slash names its entries; where it has several, outputs as a whole.
+
+    Parameters
+    ----------
+    text : str or None
+        None keeps everything.
+    shapes : sequence of tuple
+        Of the outputs, without the batch axis.
+
+    Returns
+    -------
+    dict
+        From output number, ascending, to its entries, or None for all of it.
+
+    Examples
+    --------
+    >>> read_outputs("0:2,5", [(6,)])
+    {0: [0, 1, 5]}
+    >>> read_outputs("2,0/1:3", [(4,), (1,), (2,)])
+    {0: [1, 2], 2: None}
+    """
+    if text is None:
+        return dict.fromkeys(range(len(shapes)))
+    chosen: dict[int, list[int] | None] = {}
+    for item in text.replace(" ", "").split(","):
+        number, slash, entries = item.rpartition("/")
+        if slash:
+            wholes = _numbers(number, len(shapes), "outputs of the model")
+        elif len(shapes) == 1:
+            wholes = [0]
+        else:
+            wholes, entries = _numbers(entries, len(shapes), "outputs of the model"), ""
+        for output in wholes:
+            kept = _entries(entries, shapes[output], output)
+            before = chosen.get(output, [])
+            if before is None or (kept is None and before) or set(before) & set(kept or ()):
+                raise FastISMError(f"something of output {output} is named twice.")
+            chosen[output] = None if kept is None else before + kept
+    return dict(sorted(chosen.items()))
+
+
+def _entries(text: str, shape: tuple[int, ...], output: int) -> list[int] | None:
+    if not text:
+        return None
+    if not shape:
+        raise FastISMError(f"output {output} is a single number, of which nothing can be chosen.")
+    return _numbers(text, shape[0], f"entries of output {output}")
+
+
+def _numbers(text: str, count: int, what: str) -> list[int]:
+    if text.isdecimal():
+        start, end = int(text), int(text) + 1
+    else:
+        start, end = read_range(text)
+        end = count if end is None else end
+    if not start < end <= count:
+        raise FastISMError(f"{text!r} is outside the {what}, which are 0:{count}.")
+    return list(range(start, end))

@@ -1,0 +1,63 @@
+"""`fastism plan`: how a model would be run, and what that costs.
+
+Requirements: typer; the framework of the model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+import typer
+
+from fastism.cli import options as o
+from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.models import ModelOptions, open_model
+from fastism.plan import Plan
+from fastism.report import runs_on
+
+
+def plan(
+    model: o.ModelSpec,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seqlen: o.Seqlen = None,
+    input_shape: o.InputShape = None,
+    backend: o.Backend = None,
+    unsafe: o.Unsafe = False,
+) -> None:
+    """Show per layer how it is run, what a change reaches, and what it costs.
+
+    Widths are in positions, costs in multiply-adds per mutant. Layers that cannot be accelerated
+    are named with the reason.
+    """
+    options = ModelOptions(unsafe, seqlen, input_shape, backend)
+    opened = open_model(model, options, check=False)
+    with stage(Exit.MODEL):
+        made = opened.ism.plan
+    typer.echo(json.dumps(as_dict(made), indent=2) if as_json else str(made))
+
+
+def as_dict(made: Plan) -> dict[str, Any]:
+    """A plan in what JSON knows; a width that there is not is null."""
+    rows = zip(made.graph.nodes, made.steps, made.costs, strict=True)
+    return {
+        "layers": [
+            {
+                "name": node.name,
+                "absorbed": list(node.absorbed),
+                "kind": node.kind,
+                "runs_on": runs_on(step),
+                "shape": list(node.shape),
+                "width": None if math.isnan(cost.width) else cost.width,
+                "naive_multiply_adds": cost.naive,
+                "fast_multiply_adds": cost.fast,
+                "opaque_because": step.reason or None,
+            }
+            for node, step, cost in rows
+        ],
+        "naive_multiply_adds": made.naive_macs,
+        "fast_multiply_adds": made.fast_macs,
+        "speedup": made.speedup,
+        "opaque": list(made.opaque),
+    }

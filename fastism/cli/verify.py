@@ -1,0 +1,153 @@
+"""`fastism verify`: whether fast and naive ISM agree on a model.
+
+Requirements: numpy, typer; the framework of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from fastism.cli import options as o
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.inputs import Input
+from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.errors import FastISMError
+from fastism.regions import Region
+from fastism.saturation import listed
+from fastism.sequences import one_hot
+
+#: Positions that are compared unless the user names some: naive ISM is slow.
+SAMPLE = 24
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far fast and naive ISM are apart on one output.
+
+    Parameters
+    ----------
+    sequences, output : str
+    largest : float
+        Largest absolute difference.
+    deviation : float
+        Standard deviation of the effects of all mutations that were compared.
+    """
+
+    sequences: str
+    output: str
+    largest: float
+    deviation: float
+
+    @property
+    def relative(self) -> float:
+        """The largest difference in standard deviations of the effects."""
+        if self.largest == 0:
+            return 0.0
+        return self.largest / self.deviation if self.deviation else float("inf")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.sequences}, {self.output}: largest difference {self.largest:.2g}, "
+            f"{self.relative:.2g} standard deviations of the effects ({self.deviation:.2g})"
+        )
+
+
+def verify(
+    model: o.ModelSpec,
+    input: Annotated[
+        Path | None, typer.Argument(metavar="INPUT", help="FASTA, or BED with --genome.")
+    ] = None,
+    genome: o.Genome = None,
+    positions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:END", help="Positions to compare; by default 24 evenly spaced ones."
+        ),
+    ] = None,
+    sequences: Annotated[
+        int, typer.Option(min=1, help="How many random ones, and of INPUT the first ones.")
+    ] = 2,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0.0, help="Largest difference, in standard deviations of the effects."),
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random sequences.")] = 0,
+    alphabet: o.Alphabet = "dna",
+    backend: o.Backend = None,
+    device: o.Device = None,
+    memory: o.Memory = None,
+    seqlen: o.Seqlen = None,
+    input_shape: o.InputShape = None,
+    unsafe: o.Unsafe = False,
+) -> None:
+    """Compare fast with naive ISM on random sequences, and on those of INPUT.
+
+    Every mutant of the compared positions runs through the whole model as well. Exit code 6 says
+    that a difference exceeds the tolerance.
+    """
+    letters = parsed("--alphabet", o.read_alphabet, alphabet)
+    options = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory)
+    if input is None and genome is not None:
+        raise refuse("--genome is of use with a BED file only.")
+    source = None if input is None else Input(input, genome)
+    opened = open_model(
+        model, options, length=None if source is None else source.length, check=False
+    )
+    length = opened.ism.seqlen
+    if positions is None:
+        chosen = np.unique(np.linspace(0, length - 1, min(length, SAMPLE)).astype(int))
+    else:
+        start, end = parsed("--positions", lambda text: o.read_positions(text, length), positions)
+        chosen = np.arange(start, end)
+    compared = {"random sequences": opened.random(sequences, seed)}
+    if source is not None:
+        compared[source.path.name] = _first(source, opened, letters, sequences)
+    worst = 0.0
+    for name, x in compared.items():
+        for difference in differences(opened, name, x, chosen):
+            typer.echo(str(difference))
+            worst = max(worst, difference.relative)
+    if worst > tolerance:
+        raise Failure(
+            Exit.DIFFERENT,
+            f"fast and naive ISM differ by {worst:.2g} standard deviations of the effects; "
+            f"tolerated are {tolerance:g}. Score with --naive, and please report the model's plan.",
+        )
+    typer.echo(f"fast and naive ISM agree at {len(chosen)} positions")
+
+
+def _first(source: Input, opened: Opened, letters: str, count: int) -> np.ndarray:
+    """The first sequences of a file, shape (n, L, C)."""
+    if len(letters) != opened.ism.num_chars:
+        raise refuse(f"the model takes {opened.ism.num_chars} characters; {letters} has others.")
+    records = source.records(opened.ism.seqlen, letters, "zero")
+    regions = islice((r for r in records if isinstance(r, Region)), count)
+    with stage(Exit.INPUT):
+        return one_hot([r.sequence for r in regions], letters, "zero")
+
+
+def differences(
+    opened: Opened, name: str, x: np.ndarray, positions: np.ndarray
+) -> Iterator[Difference]:
+    """Fast against naive ISM on sequences (n, L, C), for every output."""
+    given = x.transpose(0, 2, 1) if opened.ism.axes[1] == "character" else x
+    with stage(Exit.MODEL):
+        fast = opened.ism.saturate(given, positions=positions)
+        naive = opened.naive().saturate(given, positions=positions)
+    pairs = zip(listed(fast.mutants), listed(naive.mutants), listed(naive.delta()), strict=True)
+    for output, (a, b, effects) in zip(opened.output_names, pairs, strict=True):
+        with stage(Exit.MODEL):
+            if not np.isfinite(b).all():
+                raise FastISMError(f"The model's output {output!r} is not finite for {name}.")
+        # Where fast ISM alone is not finite, the difference is as large as it can be.
+        apart = np.abs(a.astype(np.float64) - b)
+        largest = float(apart.max()) if np.isfinite(apart).all() else float("inf")
+        changed = effects[effects != 0]
+        yield Difference(name, output, largest, float(changed.std()) if changed.size else 0.0)
