@@ -1,7 +1,8 @@
 """What pages show is generated from the code and the records, each time the site is built.
 
-A page names it in a line of its own, ``<!-- generate: NAME -->``; `docs.hooks` puts the text there.
-To add one: a function without arguments that returns Markdown, and its line in `GENERATORS`.
+A page names it in a line of its own, ``<!-- generate: NAME -->``, or a piece of the code as
+``<!-- source: PATH NAME -->``; `docs.hooks` puts the text there. To add one: a function without
+arguments that returns Markdown, and its line in `GENERATORS`.
 
 Requirements: none; each generator states its own.
 """
@@ -26,6 +27,11 @@ GENERATORS: dict[str, str] = {
     "keras_operations": "docs.generate.layers:keras_operations_table",
     "keras_activations": "docs.generate.layers:activations_table",
     "torch_operators": "docs.generate.layers:torch_table",
+    "commands": "docs.generate.commands:commands_reference",
+    "command_list": "docs.generate.commands:command_list",
+    "exit_codes": "docs.generate.commands:exit_codes",
+    "formats": "docs.generate.formats:formats",
+    "store_layout": "docs.generate.formats:store_layout",
     "speedups": "docs.generate.measurements:speedups",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "record_files": "docs.generate.measurements:record_files",
@@ -33,6 +39,7 @@ GENERATORS: dict[str, str] = {
     "architectures": "docs.generate.measurements:architectures",
 }
 MARKER = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
+SOURCE = re.compile(r"^<!-- source: (\S+) (\w+) -->$", re.MULTILINE)
 
 
 def generate(name: str) -> str:
@@ -51,7 +58,10 @@ def generate(name: str) -> str:
 
 def filled(markdown: str) -> str:
     """A page with every marker replaced by what it names."""
-    return MARKER.sub(lambda found: generate(found[1]), markdown)
+    from docs.generate.source import source
+
+    with_code = SOURCE.sub(lambda found: source(found[1], found[2]), markdown)
+    return MARKER.sub(lambda found: generate(found[1]), with_code)
 
 
 def table(header: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> str:

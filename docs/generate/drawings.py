@@ -18,7 +18,7 @@ from fastism.steps import Mode, Step, assign_steps
 
 #: Of the small model.
 LENGTH, CHARACTERS, CHANNELS = 60, 4, 8
-LEFT, RIGHT = 150, 70
+LEFT, RIGHT = 180, 70
 
 
 def small_graph() -> Graph:

@@ -1,0 +1,368 @@
+"""Documentation: its code runs, what it names exists, what is generated is true and complete."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="models on the pages run on TensorFlow")
+pytest.importorskip("torch", reason="pages show torch modules too")
+keras = pytest.importorskip("keras", reason="models on the pages are Keras models")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from profiles import profile  # noqa: E402
+from random_graphs import dependence  # noqa: E402
+from random_models import examples  # noqa: E402
+from random_modules import modules  # noqa: E402
+
+from docs.generate import GENERATORS, MARKER, filled, generate, layers  # noqa: E402
+from docs.generate.source import source  # noqa: E402
+from fastism.frontends.base import front_end  # noqa: E402
+from fastism.frontends.keras_layers import LAYERS  # noqa: E402
+from fastism.frontends.torch_ops import OPERATORS  # noqa: E402
+from fastism.rules import Opaque, Reshape  # noqa: E402
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.torch]
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+#: Executed by a test of its own, because it trains and scores for minutes.
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+ELSEWHERE = {"tutorial.md", "cluster.md"}
+WITH_CODE = [p for p in PAGES if p.name not in ELSEWHERE and PYTHON.search(p.read_text())]
+
+
+# ---- code on pages ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+def test_python_on_a_page_runs(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    keras.utils.set_random_seed(0)
+    names: dict[str, Any] = {}
+    blocks = PYTHON.findall(page.read_text())
+    for number, code in enumerate(blocks, 1):
+        exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+    assert names
+
+
+def test_pages_with_code_are_found():
+    assert {"start.md", "migrating.md", "limits.md"} <= {page.name for page in WITH_CODE}
+
+
+# ---- what pages name --------------------------------------------------------------------
+
+PATH = re.compile(r"^[\w.-]+(?:/[\w.-]+)+/?$")
+DOTTED = re.compile(r"^(?:fastism|benchmarks|figures|docs)(?:\.\w+)+$")
+
+
+def code_on(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def repository_paths() -> list[tuple[str, str]]:
+    tops = {path.name for path in ROOT.iterdir()}
+    return [
+        (page.name, name)
+        for page in PAGES
+        for name in code_on(page)
+        if PATH.match(name) and name.split("/")[0] in tops and not name.startswith("results/")
+    ]
+
+
+def test_files_that_pages_name_exist():
+    named = repository_paths()
+    assert len(named) > 20
+    assert [(page, name) for page, name in named if not (ROOT / name).exists()] == []
+
+
+def resolved(name: str) -> Any:
+    """A module, or an attribute of one."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError as error:
+            if not name.startswith(str(error.name)):
+                raise
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+def test_names_of_the_code_on_pages_exist():
+    names = {name for page in PAGES for name in code_on(page) if DOTTED.match(name)}
+    names |= {n for p in PAGES for n in re.findall(r"^::: (\S+)$", p.read_text(), re.MULTILINE)}
+    assert len(names) > 20
+    for name in sorted(names):
+        assert resolved(name) is not None
+
+
+def test_a_name_that_is_gone_is_found():
+    with pytest.raises(AttributeError):
+        resolved("fastism.plan.no_such_thing")
+
+
+# ---- what is generated ------------------------------------------------------------------
+
+
+def test_every_generator_is_used_and_every_marker_known():
+    used = {name for page in PAGES for name in MARKER.findall(page.read_text())}
+    assert used == set(GENERATORS)
+
+
+def test_an_unknown_marker_is_an_error():
+    with pytest.raises(KeyError, match="no generator 'nonsense'"):
+        filled("<!-- generate: nonsense -->")
+
+
+def test_code_that_is_gone_is_an_error():
+    assert source("figures/drawings.py", "DRAWINGS").count("\n") == 2
+    with pytest.raises(KeyError, match="no 'nonsense'"):
+        source("figures/drawings.py", "nonsense")
+
+
+def test_every_rule_is_in_its_table():
+    from fastism import rules
+
+    table = generate("rules")
+    helpers = {"Kind", "Rule", "Source", "WindowCall"}
+    for name in set(rules.__all__) - helpers:
+        assert f"| `{name}` |" in table
+
+
+def test_every_keras_layer_and_operation_is_in_a_table():
+    rows = [s for ops in (False, True) for s in layers.keras_support(ops)]
+    named = [name for support in rows for name in support.names]
+    assert len(named) == len(LAYERS)
+    table = generate("keras_layers")
+    for cls in LAYERS:
+        if ".ops." not in cls.__module__:
+            assert f"`{cls.__name__}`" in table
+    operations = generate("keras_operations")
+    assert all(f"`{n}`" in operations for n in ("add", "true_divide", "mean", "x[:, a:b]"))
+
+
+def test_every_torch_operator_is_in_its_table():
+    table = generate("torch_operators")
+    assert len(OPERATORS) > 100
+    for operator in OPERATORS:
+        assert f"`{str(operator).removeprefix('aten.').removesuffix('.default')}`" in table
+
+
+def allowed(handler: Any) -> tuple[set[str], list[str]]:
+    """Rules that the table says a handler makes, and its refusals as patterns."""
+    refusals = (re.escape(text).replace("…", ".*") for text in layers.refusals(handler))
+    return set(layers.made_rules(handler)), list(refusals)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, register: dict, seen: set) -> None:
+    """Compare what handlers do with what their table says, whenever they are called."""
+
+    def watched(handler: Any, rules: set[str], refusals: list[str]) -> Any:
+        def wrapped(emit: Any, *arguments: Any, **keywords: Any) -> Any:
+            before = len(emit.builder.nodes)
+            made = handler(emit, *arguments, **keywords)
+            if isinstance(made, str):
+                assert any(re.fullmatch(r, made) for r in refusals), (handler, made)
+            for node in emit.builder.nodes[before:]:
+                kind = type(node.rule)
+                # An unknown activation function of a layer, and axes put into order, are not the
+                # layer's own doing.
+                if kind is Opaque or (kind is Reshape and "in another order" in node.name):
+                    continue
+                assert kind.__name__ in rules, (handler, kind)
+                seen.add(kind.__name__)
+            return made
+
+        return wrapped
+
+    for key, handler in list(register.items()):
+        monkeypatch.setitem(register, key, watched(handler, *allowed(handler)))
+
+
+def test_keras_tables_are_true(monkeypatch):
+    seen: set[str] = set()
+
+    @profile(10)
+    @given(examples("float32"))
+    def compare(example):
+        front_end(example.model, example.sequence, None).graph(())
+
+    with monkeypatch.context() as patch:
+        watch(patch, LAYERS, seen)
+        compare()
+    assert {"Convolution", "MaxPool", "Pointwise", "WeightedSum", "Reshape"} <= seen
+
+
+@pytest.mark.slow
+def test_torch_table_is_true(monkeypatch):
+    seen: set[str] = set()
+
+    @profile(8)
+    @given(modules("float32"))
+    def compare(example):
+        made = front_end(
+            example.module, example.sequence, None, example.shapes, example.channels_last
+        )
+        made.graph(())
+
+    with monkeypatch.context() as patch:
+        watch(patch, OPERATORS, seen)
+        compare()
+    assert {"Convolution", "Pointwise"} <= seen
+
+
+def test_a_wrong_table_would_be_found(monkeypatch):
+    model = keras.Sequential([keras.Input((8, 4)), keras.layers.Conv1D(2, 3)])
+    with monkeypatch.context() as patch:
+        patch.setattr(layers, "made_rules", lambda handler: ("MaxPool",))
+        watch(patch, LAYERS, set())
+        with pytest.raises(AssertionError, match="Convolution"):
+            front_end(model, 0, None).graph(())
+
+
+def test_refusals_are_read_from_helpers_too():
+    texts = layers.refusals(LAYERS[keras.layers.Conv1DTranspose])
+    assert "output_padding is set" in texts
+    assert "channels_first data format" in texts
+
+
+# ---- drawings ---------------------------------------------------------------------------
+
+
+@given(position=st.integers(0, 59))
+@profile(20)
+def test_the_drawn_affected_interval_is_what_depends_on_the_change(position):
+    from docs.generate.drawings import LENGTH, rows_of, small_graph
+
+    graph = small_graph()
+    changed = np.arange(LENGTH) == position
+    reached = dependence(graph, changed)
+    for row, expected in zip(rows_of(graph, position), reached, strict=False):
+        assert row.affected == (expected.argmax(), len(expected) - expected[::-1].argmax())
+        assert row.window[0] <= row.affected[0] < row.affected[1] <= row.window[1]
+
+
+def test_the_drawn_taps_add_up_to_the_difference_of_two_convolutions():
+    from docs.generate.drawings import taps
+
+    rng = np.random.default_rng(0)
+    reference, kernel = rng.normal(size=20), rng.normal(size=5)
+    mutant = reference.copy()
+    mutant[8:11] += (delta := rng.normal(size=3))
+    # numpy flips a kernel that it convolves with; correlation is what layers do.
+    difference = np.correlate(mutant, kernel, "full") - np.correlate(reference, kernel, "full")
+    shifted, total = taps(delta, kernel)
+    np.testing.assert_allclose(shifted.sum(0), total)
+    np.testing.assert_allclose(difference[8 : 8 + len(total)], total, atol=1e-12)
+    assert np.abs(np.delete(difference, range(8, 8 + len(total)))).max() < 1e-12
+
+
+# ---- measurements -----------------------------------------------------------------------
+
+
+def test_speedups_are_those_of_the_readme():
+    assert generate("speedups").strip() in (ROOT / "README.md").read_text()
+
+
+def test_every_committed_figure_is_shown():
+    shown = generate("reference_figures")
+    stems = {p.stem for p in (ROOT / "figures/reference").rglob("*") if p.suffix == ".svg"}
+    assert stems
+    for stem in stems:
+        assert f"/{stem}.svg)" in shown
+
+
+# ---- the command line -------------------------------------------------------------------
+
+
+def test_every_command_and_option_is_in_the_reference():
+    from docs.generate.commands import commands
+
+    text = generate("commands")
+    found = commands()
+    assert "score" in found
+    for name, (command, context) in found.items():
+        assert f"## fastism {name}" in text
+        options = [o for p in command.get_params(context) for o in p.opts if o.startswith("--")]
+        assert options
+        section = text.partition(f"## fastism {name}\n")[2].partition("\n## ")[0]
+        assert [option for option in options if option not in section] == []
+
+
+def test_every_exit_code_is_in_the_table():
+    from fastism.cli.exit_codes import Exit
+
+    table = generate("exit_codes")
+    assert len(Exit) == table.count("\n") - 1
+    for code in Exit:
+        assert f"| {int(code)} | {code.name.lower()} | {code.meaning} |" in table
+
+
+def test_every_format_is_in_the_table():
+    from fastism.store.export import FORMATS
+
+    table = generate("formats")
+    assert all(f"`{extension}`" in table for extension in FORMATS)
+
+
+def test_the_layout_of_a_store_is_read_from_its_description():
+    from fastism.store.layout import Header, OutputHeader, array_types
+
+    empty = dict.fromkeys(("model", "model_hash", "input", "input_hash", "command"), "")
+    outputs = (OutputHeader("profile", (2, 10), ("0", "1")),)
+    table = generate("store_layout")
+    for content in ("deltas", "mutants"):
+        header = Header(
+            "ACGT", 20, (0, 20), content, "float32", outputs, 0, **empty, versions={}, batch=1
+        )
+        for name in array_types(header):
+            assert f"`{name.replace('outputs/0', 'outputs/I')}`" in table
+    assert all(f"`{name}`" in table for name in ("names", "chrom", "chrom_sizes/sizes"))
+
+
+# ---- the site ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    pytest.importorskip("mkdocstrings", reason="the site is built by the packages of extra docs")
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(target)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_nothing_is_left_to_fill(site):
+    pages = sorted(site.glob("*.html"))
+    assert {page.stem for page in PAGES} <= {page.stem for page in pages}
+    for page in pages:
+        assert not re.search("<!-- (generate|source):", page.read_text())
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere(site):
+    loading = re.compile(r'<(?:script|img|link|iframe)\b[^>]*?(?:src|href)="(https?:)?//[^"]*"')
+    kinds = re.compile(r'rel="(?:canonical|author|license)"')
+    for page in site.glob("*.html"):
+        found = [m[0] for m in loading.finditer(page.read_text()) if not kinds.search(m[0])]
+        assert found == []
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", sheet.read_text())
