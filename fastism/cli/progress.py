@@ -38,8 +38,14 @@ def duration(seconds: float) -> str:
 class Lines:
     """Progress as plain lines: at the first batch, and then every few seconds."""
 
-    def __init__(self, total: int, done: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._total, self._done, self._clock = total, done, clock
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        clock: Callable[[], float] = time.monotonic,
+        unit: str = "sequences",
+    ) -> None:
+        self._total, self._done, self._clock, self._unit = total, done, clock, unit
         self._begin, self._first = clock(), done
         self._last = float("-inf")
 
@@ -55,11 +61,11 @@ class Lines:
         """Counts, rate and time left."""
         rate = (self._done - self._first) / max(now - self._begin, 1e-9)
         left = duration((self._total - self._done) / max(rate, 1e-9))
-        return f"{self._done} of {self._total} sequences, {rate:.3g} per second, {left} left"
+        return f"{self._done} of {self._total} {self._unit}, {rate:.3g} per second, {left} left"
 
 
 @contextmanager
-def progress(total: int, done: int, quiet: bool) -> Iterator[Advance]:
+def progress(total: int, done: int, quiet: bool, unit: str = "sequences") -> Iterator[Advance]:
     """What is to be called with the number of sequences that were finished.
 
     Parameters
@@ -68,11 +74,13 @@ def progress(total: int, done: int, quiet: bool) -> Iterator[Advance]:
         Sequences in all, and those of an earlier run.
     quiet : bool
         Show nothing.
+    unit : str
+        What they are called.
     """
     if quiet:
         yield lambda count: None
     elif not sys.stderr.isatty():
-        yield Lines(total, done)
+        yield Lines(total, done, unit=unit)
     else:
         columns = (
             TextColumn("scoring"),

@@ -1,0 +1,253 @@
+"""`fastism variants`: effects of the variants of a VCF file.
+
+Requirements: typer, pyfaidx; biopython for genomes and VCF compressed by bgzip; the framework of
+the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import repeat
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastism import __version__
+from fastism.cli import options as o
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
+from fastism.cli.interrupts import Interrupts, interrupts
+from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.progress import duration, note, progress
+from fastism.effect_files import VCFS, format_of, write_effects
+from fastism.errors import FastISMError
+from fastism.genome import Genome, Skipped, check_readable, read_bed
+from fastism.placement import Around, Effect, Status, Window, Within, locate
+from fastism.regions import Region
+from fastism.sequences import DNA
+from fastism.variants import WINDOWS, run_located, value_labels
+from fastism.vcf import Variant, annotated, read_vcf
+
+#: Variants between two signs of progress.
+STEP = 64
+
+
+class Ambiguous(StrEnum):
+    """What to do with windows that hold other letters than A, C, G, T."""
+
+    error = "error"
+    zero = "zero"
+    skip = "skip"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of a run, checked as far as they can be before a model is loaded."""
+
+    vcf: Path
+    genome: Path
+    regions: Path | None
+    output: Path
+
+    def check(self, force: bool) -> None:
+        """End the command if one is missing, or the output cannot be written."""
+        with stage(Exit.USAGE):
+            format_of(self.output)
+        with stage(Exit.OUTPUT):
+            if not self.output.parent.is_dir():
+                raise FastISMError(f"There is no folder {self.output.parent}. Make it.")
+            if self.output.exists() and not force:
+                raise FastISMError(f"{self.output} exists already. Add --force to replace it.")
+        with stage(Exit.INPUT):
+            check_readable(self.vcf, "a VCF file")
+            check_readable(self.genome, "a genome in a FASTA file")
+            if self.regions is not None:
+                check_readable(self.regions, "a BED file")
+
+    def count(self) -> int:
+        """Number of variants, all lines of the VCF file checked: mistakes show before the work."""
+        with stage(Exit.INPUT):
+            if format_of(self.output) in VCFS:
+                for _ in annotated(self.vcf, [], repeat("")):
+                    pass
+            return sum(1 for _ in read_vcf(self.vcf))
+
+
+def variants(
+    model: o.ModelSpec,
+    vcf: Annotated[
+        Path, typer.Argument(metavar="VCF", help="Variants: VCF 4, plain, gzip or bgzip.")
+    ],
+    genome: Annotated[
+        Path,
+        typer.Option(metavar="FASTA", help="The genome that the VCF refers to: plain or bgzip."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="File to write: a table (.tsv, .tsv.gz), or the VCF with INFO fields added "
+            "(.vcf, .vcf.gz).",
+        ),
+    ],
+    share: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="BP",
+            help="Variants in the same stretch of BP bases share a window centred on the middle "
+            "of the stretch, which is faster. By default every position has a window of its own.",
+        ),
+    ] = 1,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BED",
+            help="Score each variant in the nearest window around these intervals, such as "
+            "peaks, with their strands; variants outside of them are not scored.",
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="What to report: entries of the output, such as 0:3,5. Of several outputs: "
+            "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2.",
+        ),
+    ] = None,
+    alphabet: o.Alphabet = "dna",
+    ambiguous: Annotated[
+        Ambiguous,
+        typer.Option(help="Windows with letters such as N: an error, zeros, or not scored."),
+    ] = Ambiguous.skip,
+    batch: Annotated[int, typer.Option(min=1, help="Windows that are scored together.")] = WINDOWS,
+    memory: o.Memory = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
+    naive: Annotated[
+        bool, typer.Option("--naive", help="Run every mutant through the whole model.")
+    ] = False,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    seqlen: o.Seqlen = None,
+    input_shape: o.InputShape = None,
+    unsafe: o.Unsafe = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Effects of the variants of a VCF file on every output of a model.
+
+    The window of a variant has POS in its middle (index L // 2). Substitutions of any width are
+    followed through the model (method fast). Insertions and deletions run through the whole
+    model (method naive): what is left of POS stays in place, the right end is filled up from the
+    genome or cut. What cannot be scored, such as a REF that the genome does not have there, says
+    why in its status.
+    """
+    letters = parsed("--alphabet", o.read_alphabet, alphabet)
+    if sorted(letters) != sorted(DNA):
+        raise refuse(f"--alphabet {alphabet}: variants need the letters A, C, G, T in some order.")
+    if regions is not None and share != 1:
+        raise refuse("--share and --regions are two ways to share windows: give one of them.")
+    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive)
+    files = Files(vcf, genome, regions, output)
+    files.check(force)
+    begin = time.monotonic()
+    try:
+        with interrupts() as signals:
+            total = files.count()
+            opened = open_model(model, given, length=_no_length)
+            place = _place(files, share, opened.ism.seqlen, quiet)
+            counts = _run(
+                files,
+                opened,
+                place,
+                (outputs, letters, ambiguous, batch),
+                (total, 0, quiet),
+                signals,
+            )
+    except KeyboardInterrupt:
+        raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
+    _warn(counts, genome, quiet)
+    said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    typer.echo(
+        f"{total} variants{said and ': ' + said}, in {duration(time.monotonic() - begin)}: {output}"
+    )
+
+
+def _no_length() -> int:
+    raise refuse("the model leaves the length of its input open: add --seqlen.")
+
+
+def _place(
+    files: Files, share: int, length: int, quiet: bool
+) -> Callable[[Variant], Window | None]:
+    """The rule that gives every variant its window."""
+    if files.regions is None:
+        with stage(Exit.USAGE):
+            return Around(length, share)
+    with stage(Exit.INPUT):
+        found: list[Region] = []
+        skipped: list[Skipped] = []
+        for each in read_bed(files.regions, files.genome, length):
+            (found if isinstance(each, Region) else skipped).append(each)
+        if skipped:
+            note(
+                f"{len(skipped)} regions are left out; the first, {skipped[0].name}: "
+                f"{skipped[0].reason}",
+                quiet,
+            )
+        return Within(found, length)
+
+
+def _run(
+    files: Files,
+    opened: Opened,
+    place: Callable[[Variant], Window | None],
+    wanted: tuple[str | None, str, str, int],
+    shown: tuple[int, int, bool],
+    signals: Interrupts,
+) -> Counter[str]:
+    """Score all variants into the output; how many there are of each status."""
+    outputs, letters, ambiguous, batch = wanted
+    ism = opened.ism
+    if ism.num_chars != len(DNA):
+        raise refuse(f"variants need a model of A, C, G, T; this one takes {ism.num_chars}.")
+    with stage(Exit.MODEL):
+        shapes = ism.output_shapes
+    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), outputs)
+    labels = value_labels(opened.output_names, shapes, kept)
+    counts: Counter[str] = Counter()
+
+    def counted(effects: Iterator[Effect], advance: Callable[[int], None]) -> Iterator[Effect]:
+        for effect in effects:
+            counts[effect.status.value] += 1
+            yield effect
+            signals.check()
+            if counts.total() % STEP == 0:
+                advance(STEP)
+
+    with stage(Exit.INPUT):
+        genome = Genome(files.genome)
+    with genome, progress(*shown, "variants") as advance:
+        located = locate(read_vcf(files.vcf), genome, place, ism.seqlen, ambiguous)
+        effects = run_located(ism, staged(Exit.INPUT, located), letters, kept, batch)
+        about = f"fastism-suite {__version__}, model {opened.loaded.name} {opened.loaded.hash[:12]}"
+        with stage(Exit.OUTPUT):
+            made = counted(staged(Exit.MODEL, effects), advance)
+            write_effects(files.output, made, labels, files.vcf, about)
+    return counts
+
+
+def _warn(counts: Counter[str], genome: Path, quiet: bool) -> None:
+    """Say what looks like the wrong genome."""
+    wrong = counts[Status.REFERENCE_MISMATCH.value] + counts[Status.UNKNOWN_CHROMOSOME.value]
+    if wrong > counts[Status.SCORED.value]:
+        note(
+            f"{wrong} variants do not fit {genome.name}: is it the genome, and the release of it, "
+            "that the VCF refers to?",
+            quiet,
+        )
