@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,43 @@ def test_python_on_a_page_runs(page, monkeypatch):
 
 def test_pages_with_code_are_found():
     assert {"start.md", "migrating.md", "limits.md"} <= {page.name for page in WITH_CODE}
+
+
+COMMAND = re.compile(r"^\$ fastism (.*)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with the files that the commands of a page name."""
+    made = tmp_path_factory.mktemp("start")
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Conv1D(4, 5, activation="relu"), keras.layers.MaxPooling1D(4)]
+    readout = [keras.layers.Flatten(), keras.layers.Dense(1)]
+    keras.Sequential([keras.Input((200, 4)), *hidden, *readout]).save(made / "model.keras")
+    letters = np.random.default_rng(0).choice(list("ACGT"), 1000)
+    genome = "".join(letters)
+    (made / "genome.fa").write_text(f">chr1\n{genome}\n")
+    (made / "promoters.fa").write_text(f">seq1\n{genome[:200]}\n>seq2\n{genome[200:400]}\n")
+    (made / "peaks.bed").write_text("chr1\t300\t500\tpeak1\t0\t+\nchr1\t450\t650\tpeak2\t0\t-\n")
+    other = "A" if letters[499] != "A" else "C"
+    line = f"chr1\t500\t.\t{letters[499]}\t{other}\t.\t.\t.\n"
+    head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    (made / "variants.vcf").write_text(head + line)
+    return made
+
+
+@pytest.mark.parametrize("command", COMMAND.findall((DOCS / "start.md").read_text()))
+def test_commands_of_the_five_minutes_run_one_after_the_other(command, folder, monkeypatch):
+    from fastism.cli.app import main
+
+    monkeypatch.chdir(folder)
+    words = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", ["fastism", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    if "-o" in words:
+        assert (folder / words[words.index("-o") + 1]).stat().st_size > 0
 
 
 # ---- what pages name --------------------------------------------------------------------
@@ -280,11 +318,11 @@ def test_speedups_are_those_of_the_readme():
 
 
 def test_every_committed_figure_is_shown():
-    shown = generate("reference_figures")
+    shown = generate("reference_figures") + (DOCS / "results.md").read_text()
     stems = {p.stem for p in (ROOT / "figures/reference").rglob("*") if p.suffix == ".svg"}
     assert stems
     for stem in stems:
-        assert f"/{stem}.svg)" in shown
+        assert f"/{stem}.svg)" in shown, stem
 
 
 # ---- the command line -------------------------------------------------------------------

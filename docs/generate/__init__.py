@@ -32,6 +32,8 @@ GENERATORS: dict[str, str] = {
     "exit_codes": "docs.generate.commands:exit_codes",
     "formats": "docs.generate.formats:formats",
     "store_layout": "docs.generate.formats:store_layout",
+    "variant_columns": "docs.generate.formats:variant_columns",
+    "variant_statuses": "docs.generate.formats:variant_statuses",
     "speedups": "docs.generate.measurements:speedups",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "record_files": "docs.generate.measurements:record_files",
@@ -68,7 +70,13 @@ def table(header: list[str], rows: list[list[str]], right: tuple[int, ...] = ())
     """A Markdown table; columns in `right` are aligned to the right."""
 
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(_cell, cells)) + " |"
 
     ruler = ["--:" if i in right else ":--" for i in range(len(header))]
     return "\n".join([line(header), line(ruler), *(line(row) for row in rows)])
+
+
+def _cell(text: str) -> str:
+    """Bars that do not end a cell; within code they do not anyway."""
+    parts = text.split("`")
+    return "`".join(p if i % 2 else p.replace("|", "\\|") for i, p in enumerate(parts))

@@ -33,11 +33,10 @@ def commands_reference() -> str:
     """One section per command: what it does, its arguments and options."""
     parts = []
     for name, (command, context) in commands().items():
-        pieces = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
         parts += [
             f"## fastism {name}",
             _paragraphs(command.help or ""),
-            f"```console\n$ fastism {name} {pieces}\n```",
+            f"```console\n$ {_usage(name, command, context)}\n```",
             *_parameters(command, context),
         ]
     return "\n\n".join(parts)
@@ -61,6 +60,17 @@ def exit_codes() -> str:
         [[str(int(code)), code.name.lower(), code.meaning] for code in Exit],
         right=(0,),
     )
+
+
+def _usage(name: str, command: Any, context: Any) -> str:
+    """One line with everything that must be given."""
+    pieces = " ".join(command.collect_usage_pieces(context)).replace("{", "").replace("}", "")
+    needed = [
+        parameter.get_help_record(context)[0].split(", ")[-1]
+        for parameter in command.get_params(context)
+        if parameter.param_type_name == "option" and parameter.required
+    ]
+    return " ".join(["fastism", name, pieces, *needed])
 
 
 def _parameters(command: Any, context: Any) -> Iterator[str]:

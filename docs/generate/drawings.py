@@ -262,9 +262,9 @@ def multiply_adds() -> str:
         if cost.naive and step.mode is not Mode.REFERENCE
     ]
     rows.append(("all", plan.naive_macs, plan.fast_macs))
-    height, gap, decade = 12, 14, 90
-    lowest = 3  # thousands
-    wide = decade * 6
+    height, gap, decade = 12, 14, 78
+    lowest = 2  # hundreds
+    wide = decade * 7
     drawing = Drawing(
         LEFT + wide + 60,
         40 + len(rows) * (2 * height + gap) + 20,
@@ -274,8 +274,8 @@ def multiply_adds() -> str:
     for power in range(lowest, 10):
         x = LEFT + (power - lowest) * decade
         drawing.line(x, 24, x, bottom, "grid")
-        name = {3: "1 k", 4: "10 k", 5: "100 k", 6: "1 M", 7: "10 M", 8: "100 M", 9: "1 G"}[power]
-        drawing.text(x, 16, name, "middle")
+        unit = " kMG"[power // 3]
+        drawing.text(x, 16, f"{10 ** (power % 3)} {unit}".strip(), "middle")
     for number, (name, naive, fast) in enumerate(rows):
         y = 30 + number * (2 * height + gap)
         drawing.text(LEFT - 12, y + height + 4, name, "end")

@@ -28,6 +28,21 @@ def store_layout() -> str:
     return table(header, [[cell.replace("``", "`") for cell in row] for row in rows])
 
 
+def variant_columns() -> str:
+    """Columns of a table of variant effects, before those of the values."""
+    from fastism.effect_files import COLUMNS
+
+    return ", ".join(f"`{column}`" for column in COLUMNS)
+
+
+def variant_statuses() -> str:
+    """What the status of a variant says."""
+    from fastism.placement import Status
+
+    rows = [[f"`{status.value}`", status.meaning.replace("<", "&lt;")] for status in Status]
+    return table(["status", "meaning"], rows)
+
+
 def simple_table(text: str) -> list[list[str]]:
     """The rows of the first table of a docstring, whose columns are ruled by ``=``.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import discover
 from docs.generate import ROOT, table
-from figures.readme import RECORDS, committed
+from figures.readme import FIGURE, RECORDS, committed
 from figures.speedup_table import markdown
 
 REFERENCE = Path("figures/reference")
@@ -30,11 +30,15 @@ def speedups() -> str:
 
 
 def reference_figures() -> str:
-    """Every figure in ``figures/reference``, by folder, each with its table where there is one."""
+    """The figures of ``figures/reference`` by folder, each with its table where there is one.
+
+    The README's figure stands above, with its own tables.
+    """
     parts: list[str] = []
     root = ROOT / REFERENCE
     # Drawings, then the pictures that exist only as PNG.
     found = {p.with_suffix("") for p in root.rglob("*") if p.suffix in (".svg", ".png")}
+    found.discard(ROOT / FIGURE)
     folder = None
     for stem in sorted(found, key=lambda p: (p.parent != root, p)):
         if stem.parent != folder:
