@@ -141,10 +141,18 @@ def load_keras_file(path: Path, unsafe: bool) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
     except Exception as error:
         # Keras raises whatever its layers raise; the file, not the program, is at fault.
+        reason = first_line(_inner(error))
         raise FastISMError(
-            f"Keras {keras.__version__} cannot load {path}: {first_line(error)} If its layers are "
-            "defined in code, give module:function that returns the model."
+            f"Keras {keras.__version__} cannot load {path}: {reason} If its layers are defined in "
+            "code, give module:function that returns the model."
         ) from error
+
+
+def _inner(error: BaseException) -> BaseException:
+    """What Keras found wrong with a layer, which it wraps once per model around it."""
+    while error.__context__ is not None and "could not be deserialized" in str(error):
+        error = error.__context__
+    return error
 
 
 def _from_function(spec: str) -> tuple[Any, Any]:

@@ -57,7 +57,8 @@ Memory = Annotated[
     typer.Option(metavar="SIZE", help="Memory for mutants, such as 2G; 256M by default."),
 ]
 Genome = Annotated[
-    Path | None, typer.Option(metavar="FASTA", help="The genome that a BED file refers to.")
+    Path | None,
+    typer.Option(metavar="FASTA", readable=False, help="The genome that a BED file refers to."),
 ]
 Alphabet = Annotated[
     str,

@@ -97,6 +97,7 @@ def score(
         Path,
         typer.Argument(
             metavar="INPUT",
+            readable=False,
             help="FASTA (plain, gzip or bgzip), or BED or narrowPeak with --genome.",
         ),
     ],
@@ -168,7 +169,17 @@ def score(
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive)
     source = Input(input, genome)
     request = Request(
-        model, source, positions, outputs, letters, ambiguous, content, dtype, batch, part, given
+        model,
+        source,
+        positions,
+        outputs,
+        letters,
+        ambiguous.value,
+        content.value,
+        dtype.value,
+        batch,
+        part,
+        given,
     )
     target = Target(output, part, force=force, resume=resume)
     begin = time.monotonic()
@@ -176,13 +187,10 @@ def score(
         with interrupts() as signals:
             opened = open_model(model, given, length=source.length)
             job = _job(request, opened)
-            with stage(Exit.OUTPUT):
-                writer = target.writer(job.header)
-            with writer:
+            with target.filling(job.header) as writer:
                 _fill(job, opened, writer, signals, quiet)
             skipped = _skipped(target.partial, quiet)
-            with stage(Exit.OUTPUT):
-                written = target.finish()
+            written = target.finish()
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, target.left()) from None
     names = ", ".join(str(path) for path in written)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastism.cli.exit_codes import Exit, refuse, stage
@@ -41,17 +43,19 @@ class Target:
         self.output, self.force, self.resume = output, force, resume
         self.is_shard = shard != (1, 1)
         self.partial = output.with_name(output.name + ".partial")
+        with stage(Exit.USAGE):
+            files = self._files()
         with stage(Exit.OUTPUT):
-            self._check_name()
+            check_free(files, force)
             self._check_place()
 
-    def _check_name(self) -> None:
+    def _files(self) -> list[Path]:
         if self.is_shard and not self.output.name.lower().endswith(SHARD_SUFFIX):
             raise FastISMError(
                 f"A shard is a store of scores: {self.output} must end in {SHARD_SUFFIX}. "
                 "`fastism export` makes other formats from all of them."
             )
-        check_free(output_files(self.output), self.force)
+        return output_files(self.output)
 
     def _check_place(self) -> None:
         folder = self.output.parent
@@ -63,22 +67,37 @@ class Target:
                 "with it, or --force to begin anew."
             )
 
-    def writer(self, header: Header) -> StoreWriter:
-        """The store to fill: a new one, or the unfinished one where the user goes on."""
-        check_planned(header, self.output)
-        if self.resume and self.partial.exists():
-            return StoreWriter.resume(self.partial, header)
-        self.partial.unlink(missing_ok=True)
-        return StoreWriter.create(self.partial, header)
+    @contextmanager
+    def filling(self, header: Header) -> Iterator[StoreWriter]:
+        """The store to fill, which is kept if filling it fails, unless it is empty."""
+        writer = self._writer(header)
+        try:
+            with writer:
+                yield writer
+        except BaseException:
+            if not writer.consumed:
+                self.partial.unlink(missing_ok=True)
+            raise
+
+    def _writer(self, header: Header) -> StoreWriter:
+        """A new store, or the unfinished one where the user goes on."""
+        with stage(Exit.USAGE):
+            check_planned(header, self.output)
+        with stage(Exit.OUTPUT):
+            if self.resume and self.partial.exists():
+                return StoreWriter.resume(self.partial, header)
+            self.partial.unlink(missing_ok=True)
+            return StoreWriter.create(self.partial, header)
 
     def finish(self) -> list[Path]:
         """Make the output from the complete store; the files that were written."""
-        if self.is_shard:
-            os.replace(self.partial, self.output)
-            return [self.output]
-        written = export([self.partial], self.output, force=self.force)
-        self.partial.unlink()
-        return written
+        with stage(Exit.OUTPUT):
+            if self.is_shard:
+                os.replace(self.partial, self.output)
+                return [self.output]
+            written = export([self.partial], self.output, force=self.force)
+            self.partial.unlink()
+            return written
 
     def left(self) -> str:
         """What an interrupted run leaves behind, and how to go on."""

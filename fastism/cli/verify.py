@@ -62,7 +62,8 @@ class Difference:
 def verify(
     model: o.ModelSpec,
     input: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="FASTA, or BED with --genome.")
+        Path | None,
+        typer.Argument(metavar="INPUT", readable=False, help="FASTA, or BED with --genome."),
     ] = None,
     genome: o.Genome = None,
     positions: Annotated[

@@ -1,0 +1,205 @@
+"""`fastism plan`, `verify` and `info`, and how options are read."""
+
+import doctest
+import json
+import re
+
+import numpy as np
+import pytest
+from cli_cases import files, invoke, small_keras, succeed
+
+from fastism import FastISM, FastISMError, __version__
+from fastism.cli import options, verify
+from fastism.cli.progress import Lines, duration
+from fastism.cli.verify import Difference
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    return files(tmp_path_factory.mktemp("models"))
+
+
+# ---- plan ----------------------------------------------------------------------------------
+
+
+def test_plan_prints_what_python_prints(given):
+    plan = FastISM(given.model, test_correctness=False).plan
+    assert succeed("plan", given.keras).stdout == f"{plan}\n"
+
+
+def test_plan_as_json_has_the_same_figures(given):
+    plan = FastISM(given.model, test_correctness=False).plan
+    read = json.loads(succeed("plan", given.keras, "--json").stdout)
+    assert read["speedup"] == pytest.approx(plan.speedup)
+    assert [layer["name"] for layer in read["layers"]] == [n.name for n in plan.graph.nodes]
+    assert sum(layer["naive_multiply_adds"] for layer in read["layers"]) == plan.naive_macs
+    assert read["opaque"] == []
+
+
+# ---- verify --------------------------------------------------------------------------------
+
+
+def test_verify_compares_random_and_given_sequences(given):
+    result = succeed("verify", given.keras, given.fasta, "--positions", "20:26")
+    lines = result.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[:2]] == [
+        "random sequences, expression",
+        "promoters.fa, expression",
+    ]
+    assert lines[2:] == ["fast and naive ISM agree at 6 positions"]
+
+
+@pytest.mark.torch
+def test_verify_of_a_torch_module_samples_positions(given):
+    result = succeed("verify", given.torch, "--input-shape", "4,60")
+    assert "agree at 24 positions" in result.stdout
+
+
+def test_verify_fails_where_results_differ(given, monkeypatch):
+    saturate = FastISM.saturate
+
+    def wrong(self, *args, **kwargs):
+        result = saturate(self, *args, **kwargs)
+        result.mutants[0, 3] += 0.5
+        return result
+
+    monkeypatch.setattr(FastISM, "saturate", wrong)
+    result = invoke("verify", given.keras)
+    assert result.exit_code == 6
+    assert re.search(r"largest difference 0.5, \S+ standard deviations", result.stdout)
+    assert "fast and naive ISM differ by" in result.stderr
+    monkeypatch.setattr(verify, "one_hot", None)
+    assert invoke("verify", given.keras, "--tolerance", "1e9").exit_code == 0
+
+
+def test_differences_are_relative_to_the_effects():
+    assert Difference("s", "y", 0.1, 2.0).relative == pytest.approx(0.05)
+    assert Difference("s", "y", 0.1, 0.0).relative == float("inf")
+    assert Difference("s", "y", 0.0, 0.0).relative == 0.0
+
+
+# ---- info ----------------------------------------------------------------------------------
+
+
+def test_info_names_versions_and_processors():
+    result = succeed("info")
+    shown = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert shown["fastism-suite"] == __version__
+    assert shown["numpy"] == np.__version__
+    assert re.search(r"^tensorflow runs on +(CPU|\d+ GPU)", result.stdout, re.MULTILINE)
+
+
+def test_info_of_a_model_and_of_scores(given):
+    shown = succeed("info", given.keras).stdout
+    assert "(60, 4), without the batch axis" in shown
+    assert re.search(r"output 0 +expression \(3,\)", shown)
+    assert re.search(rf"weights +{given.model.count_params():,}\n", shown)
+    path = given.folder / "shard.h5"
+    asked = ("--batch", 2, "--shard", "1/2", "--outputs", "0,2")
+    succeed("score", given.keras, given.fasta, "-o", path, *asked)
+    shown = succeed("info", path).stdout
+    assert re.search(r"scores +4 sequences, 0 skipped", shown)
+    assert re.search(r"state +complete \(4 of 4 records\)", shown)
+    assert re.search(r"output 0 +expression \(2,\), entries 0,2", shown)
+    assert re.search(r"shard +1 of 2", shown)
+    assert "command" in shown
+
+
+def test_info_tells_a_model_in_hdf5_from_scores(given):
+    small_keras().save(given.folder / "small.h5")
+    assert "weights" in succeed("info", given.folder / "small.h5").stdout
+
+
+# ---- options and progress ------------------------------------------------------------------
+
+
+def test_the_examples_run():
+    assert doctest.testmod(options).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "expected"),
+    [
+        (None, [(3,), ()], {0: None, 1: None}),
+        ("1", [(3,)], {0: [1]}),
+        ("1:,0", [(3,)], {0: [1, 2, 0]}),
+        (":2", [(3, 5)], {0: [0, 1]}),
+        ("0/2", [(3,)], {0: [2]}),
+        ("0/", [()], {0: None}),
+        ("1", [(3,), ()], {1: None}),
+        ("0:2", [(3,), (1,), (2,)], {0: None, 1: None}),
+        ("2/0,0/1,0/0", [(3,), (1,), (2,)], {0: [1, 0], 2: [0]}),
+        ("0:2/0", [(3,), (1,)], {0: [0], 1: [0]}),
+    ],
+)
+def test_outputs_and_entries(text, shapes, expected):
+    assert options.read_outputs(text, shapes) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "message"),
+    [
+        ("3", [(3,)], "outside the entries of output 0, which are 0:3"),
+        ("2:1", [(3,)], "expected START:END"),
+        ("x", [(3,)], "expected START:END"),
+        ("-1", [(3,)], "expected START:END"),
+        ("", [(3,), (3,)], "expected START:END"),
+        ("0,0", [(3,)], "named twice"),
+        ("0/,0/1", [(3,), ()], "named twice"),
+        ("1/0", [(3,), ()], "output 1 is a single number"),
+        ("2", [(3,), ()], "outside the outputs of the model"),
+    ],
+)
+def test_outputs_that_there_are_not(text, shapes, message):
+    with pytest.raises(FastISMError, match=message):
+        options.read_outputs(text, shapes)
+
+
+def test_sizes_ranges_shapes_and_alphabets():
+    sizes = [options.read_size(text) for text in ("1000", "2k", "1.5G", "3 MiB", "1TB")]
+    assert sizes == [1000, 2048, 3 << 29, 3 << 20, 1 << 40]
+    assert options.read_positions(None, 9) == (0, 9)
+    assert options.read_positions(":4", 9) == (0, 4)
+    assert options.read_positions("4:", 9) == (4, 9)
+    assert options.read_shape("(4, 1000)") == (4, 1000)
+    assert options.read_shard("2/8") == (2, 8)
+    assert options.read_alphabet("RNA") == "ACGU"
+    assert options.read_alphabet("acgtn") == "ACGTN"
+    assert len(options.read_alphabet("protein")) == 20
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (options.read_size, "-1"),
+        (options.read_size, "2X"),
+        (options.read_range, "3"),
+        (options.read_range, "5:5"),
+        (options.read_shape, "4"),
+        (options.read_shape, "4,0"),
+        (options.read_shard, "0/2"),
+        (options.read_shard, "1"),
+        (options.read_alphabet, "A"),
+        (options.read_alphabet, "ACGA"),
+        (options.read_alphabet, "AC?T"),
+    ],
+)
+def test_values_that_cannot_be_read(read, text):
+    with pytest.raises(FastISMError):
+        read(text)
+
+
+def test_plain_progress_is_a_line_now_and_then(capsys):
+    now = [100.0]
+    lines = Lines(total=50, done=10, clock=lambda: now[0])
+    for _ in range(4):
+        now[0] += 4.0
+        lines(2)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "fastism: 12 of 50 sequences, 0.5 per second, 1 min 16 s left",
+        "fastism: 18 of 50 sequences, 0.5 per second, 1 min 4 s left",
+    ]
+    assert [duration(x) for x in (0.4, 59.6, 3700)] == ["0 s", "1 min 0 s", "1 h 1 min"]

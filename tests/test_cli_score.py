@@ -1,0 +1,258 @@
+"""`fastism score` from files to files, on real sequences: the same numbers as in Python."""
+
+import gzip
+import re
+import signal
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from cli_cases import LENGTH, files, invoke, promoters, small_keras, succeed, write_fasta
+
+from fastism import FastISM
+from fastism.cli.interrupts import Interrupts
+from fastism.sequences import one_hot
+from fastism.store import Store
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    return files(tmp_path_factory.mktemp("score"))
+
+
+@pytest.fixture(scope="module")
+def whole(given):
+    """One uninterrupted run in batches of two."""
+    path = given.folder / "whole.h5"
+    succeed("score", given.keras, given.fasta, "-o", path, "--batch", 2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(given):
+    return FastISM(given.model).saturate(one_hot(given.sequences))
+
+
+def test_the_store_holds_what_python_gives(given, whole, expected):
+    with Store(whole) as store:
+        assert [r.name for r in store.regions] == given.names
+        assert [r.sequence for r in store.regions] == [s.upper() for s in given.sequences]
+        np.testing.assert_array_equal(store.one_hot(slice(0, 7)), one_hot(given.sequences))
+        np.testing.assert_allclose(store.reference(0, slice(0, 7)), expected.reference, atol=1e-6)
+        np.testing.assert_allclose(store.deltas(0, slice(0, 7)), expected.delta(), atol=1e-6)
+        header = store.header
+    assert (header.expected, header.batch, header.shard) == (7, 2, (1, 1))
+    assert (header.model, header.input) == ("small.keras", "promoters.fa")
+    assert header.outputs[0].name == "expression"
+    assert header.command == (
+        "fastism score small.keras promoters.fa --alphabet ACGT --ambiguous error "
+        "--content deltas --dtype float32"
+    )
+    assert {"fastism-suite", "python", "numpy", "keras", "tensorflow"} == set(header.versions)
+    assert not (given.folder / "whole.h5.partial").exists()
+
+
+def test_the_summary_goes_to_stdout_and_progress_to_stderr(given):
+    path = given.folder / "talk.h5"
+    result = succeed("score", given.keras, given.fasta, "-o", path)
+    summary = r"7 sequences scored, 0 skipped, in \d+ s: \S+talk.h5\n"
+    assert re.fullmatch(summary, result.stdout)
+    line = r"fastism: 7 of 7 sequences, \S+ per second, 0 s left\n"
+    assert re.fullmatch(line, result.stderr)
+    result = succeed("score", given.keras, given.fasta, "-o", path, "--force", "--quiet")
+    assert result.stderr == ""
+
+
+def test_shards_joined_have_the_bytes_of_one_run(given, whole):
+    parts = []
+    for number in (3, 1, 2):
+        parts.append(given.folder / f"part{number}.h5")
+        shard = ("--batch", 2, "--shard", f"{number}/3")
+        succeed("score", given.keras, given.fasta, "-o", parts[-1], *shard)
+    joined = given.folder / "joined.h5"
+    succeed("export", *parts, "-o", joined)
+    assert joined.read_bytes() == whole.read_bytes()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(given, whole, monkeypatch):
+    path = given.folder / "resumed.h5"
+    command = ("score", given.keras, given.fasta, "-o", path, "--batch", 2)
+    calls = []
+
+    def interrupt(self):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Interrupts, "check", interrupt)
+    result = invoke(*command)
+    assert result.exit_code == 130
+    assert "resumed.h5.partial keeps 4 of 7 sequences; the same command with --resume" in (
+        result.stderr
+    )
+    assert not path.exists()
+    with Store(f"{path}.partial", allow_incomplete=True) as store:
+        assert len(store) == 4
+    monkeypatch.undo()
+    assert "is left from a run that did not finish" in invoke(*command).stderr
+    result = succeed(*command, "--resume")
+    assert "going on after 4 of 7 sequences" in result.stderr
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_failed_write_keeps_what_was_finished(given, whole, monkeypatch):
+    from fastism.store.writer import StoreWriter
+
+    path = given.folder / "full.h5"
+    command = ("score", given.keras, given.fasta, "-o", path, "--batch", 2)
+    append = StoreWriter.append
+
+    def full(self, *batch):
+        if self.consumed == 4:
+            raise OSError(28, "No space left on device", str(self.path))
+        append(self, *batch)
+
+    monkeypatch.setattr(StoreWriter, "append", full)
+    result = invoke(*command)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        5,
+        f"fastism: error: {path}.partial: No space left on device.",
+    )
+    monkeypatch.undo()
+    result = invoke(*command, "--resume", "--content", "mutants")
+    assert result.exit_code == 5
+    assert "content: 'deltas' and 'mutants'" in result.stderr
+    succeed(*command, "--resume")
+    assert path.read_bytes() == whole.read_bytes()
+
+
+SLOW = """
+import time
+import torch
+
+class Slow(torch.nn.Module):
+    def forward(self, x):
+        time.sleep(0.05)
+        return (x[..., 1:] * x[..., :-1]).sum(1)[:, :2]
+
+def build():
+    return Slow()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_that_can_go_on(given, number, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = ["score", "slow.py:build", given.fasta, "-o", "out.h5", "--naive", "--batch", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastism", *command, "--input-shape", f"4,{LENGTH}"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stderr.readline()
+    process.send_signal(number)
+    rest = process.stderr.read()
+    assert process.wait() == 130
+    assert re.match(r"fastism: 1 of 7 sequences", first), first + rest
+    assert re.fullmatch(
+        r"fastism: interrupted: out.h5.partial keeps [1-6] of 7 sequences; .*--resume.*\n", rest
+    )
+    with Store(tmp_path / "out.h5.partial", allow_incomplete=True) as store:
+        assert 1 <= len(store) < 7
+
+
+# ---- what is asked for ---------------------------------------------------------------------
+
+
+def test_positions_entries_content_and_type(given, expected):
+    path = given.folder / "some.h5"
+    asked = ("--positions", "10:14", "--outputs", "2,0", "--content", "mutants")
+    succeed("score", given.keras, given.fasta, "-o", path, *asked, "--dtype", "float16")
+    with h5py.File(path) as file:
+        mutants = file["outputs/0/mutants"]
+        assert (mutants.shape, mutants.dtype) == ((7, 4, 4, 2), np.float16)
+        wanted = expected.mutants[:, 10:14, :, [2, 0]]
+        np.testing.assert_allclose(mutants[:], wanted, rtol=1e-3, atol=1e-3)
+    with Store(path) as store:
+        assert store.header.outputs[0].labels == ("2", "0")
+        assert store.header.positions == (10, 14)
+
+
+def test_entries_of_several_outputs(given):
+    model = small_keras(outputs=2)
+    model.save(given.folder / "two.keras")
+    path = given.folder / "two.h5"
+    succeed("score", given.folder / "two.keras", given.fasta, "-o", path, "--outputs", "1/3:,0")
+    both = FastISM(model).saturate(one_hot(given.sequences)).delta()
+    with Store(path) as store:
+        assert [(o.name, o.shape) for o in store.header.outputs] == [
+            ("expression", (3,)),
+            ("mean", (2,)),
+        ]
+        np.testing.assert_allclose(store.deltas(0, slice(0, 7)), both[0], atol=1e-6)
+        np.testing.assert_allclose(store.deltas(1, slice(0, 7)), both[1][..., 3:], atol=1e-6)
+
+
+@pytest.mark.torch
+def test_a_torch_module_needs_no_shape_beside_a_fasta_file(given):
+    path, naive = given.folder / "torch.h5", given.folder / "naive.h5"
+    succeed("score", given.torch, given.fasta, "-o", path)
+    shaped = given.torch.replace(":build", ":with_shape")
+    succeed("score", shaped, given.fasta, "-o", naive, "--naive")
+    with Store(path) as fast, Store(naive) as slow:
+        assert fast.deltas(0, slice(0, 7)).shape == (7, LENGTH, 4, 2)
+        np.testing.assert_allclose(
+            fast.deltas(0, slice(0, 7)), slow.deltas(0, slice(0, 7)), atol=1e-6
+        )
+        assert fast.header.model_hash == slow.header.model_hash
+        assert slow.header.command.endswith("--naive")
+        assert fast.header.outputs[0].name == "output"
+
+
+def test_ambiguous_sequences_are_skipped_and_named(given, tmp_path):
+    records = [(name, letters) for name, letters in promoters(4)]
+    records[1] = (records[1][0], "N" + records[1][1][1:])
+    fasta = write_fasta(tmp_path / "n.fa", records)
+    path = tmp_path / "out.h5"
+    result = succeed("score", given.keras, fasta, "-o", path, "--ambiguous", "skip")
+    assert f"skipped {given.names[1]}: 'N' at position 0" in result.stderr
+    assert result.stdout.startswith("3 sequences scored, 1 skipped")
+    with Store(path) as store:
+        assert store.skipped == [(given.names[1], "'N' at position 0")]
+    succeed("score", given.keras, fasta, "-o", path, "--ambiguous", "zero", "--force")
+    with Store(path) as store:
+        assert len(store) == 4
+        assert not store.one_hot(slice(1, 2))[0, 0].any()
+
+
+def test_intervals_are_windows_of_a_genome(given, tmp_path):
+    letters = promoters(1, length=400)[0][1]
+    genome = write_fasta(tmp_path / "genome.fa", [("chr1", letters)])
+    bed = tmp_path / "peaks.bed.gz"
+    rows = ["chr1\t90\t110\tplus\t0\t+", "chr1\t90\t110\tminus\t0\t-", "chr1\t1\t3\tedge\t0\t+"]
+    bed.write_bytes(gzip.compress("\n".join(rows).encode()))
+    path = tmp_path / "out.h5"
+    result = succeed("score", given.keras, bed, "-o", path, "--genome", genome)
+    assert "skipped edge: chr1:-28-32 reaches beyond" in result.stderr
+    with Store(path) as store:
+        plus, minus = store.regions
+        assert (plus.chrom, plus.start, plus.end, plus.strand) == ("chr1", 70, 130, "+")
+        assert (minus.chrom, minus.start, minus.end, minus.strand) == ("chr1", 70, 130, "-")
+        np.testing.assert_array_equal(
+            store.one_hot(slice(0, 1))[0], store.one_hot(slice(1, 2))[0, ::-1, ::-1]
+        )
+        assert store.header.chrom_sizes == {"chr1": 400}
+
+
+def test_another_format_is_written_at_once_and_checked_before_the_work(given):
+    table = given.folder / "table.tsv"
+    succeed("score", given.keras, given.fasta, "-o", table, "--outputs", "1")
+    assert len(table.read_text().splitlines()) > 7 * LENGTH
+    result = invoke("score", given.keras, given.fasta, "-o", given.folder / "x.bw")
+    assert result.exit_code == 2
+    assert not (given.folder / "x.bw.partial").exists()
