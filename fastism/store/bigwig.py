@@ -5,6 +5,7 @@ Requirements: pyBigWig with numpy.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyBigWig
@@ -49,6 +50,7 @@ def write(scores: Scores, path: Path) -> None:
         If it cannot be written.
     """
     sizes = scores.header.chrom_sizes
+    _reserve(path, len(scores) * scores.header.scored)
     written = 0
     try:
         file = pyBigWig.open(str(path), "w")
@@ -65,6 +67,17 @@ def write(scores: Scores, path: Path) -> None:
     except RuntimeError as error:
         raise OSError(f"pyBigWig: {error}") from error
     _check(path, written)
+
+
+def _reserve(path: Path, values: int) -> None:
+    """Find out whether the disk has room: pyBigWig hangs on a full one.
+
+    Values take four bytes at most, levels for zooming less than as much again, and the index little
+    more than that.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, (1 << 16) + 10 * values)
 
 
 def _check(path: Path, written: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastism.store.layout import array_types, chunk_shape
 from fastism.store.scores import Scores
+from fastism.store.surviving import SurvivingFile
 from fastism.store.tree import columns, header_attributes, output_attributes, text_column
 
 _COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
@@ -42,32 +43,40 @@ def write(scores: Scores, path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    with h5py.File(path, "w", libver="earliest", track_order=False) as root:
-        header = scores.header
-        for name, value in header_attributes(header).items():
-            root.attrs[name] = value
-        for name, values in columns(scores).items():
-            _write_column(root, name, values)
-        for number, output in enumerate(header.outputs):
-            group = root.require_group(f"outputs/{number}")
-            for name, value in output_attributes(output).items():
-                group.attrs[name] = value
-            _write_column(group, "labels", text_column(output.labels))
-        arrays = {
-            name: root.create_dataset(
-                name,
-                shape=(len(scores), *shape),
-                dtype=dtype,
-                chunks=chunk_shape(header, name),
-                maxshape=(None, *shape),
-                track_times=False,
-                **_COMPRESSION,
-            )
-            for name, (dtype, shape) in array_types(header).items()
-        }
-        for rows in scores.blocks():
-            for name, array in arrays.items():
-                array[rows] = scores.read(name, rows.start, rows.stop)
+    with SurvivingFile(path) as file:
+        with h5py.File(file, "w", libver="earliest", track_order=False) as root:
+            _write_tree(scores, root, file)
+        # What is left is written when the library closes the file.
+        file.check()
+
+
+def _write_tree(scores: Scores, root: h5py.File, file: SurvivingFile) -> None:
+    header = scores.header
+    for name, value in header_attributes(header).items():
+        root.attrs[name] = value
+    for name, values in columns(scores).items():
+        _write_column(root, name, values)
+    for number, output in enumerate(header.outputs):
+        group = root.require_group(f"outputs/{number}")
+        for name, value in output_attributes(output).items():
+            group.attrs[name] = value
+        _write_column(group, "labels", text_column(output.labels))
+    arrays = {
+        name: root.create_dataset(
+            name,
+            shape=(len(scores), *shape),
+            dtype=dtype,
+            chunks=chunk_shape(header, name),
+            maxshape=(None, *shape),
+            track_times=False,
+            **_COMPRESSION,
+        )
+        for name, (dtype, shape) in array_types(header).items()
+    }
+    for rows in scores.blocks():
+        for name, array in arrays.items():
+            array[rows] = scores.read(name, rows.start, rows.stop)
+            file.check()
 
 
 def _write_column(group: h5py.Group, name: str, values: np.ndarray) -> None:
