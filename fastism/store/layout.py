@@ -35,6 +35,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ class OutputHeader:
                 f"expected lengths of at least 1 and {wanted} labels, one per entry of its first "
                 "axis."
             )
+
+    def columns(self) -> list[str]:
+        """Names of all its numbers: ``name:label:index``, the last axis fastest."""
+        axes = [self.labels, *(map(str, range(n)) for n in self.shape[1:])] if self.shape else []
+        return [":".join((self.name, *entry)) for entry in product(*axes)]
 
 
 @dataclass(frozen=True)

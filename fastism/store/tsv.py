@@ -15,14 +15,13 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.layout import Header, OutputHeader
+from fastism.store.layout import Header
 from fastism.store.scores import Scores
 
 #: More columns than this are no table for people any more.
@@ -61,7 +60,7 @@ def write(scores: Scores, path: Path) -> None:
         If it cannot be written.
     """
     header = scores.header
-    names = [name for output in header.outputs for name in _column_names(output)]
+    names = [name for output in header.outputs for name in output.columns()]
     with _text(path) as handle:
         columns = ["name", "chrom", "position", "strand", "base", *map(_cell, names)]
         handle.write("\t".join(columns) + "\n")
@@ -78,13 +77,6 @@ def write(scores: Scores, path: Path) -> None:
                     for position, base, row in zip(positions, bases, table.tolist(), strict=True)
                 ]
                 handle.write("".join(lines))
-
-
-def _column_names(output: OutputHeader) -> list[str]:
-    if not output.shape:
-        return [output.name]
-    axes = [output.labels, *(map(str, range(n)) for n in output.shape[1:])]
-    return [":".join((output.name, *entry)) for entry in product(*axes)]
 
 
 def _places(scores: Scores) -> Iterator[tuple[str, str, str, range]]:
