@@ -43,8 +43,8 @@ _EFFECTS = LinearSegmentedColormap.from_list(
     "effects", ["#053061", "#2f79b5", "#a7cfe4", "#ffffff", "#fdc38d", "#d9641e", "#6b2303"]
 )
 #: Increases above this part of the scale carry a plus: in greyscale their colour says nothing.
-_MARKED = 0.25
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.85, 1.15, 0.5, 0.55  # inches around the axes
+_MARKED, _DARK = 0.25, 0.6
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.85, 1.15, 0.36, 0.5  # inches around the axes
 _WIDEST, _NARROWEST = 18.0, 5.5  # inches of the axes
 
 
@@ -97,9 +97,11 @@ def plot_sequence(
         )
     if not len(deltas):
         raise FastISMError("There are no positions to plot.")
-    rows = 0.21 * max(len(alphabet), 4)
+    # Wide figures are looked at from further away.
+    enlarged = float(np.clip(len(deltas) / 150, 1.0, 1.5))
+    logo_height, rows = 1.5 * enlarged, 0.22 * enlarged * len(alphabet)
     with matplotlib.rc_context(SETTINGS):
-        figure, (logo, heat), bar = _layout(len(deltas), (1.5, rows), title)
+        figure, (logo, heat), bar = _layout(len(deltas), (logo_height, rows), title)
         _draw_logo(logo, deltas, one_hot, alphabet)
         logo.set_ylabel("importance")
         mesh = _draw_heat(heat, deltas.T)
@@ -248,9 +250,10 @@ def _draw_heat(ax: Axes, values: np.ndarray) -> Any:
         rasterized=values.size > 20_000,
     )
     ax.set_ylim(rows - 0.5, -0.5)
-    row, position = np.nonzero(values > _MARKED * largest)
-    size = _mark_size(ax, 0.6)
-    ax.plot(position, row, "+", color="black", markersize=size, markeredgewidth=size / 6)
+    size = _mark_size(ax, 0.7)
+    for low, high, colour in ((_MARKED, _DARK, "black"), (_DARK, 1.0, "white")):
+        row, position = np.nonzero((values > low * largest) & (values <= high * largest))
+        ax.plot(position, row, "+", color=colour, markersize=size, markeredgewidth=size / 5)
     return mesh
 
 
@@ -287,6 +290,9 @@ def _draw_bar(figure: Figure, mesh: Any, bar: Axes, label: str) -> None:
     scale.outline.set_linewidth(0.6)
     scale.locator = MaxNLocator(5, symmetric=True)
     scale.update_ticks()
-    scale.set_label("\n".join(textwrap.wrap(label, 26)), fontsize=8)
+    height = figure.get_size_inches()[1] * bar.get_position().height
+    scale.set_label("\n".join(textwrap.wrap(label, max(int(15 * height), 12))), fontsize=8)
     largest = mesh.norm.vmax
-    bar.plot([0.5], [0.62 * largest], "+", color="black", markersize=4, markeredgewidth=0.7)
+    marks = {"black": (_MARKED + _DARK) / 2, "white": (_DARK + 1) / 2}
+    for colour, value in marks.items():
+        bar.plot([0.5], [value * largest], "+", color=colour, markersize=4, markeredgewidth=0.8)
