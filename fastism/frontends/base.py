@@ -55,6 +55,12 @@ class FrontEnd(Protocol):
         The list of its outputs on the host, in the model's layout.
         """
 
+    def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+        """`forward`, compiled by the framework; once more for every new batch size.
+
+        What it returns raises a FastISMError where the framework cannot compile the model here.
+        """
+
 
 def front_end(
     model: Any,

@@ -302,6 +302,9 @@ class KerasFrontEnd:
         """The model itself, compiled, at inference; a list of outputs on the host."""
         return [keras.ops.convert_to_numpy(y) for y in self._compiled(list(inputs))]
 
+    def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+        return self.forward
+
 
 def _compiled(
     model: keras.Model, framework: str, shapes: Sequence[tuple[int, ...]], dtype: str

@@ -111,13 +111,41 @@ class TorchFrontEnd:
         with at_inference(self.module), torch.inference_mode(), _exact():
             return [y.cpu().numpy() for y in self._run(self.given(inputs))]
 
-    def _run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+        """`forward` through `torch.compile`; a module that it breaks into pieces is an error."""
+        # As one graph, so that a limit of torch on how often it compiles cannot make it eager.
+        # Frozen weights are laid out once, as the kernels like them.
+        module = torch.compile(
+            self.module, fullgraph=True, dynamic=False, options={"freezing": True}
+        )
+
+        def forward(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+            try:
+                with at_inference(self.module), torch.inference_mode(), _exact():
+                    return [y.cpu().numpy() for y in self._run(self.given(inputs), module)]
+            except FastISMError:
+                raise
+            except Exception as error:
+                raise FastISMError(
+                    f"torch.compile cannot run {type(self.module).__name__} here: "
+                    f"{_first_line(error)}. On a CPU it needs a C++ compiler. "
+                    "NaiveISM(module, compiled=False) runs it as it is."
+                ) from error
+
+        return forward
+
+    def _run(
+        self,
+        tensors: Sequence[torch.Tensor],
+        module: Callable[..., Any] | None = None,
+    ) -> list[torch.Tensor]:
         """All outputs as tensors whose first axis is the batch, in the module's type."""
         count = len(tensors[0])
         if count == 1:
             # Modules that squeeze would lose the batch axis.
             tensors = [x.expand(2, *x.shape[1:]).contiguous() for x in tensors]
-        leaves = _pytree.tree_leaves(self.module(*tensors))
+        run = self.module if module is None else module
+        leaves = _pytree.tree_leaves(run(*tensors))
         outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
         for number, y in enumerate(outputs):
             if y.dim() == 0 or len(y) != len(tensors[0]):
