@@ -34,6 +34,10 @@ class Agreement:
         """Whether the difference is below `tolerance` spreads (or mere rounding)."""
         return self.difference <= max(tolerance * self.spread, self.rounding)
 
+    def excess(self) -> float:
+        """The difference in spreads (or in what rounding explains), to find the worst by."""
+        return self.difference / max(self.spread, self.rounding, 1e-300)
+
 
 def agreement(reference: Attribution, other: Attribution) -> Agreement:
     """Compare a result with a reference, output by output; the worst output counts.
@@ -65,12 +69,8 @@ def agreement(reference: Attribution, other: Attribution) -> Agreement:
             difference = float("inf")
         largest = float(np.abs(a).max())
         found = Agreement(difference, spread, 8 * float(np.finfo(a.dtype).eps) * largest)
-        if worst is None or _excess(found) > _excess(worst):
+        if worst is None or found.excess() > worst.excess():
             worst = found
     if worst is None:
         raise ValueError("The results are empty.")
     return worst
-
-
-def _excess(found: Agreement) -> float:
-    return found.difference / max(found.spread, found.rounding, 1e-300)

@@ -14,8 +14,8 @@ from benchmarks.timing import Ratio, paired_ratio
 BASELINE = "naive_ism"
 FAST = "fast_ism"
 
-#: Architecture, length, variant, number of sequences, device, framework of the model.
-Case = tuple[str, int, str, int, str, str]
+#: Architecture, length, variant, number of sequences, device, kind and framework of the model.
+Case = tuple[str, int, str, int, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Comparison:
     Attributes
     ----------
     naive : Record
-        The baseline.
+        The baseline: of naive ISM in several modes, the fastest.
     fast : tuple of Record
         One per backend that ran, the fastest first; all from the job of the baseline.
     missing : tuple of Record
-        Backends that were refused or failed.
+        Backends and modes that were refused or failed.
     """
 
     naive: Record
@@ -84,7 +84,7 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
     -------
     list of Comparison
         Architectures in the order of their first record, then by length, variant, number of
-        sequences, device and framework of the model.
+        sequences, device, kind and framework of the model.
     """
     jobs: dict[Case, dict[str, list[Record]]] = {}
     order: dict[str, int] = {}
@@ -100,7 +100,8 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
     for key in sorted(jobs, key=lambda k: (order[k[0]], *k[1:])):
         latest = max(jobs[key].values(), key=lambda group: group[0].where.date)
         ran = [r for r in latest if r.result.status == "ok"]
-        naive = next((r for r in ran if r.what.method == BASELINE), None)
+        naives = (r for r in ran if r.what.method == BASELINE)
+        naive = min(naives, key=lambda r: seconds_per_sequence(r)[0], default=None)
         fast = [r for r in ran if r.what.method == FAST]
         if naive and fast:
             fast.sort(key=lambda r: seconds_per_sequence(r)[0])
@@ -117,6 +118,7 @@ def _case(record: Record) -> Case:
         what.variant,
         what.sequences,
         how.device,
+        how.model,
         how.keras_backend,
     )
 

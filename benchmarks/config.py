@@ -180,10 +180,13 @@ def parse_config(content: Any, source: str) -> Config:
                 f"The config {source} lists {what} twice, on {job.device} with {job.keras_backend}."
             )
         jobs[job.case] = job
+        _check_model(job, source)
     own = {
         case: job
         for case, job in jobs.items()
-        if not job.parameter and job.keras_backend == content["keras_backend"]
+        if not job.parameter
+        and job.keras_backend == content["keras_backend"]
+        and job.model == "keras"
     }
     return Config(
         name=content["name"],
@@ -203,6 +206,25 @@ def _jobs(content: Mapping[str, Any]) -> Iterator[Job]:
     for case in content["cases"]:
         for device in case.get("devices", content["devices"]):
             yield _job({**content, **case}, device)
+
+
+def _check_model(job: Job, source: str) -> None:
+    """Refuse what cannot be done with a PyTorch module."""
+    if job.model == "keras":
+        return
+    place = f"The config {source}, {job.architecture} at {job.length}: model: {job.model}"
+    if job.keras_backend != job.model:
+        raise FastISMError(
+            f"{place} needs keras_backend: {job.model}, where its weights come from; got "
+            f"{job.keras_backend}."
+        )
+    known = discover()
+    others = [name for name in job.methods if job.model not in known[name].models]
+    if others:
+        able = ", ".join(name for name, method in known.items() if job.model in method.models)
+        raise FastISMError(
+            f"{place} cannot be given to {', '.join(others)}; expected some of {able}."
+        )
 
 
 def _sweeps(content: Mapping[str, Any]) -> Iterator[Job]:
@@ -239,6 +261,7 @@ def _job(case: Mapping[str, Any], device: str, parameter: str = "", value: int =
         tolerance=float(case["tolerance"]),
         budget=float(case["job_seconds"]),
         failures=case["failures"],
+        model=case.get("model", "keras"),
     )
 
 

@@ -38,12 +38,12 @@ def missing_records(
     job: Job, done: Sequence[Record], data: str, reason: str, status: str = "failed"
 ) -> Iterator[Record]:
     """One record per variant and number of sequences that has none."""
-    known = {(r.what.method, r.how.backend, r.what.sequences) for r in done}
+    known = {(r.what.method, r.how.backend, r.how.mode, r.what.sequences) for r in done}
     where = environment.describe(job.device)
     name = done[0].how.job if done else uuid.uuid4().hex[:12]
     for number in job.sequences:
         for method in variants(job):
-            if (method.name, method.backend, number) in known:
+            if (method.name, method.backend, method.mode, number) in known:
                 continue
             yield Record(
                 What(
@@ -68,6 +68,8 @@ def missing_records(
                     scale=1.0,
                     settings={},
                     job=name,
+                    model=job.model,
+                    mode=method.mode,
                 ),
                 Result(status=status, reason=reason),
                 where,

@@ -45,6 +45,8 @@ class Job:
         the record says so.
     failures : {"stop", "record"}
         Whether a failure of the whole job stops the workflow, or leaves records with its reason.
+    model : {"keras", "torch"}
+        Whether methods are given the Keras model, or its twin as a PyTorch module.
     """
 
     study: str
@@ -66,12 +68,14 @@ class Job:
     tolerance: float
     budget: float
     failures: str
+    model: str = "keras"
 
     @property
     def case(self) -> str:
         """What files call it, unique within a config."""
         variant = f"{self.parameter}_{self.value}_" if self.parameter else ""
         where = f"{self.device}_{self.keras_backend}"
+        where += "_module" if self.model == "torch" else ""
         return f"{self.architecture}_{self.length}_{variant}{where}"
 
     @property

@@ -6,11 +6,11 @@ Requirements: numpy and psutil.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import psutil
 
 from benchmarks.methods import Method
@@ -79,13 +79,13 @@ class Limits:
         )
 
 
-def too_large(method: Method, model: Any, sequences: Sequence[Any]) -> str | None:
+def too_large(method: Method, model: Any, sequences: np.ndarray) -> str | None:
     """Why the result of a method would not fit into memory, or None.
 
     Of exact methods, which return every output of every mutant; the frameworks need memory too,
     so that a share of what is free is what a result may take.
     """
-    elements = sum(prod(output.shape[1:]) for output in getattr(model, "outputs", None) or ())
+    elements = _output_elements(model, sequences)
     if not method.exact or not elements:
         return None
     number, length, characters = sequences.shape
@@ -97,3 +97,18 @@ def too_large(method: Method, model: Any, sequences: Sequence[Any]) -> str | Non
         f"The outputs of all mutants of {number} sequences take {size / 2**30:.1f} GiB, more than "
         f"{SHARE:.0%} of the {free / 2**30:.1f} GiB that are free."
     )
+
+
+def _output_elements(model: Any, sequences: np.ndarray) -> int:
+    """Elements of all outputs for one sequence; 0 where the model does not tell."""
+    if getattr(model, "outputs", None):
+        return sum(prod(output.shape[1:]) for output in model.outputs)
+    if not hasattr(model, "state_dict"):
+        return 0
+    import torch
+
+    with torch.inference_mode():
+        device = next(model.parameters()).device
+        outputs = model(torch.from_numpy(sequences[:1].swapaxes(1, 2).copy()).to(device))
+    several = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return sum(y.numel() for y in several)

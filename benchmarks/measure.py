@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import environment, records
 from benchmarks.agreement import Agreement, agreement
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.attribution.twins import make_twin
 from benchmarks.compare import BASELINE, FAST
 from benchmarks.job import Job
 from benchmarks.limits import Limits, too_large
@@ -43,7 +44,7 @@ class Subject:
 
     Attributes
     ----------
-    model : keras.Model
+    model : keras.Model or torch.nn.Module
     sequences : ndarray, float32, shape (sequences, length, characters)
         One-hot, as many as the largest run takes.
     data : str
@@ -61,7 +62,7 @@ class Subject:
 def variants(job: Job, found: Mapping[str, type[Method]] | None = None) -> list[Method]:
     """Every variant of the methods of a job."""
     known = discover() if found is None else found
-    setting = Setting(job.keras_backend, job.backends, job.naive_mutants)
+    setting = Setting(job.keras_backend, job.backends, job.naive_mutants, job.model)
     return [variant for name in job.methods for variant in known[name].variants(setting)]
 
 
@@ -95,7 +96,7 @@ def measure(
     Raises
     ------
     BenchmarkError
-        An exact method differs from naive ISM, or naive ISM or every other method could not run.
+        An exact method differs from naive ISM, or no naive ISM or no other method could run.
     """
     name = uuid.uuid4().hex[:12]
     limits = Limits(job.budget, max(job.warm_up, 1) + job.least, clock)
@@ -186,11 +187,14 @@ def _warmed_up(
         show = progress.wrong if result.status == "failed" else progress.done
         show(f"{_shown(method)}, {_count(len(sequences))}: {result.status}. {result.reason}")
     broken = [(m, r) for m, r in failures if r.status != "skipped"]
-    missing = [(m, r) for m, r in broken if m.name == BASELINE]
-    others = {_key(m) for m in methods if m.name != BASELINE}
-    if missing or (others and others <= {_key(m) for m, _ in broken}):
-        reasons = [f"{_shown(m)}: {r.reason}" for m, r in missing or broken]
-        raise BenchmarkError("Nothing can be compared. " + " ".join(reasons))
+    absent = {_key(m) for m, _ in broken}
+    for needed in (
+        {_key(m) for m in methods if m.name == BASELINE},
+        {_key(m) for m in methods if m.name != BASELINE},
+    ):
+        if needed and needed <= absent:
+            reasons = [f"{_shown(m)}: {r.reason}" for m, r in broken if _key(m) in needed]
+            raise BenchmarkError("Nothing can be compared. " + " ".join(reasons))
     return ready, failures
 
 
@@ -247,15 +251,15 @@ def _agreements(
     job: Job, ready: Sequence[tuple[Method, Attribution]], progress: Progress
 ) -> dict[str, Agreement]:
     """Compare every exact method, and every approximation of one, with naive ISM."""
-    baseline = next((result for method, result in ready if method.name == BASELINE), None)
+    baselines = [result for method, result in ready if method.name == BASELINE]
     found: dict[str, Agreement] = {}
-    if baseline is None:
+    if not baselines:
         return found
     for method, result in ready:
         if method.name == BASELINE:
             continue
         if not method.exact:
-            distance = method.ism_error(result, baseline)
+            distance = method.ism_error(result, baselines[0])
             if distance is not None:
                 found[_key(method)] = distance
                 progress.done(
@@ -263,7 +267,9 @@ def _agreements(
                     f"most, standard deviation of the effects {distance.spread:.2g}"
                 )
             continue
-        one = found[_key(method)] = agreement(baseline, result)
+        # Variants of naive ISM may have sampled different positions, so that each is compared.
+        one = max((agreement(naive, result) for naive in baselines), key=Agreement.excess)
+        found[_key(method)] = one
         line = (
             f"largest difference to naive ISM {one.difference:.2g}, standard deviation of the "
             f"effects {one.spread:.2g}"
@@ -307,6 +313,8 @@ def _record(
             scale=method.scale if ran else 1.0,
             settings=method.settings if ran else {},
             job=name,
+            model=job.model,
+            mode=method.mode,
         ),
         result,
         subject.where,
@@ -314,11 +322,11 @@ def _record(
 
 
 def _key(method: Method) -> str:
-    return f"{method.name}/{method.backend}"
+    return f"{method.name}/{method.backend}/{method.mode}"
 
 
 def _shown(method: Method) -> str:
-    return f"{method.label} on {method.backend}"
+    return f"{method.label} on {method.backend}" + (f", {method.mode}" if method.mode else "")
 
 
 def _count(number: int) -> str:
@@ -338,6 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environment.prepare(job.keras_backend, job.device, given.threads)
     label = ARCHITECTURES[job.architecture].label
     varied = f", {job.variant.replace('_', ' ')}" if job.parameter else ""
+    varied += ", as a PyTorch module" if job.model == "torch" else ""
     with Progress(f"{label}, {job.length} bp{varied}, {job.device}") as progress:
         try:
             reason = environment.missing_device(job.device)
@@ -345,6 +354,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise BenchmarkError(reason)
             sequences = encoded(given.fasta, job.length, joined=bool(job.parameter))
             model = build(job.architecture, job.length, **job.parameters)
+            if job.model == "torch":
+                model = make_twin(model)
             where = environment.describe(job.device)
             subject = Subject(model, sequences, given.data, where)
             for record in measure(job, subject, variants(job), progress):

@@ -88,6 +88,10 @@ class How:
         Anything else that belongs to the method.
     job : str
         Records with the same job come from one process; entry i of their seconds is round i.
+    model : {"keras", "torch"}
+        Whether the model is a Keras model, or its twin as a PyTorch module.
+    mode : {"", "eager", "compiled"}
+        How the model is run, where a method runs it in several ways.
     """
 
     backend: str
@@ -99,6 +103,8 @@ class How:
     scale: float
     settings: Mapping[str, int | float | str]
     job: str
+    model: str = "keras"
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,14 @@ class Setting:
         The frameworks that fast ISM is asked to run on.
     naive_mutants : int
         About how many mutants naive ISM is timed on.
+    model : {"keras", "torch"}
+        What methods are given: the Keras model, or its twin as a PyTorch module.
     """
 
     keras_backend: str
     backends: tuple[str, ...]
     naive_mutants: int = 256
+    model: str = "keras"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,17 @@ class Method(ABC):
         What tables and figures call it.
     exact : bool
         Whether it returns exact ISM, which must agree with naive ISM.
+    models : tuple of str
+        The kinds of model that it can be given.
+    mode : str
+        How it runs the model, where it has variants that differ in that only.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     exact: ClassVar[bool] = False
+    models: ClassVar[tuple[str, ...]] = ("keras",)
+    mode: str = ""
 
     def __init__(self, backend: str) -> None:
         self.backend = backend
@@ -127,7 +136,7 @@ class Method(ABC):
 
         Parameters
         ----------
-        model : keras.Model
+        model : keras.Model or torch.nn.Module
             The same in every call of one job; what was built for it may be kept.
         sequences : ndarray, float32, shape (sequences, length, characters)
             One-hot.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.layout import Layout
 from benchmarks.methods.base import Attribution, Method, Setting
 from fastism.backends import available_backends
 
@@ -20,15 +21,17 @@ class FastMethod(Method):
     name = "fast_ism"
     label = "fastISM"
     exact = True
+    models = ("keras", "torch")
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, kind: str = "keras") -> None:
         super().__init__(backend)
+        self._layout = Layout(kind)
         self._ism: Any = None
 
     @classmethod
     def variants(cls, setting: Setting) -> list[Method]:
         """One variant per backend that is asked for."""
-        return [cls(backend) for backend in setting.backends]
+        return [cls(backend, setting.model) for backend in setting.backends]
 
     def refuse(self) -> str | None:
         """Refuse where the framework is not installed."""
@@ -41,13 +44,15 @@ class FastMethod(Method):
         if self._ism is None:
             from fastism import FastISM
 
-            self._ism = FastISM(model, test_correctness=False, backend=self.backend)
-        self._sequences = sequences
+            shape = self._layout.input_shape(sequences)
+            self._ism = FastISM(
+                model, test_correctness=False, backend=self.backend, input_shape=shape
+            )
+        self._sequences = self._layout.given(sequences)
 
     def run(self) -> Attribution:
         """Run all alternatives at all positions."""
-        result = self._ism.saturate(self._sequences)
-        return Attribution.of(result.mutants, result.positions)
+        return self._layout.attribution(self._ism.saturate(self._sequences))
 
     @property
     def macs(self) -> float | None:

@@ -1,14 +1,17 @@
 """Naive ISM: every mutant through the whole model, at its best batch size.
 
-Requirements: numpy, fastism; Keras with its framework once it is set up.
+Requirements: numpy, fastism; the framework of the model once it is set up, and a C++ compiler to
+compile a PyTorch module on a CPU.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from benchmarks.layout import Layout
 from benchmarks.methods.base import Attribution, Method, Setting
 
 
@@ -18,25 +21,38 @@ class NaiveMethod(Method):
     Parameters
     ----------
     backend : str
-        The framework of the Keras model.
+        The framework of the model.
     mutants : int
         About how many a run has, at least.
+    kind : {"keras", "torch"}
+        What kind of model it is given.
+    mode : {"", "eager", "compiled"}
+        How a PyTorch module is run; a Keras model is always compiled.
     """
 
     name = "naive_ism"
     label = "naive ISM"
     exact = True
+    models = ("keras", "torch")
 
-    def __init__(self, backend: str, mutants: int) -> None:
+    def __init__(self, backend: str, mutants: int, kind: str = "keras", mode: str = "") -> None:
         super().__init__(backend)
         self._mutants = mutants
+        self._layout = Layout(kind)
+        self.mode = mode
         self._ism: Any = None
         self._macs: float | None = None
 
     @classmethod
     def variants(cls, setting: Setting) -> list[Method]:
-        """One variant, on the framework of the Keras model."""
-        return [cls(setting.keras_backend, setting.naive_mutants)]
+        """On the framework of the model; a PyTorch module both as it is and compiled."""
+        given = setting.keras_backend, setting.naive_mutants, setting.model
+        modes = ("eager", "compiled") if setting.model == "torch" else ("",)
+        return [cls(*given, mode) for mode in modes]
+
+    def refuse(self) -> str | None:
+        """Refuse to compile a PyTorch module where nothing can be compiled."""
+        return not_compiling() if self.mode == "compiled" else None
 
     def set_up(self, model: Any, sequences: np.ndarray) -> None:
         """Find the best batch size, once, and choose the positions."""
@@ -45,7 +61,7 @@ class NaiveMethod(Method):
         if self._ism is None:
             self._ism = self._tuned(model, sequences, alternatives)
         some = sample_size(self._ism.batch_size, count * alternatives, length, self._mutants)
-        self._sequences = sequences
+        self._sequences = self._layout.given(sequences)
         self._positions = np.unique(np.linspace(0, length - 1, some).astype(int))
         # The reference pass is one more input per sequence, in the sample as in the whole.
         self._scale = (length * alternatives + 1) / (len(self._positions) * alternatives + 1)
@@ -54,18 +70,19 @@ class NaiveMethod(Method):
         from fastism import FastISM, NaiveISM
         from fastism.naive import BATCH_SIZES
 
-        ism = NaiveISM(model)
+        shape = self._layout.input_shape(sequences)
+        ism = NaiveISM(model, input_shape=shape, compiled=self.mode == "compiled")
         # Tuning tries only batches that the first call can fill.
         enough = min(-(-BATCH_SIZES[-1] // alternatives), sequences.shape[1])
-        ism.saturate(sequences[:1], positions=range(enough))
-        plan = FastISM(model, test_correctness=False).plan
+        ism.saturate(self._layout.given(sequences[:1]), positions=range(enough))
+        plan = FastISM(model, test_correctness=False, input_shape=shape).plan
         self._macs = float(plan.naive_macs)
         return ism
 
     def run(self) -> Attribution:
         """Run all alternatives at the sampled positions."""
         result = self._ism.saturate(self._sequences, positions=self._positions)
-        return Attribution.of(result.mutants, result.positions)
+        return self._layout.attribution(result)
 
     @property
     def scale(self) -> float:
@@ -86,6 +103,19 @@ class NaiveMethod(Method):
     def macs(self) -> float | None:
         """Multiply-adds of a whole pass of the model."""
         return self._macs
+
+
+@cache
+def not_compiling() -> str | None:
+    """Why `torch.compile` cannot be used in this process, or None."""
+    import torch
+
+    try:
+        torch.compile(lambda x: torch.relu(x) + 1)(torch.zeros(8))
+    except Exception as error:  # a compiler that is missing, or that fails in whatever way
+        reason = " ".join(str(error).split())
+        return f"torch.compile does not work here. {type(error).__name__}: {reason[:300]}"
+    return None
 
 
 def sample_size(batch: int, per_position: int, length: int, inputs: int) -> int:
