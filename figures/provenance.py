@@ -41,7 +41,9 @@ def caption(comparisons: Sequence[Comparison], spread: str) -> str:
 def _baseline(naive: Sequence[Record]) -> str:
     batches = _span([record.how.batch_size or 0 for record in naive])
     backend = _listed(FRAMEWORKS[record.how.backend] for record in naive)
-    text = f"Naive ISM: {backend}, compiled, at its best batch size ({batches})"
+    several = any(record.how.mode for record in naive)
+    how = "compiled or eager, whichever is faster" if several else "compiled"
+    text = f"Naive ISM: {backend}, {how}, at its best batch size ({batches})"
     sampled = [record for record in naive if record.how.extrapolated]
     if not sampled:
         return f"{text}."

@@ -16,6 +16,7 @@ import pandas
 
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.compare import (
+    BASELINE,
     Comparison,
     compare,
     first_calls,
@@ -27,10 +28,10 @@ from benchmarks.records import Record, read
 from figures.provenance import FRAMEWORKS, caption
 
 SPREAD = "in brackets, least and most of the ratio within a round"
+BACKEND = "Backend: the fastest for fastISM, of those installed."
 LEGEND = (
-    "Backend: the fastest for fastISM, of those installed. Multiply-adds: naive over fast, as the "
-    "plan counts them. Difference: the largest between fast and naive ISM, in standard deviations "
-    "of the effects of the mutations."
+    "Multiply-adds: naive over fast, as the plan counts them. Difference: the largest between fast "
+    "and naive ISM, in standard deviations of the effects of the mutations."
 )
 
 
@@ -47,7 +48,9 @@ def rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "length": naive.what.length,
             "sequences": naive.what.sequences,
             "device": naive.how.device,
+            "model": naive.how.model,
             "naive_backend": naive.how.backend,
+            "naive_mode": naive.how.mode,
             "naive_batch_size": naive.how.batch_size,
             "naive_positions": naive.what.positions,
             "naive_extrapolated": naive.how.extrapolated,
@@ -99,7 +102,8 @@ def markdown(records: Sequence[Record]) -> str:
     comparisons = main_cases(compare(records))
     if not comparisons:
         return "Not measured yet.\n"
-    parts = [_speedups(comparisons), caption(comparisons, SPREAD), LEGEND]
+    legend = f"{BACKEND} {LEGEND}" if _several_backends(comparisons) else LEGEND
+    parts = [_speedups(comparisons), caption(comparisons, SPREAD), legend]
     missing = _missing(comparisons)
     if missing:
         parts.append(missing)
@@ -125,37 +129,33 @@ def shown_model(record: Record) -> str:
 
 
 def _speedups(comparisons: Sequence[Comparison]) -> str:
+    """The table; backends and modes have columns where there are several of them."""
     own = dict.fromkeys(FRAMEWORKS[c.naive.how.backend] for c in comparisons)
-    header = [
-        "model",
-        "bp",
-        "sequences",
-        "naive ISM, s",
-        "fastISM, s",
-        "backend",
-        "speedup",
-        f"both on {' or '.join(own)}",
-        "multiply-adds",
-        "difference",
-    ]
-    body = []
-    for c in comparisons:
-        same, floor, difference = c.own, c.floor(c.best), _relative(c.best)
-        body.append(
-            [
-                shown_model(c.naive),
-                str(c.naive.what.length),
-                str(c.naive.what.sequences),
-                f"{seconds_per_sequence(c.naive)[0]:.3g}",
-                f"{seconds_per_sequence(c.best)[0]:.3g}",
-                FRAMEWORKS[c.best.how.backend],
-                _ratio(c, c.best, bold=True),
-                _ratio(c, same) if same else "–",
-                "–" if floor is None else f"{floor:.1f}",
-                "–" if difference is None else f"{difference:.1g}",
-            ]
-        )
-    return markdown_table(header, body, left=(0, 5))
+    columns = {
+        "model": [shown_model(c.naive) for c in comparisons],
+        "bp": [str(c.naive.what.length) for c in comparisons],
+        "sequences": [str(c.naive.what.sequences) for c in comparisons],
+        "naive ISM, s": [f"{seconds_per_sequence(c.naive)[0]:.3g}" for c in comparisons],
+        "runs": [c.naive.how.mode or "compiled" for c in comparisons],
+        "fastISM, s": [f"{seconds_per_sequence(c.best)[0]:.3g}" for c in comparisons],
+        "backend": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
+        "speedup": [_ratio(c, c.best, bold=True) for c in comparisons],
+        f"both on {' or '.join(own)}": [_ratio(c, c.own) if c.own else "–" for c in comparisons],
+        "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
+        "difference": [_digit(_relative(c.best)) for c in comparisons],
+    }
+    if not any(c.naive.how.mode for c in comparisons):
+        del columns["runs"]
+    if not _several_backends(comparisons):
+        del columns["backend"], columns[f"both on {' or '.join(own)}"]
+    header = list(columns)
+    left = [i for i, name in enumerate(header) if name in ("model", "runs", "backend")]
+    return markdown_table(header, list(zip(*columns.values(), strict=True)), left)
+
+
+def _several_backends(comparisons: Sequence[Comparison]) -> bool:
+    """Whether anything is on another framework than that of its model."""
+    return any(record is not c.own for c in comparisons for record in c.fast)
 
 
 def _first_calls(calls: Sequence[Record]) -> str:
@@ -176,12 +176,18 @@ def _first_calls(calls: Sequence[Record]) -> str:
 
 def _missing(comparisons: Sequence[Comparison]) -> str:
     lines = {
-        f"- {shown_model(r)} at {r.what.length} on {FRAMEWORKS[r.how.backend]}: "
+        f"- {_shown_method(r)}{shown_model(r)} at {r.what.length} on "
+        f"{FRAMEWORKS[r.how.backend]}: "
         f"{r.result.status}. {' '.join(r.result.reason.split())}": None
         for c in comparisons
         for r in c.missing
     }
     return "\n".join(["Could not run:", "", *lines]) if lines else ""
+
+
+def _shown_method(record: Record) -> str:
+    """What a line says besides the model: nothing for fast ISM, how naive ISM was to run."""
+    return f"naive ISM ({record.how.mode}) of " if record.what.method == BASELINE else ""
 
 
 def markdown_table(
@@ -196,6 +202,14 @@ def _ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:
     ratio = comparison.speedup(fast)
     mark = "**" if bold else ""
     return f"{mark}{_times(ratio.median)}{mark} ({_times(ratio.least)}–{_times(ratio.most)})"
+
+
+def _decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _digit(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1g}"
 
 
 def _times(ratio: float) -> str:

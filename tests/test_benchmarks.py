@@ -549,7 +549,8 @@ def test_the_readme_is_renewed_between_its_markers():
 def test_the_readme_shows_the_committed_records():
     """Renew it with `snakemake --cores all write_readme_table`."""
     text = (ROOT / "README.md").read_text()
-    assert text == readme.filled(text, readme.committed(ROOT))
+    shown = [readme.committed(ROOT, name) for name in (readme.RECORDS, readme.MODULES)]
+    assert text == readme.filled(text, *shown)
 
 
 def test_committed_records_can_be_read():
@@ -560,6 +561,7 @@ def test_committed_records_can_be_read():
 def test_the_workflow_and_the_readme_mean_the_same_records():
     rule = (ROOT / "workflows" / "rules" / "readme.smk").read_text()
     assert f'repository("{readme.RECORDS.as_posix()}")' in rule
+    assert f'ROOT / "{readme.MODULES.as_posix()}"' in rule
 
 
 @pytest.mark.parametrize(
