@@ -37,6 +37,7 @@ GENERATORS: dict[str, str] = {
     "speedups": "docs.generate.measurements:speedups",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "record_files": "docs.generate.measurements:record_files",
+    "scale_out": "figures.scale_out:committed",
     "methods": "docs.generate.measurements:methods",
     "architectures": "docs.generate.measurements:architectures",
 }

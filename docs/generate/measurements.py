@@ -1,32 +1,39 @@
 """Measured tables and figures: whatever records and figures the repository holds.
 
-Requirements: pandas, numpy; figures are only linked.
+Requirements: numpy, and what `figures.readme` imports; figures are only linked.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import discover
 from docs.generate import ROOT, table
-from figures.readme import FIGURE, RECORDS, committed
-from figures.speedup_table import markdown
+from figures.readme import BEGIN, END, FIGURE
 
 REFERENCE = Path("figures/reference")
-#: Tables with more columns than this are linked by their Markdown, not repeated from the CSV.
+#: Of a CSV file that has no Markdown beside it, more columns than this are not shown.
 MOST_COLUMNS = 12
 
 
 def speedups() -> str:
-    """The tables of the README, from the same records by the same function."""
-    records = committed(ROOT)
-    if not records:
-        return f"No records have been committed to `{RECORDS}`."
-    return markdown(records)
+    """The measured part of the README, which the workflow writes from committed records.
+
+    Raises
+    ------
+    ValueError
+        If the README has no such part.
+    """
+    readme = (ROOT / "README.md").read_text()
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise ValueError("README.md has no part between the markers of figures/readme.py.")
+    measured = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    return re.sub(r"\(figures/reference/(\S+)\)", r"(figures/\1){ .plot }", measured)
 
 
 def reference_figures() -> str:
@@ -47,35 +54,29 @@ def reference_figures() -> str:
             parts.append(f"### {name}")
         suffix = ".svg" if stem.with_suffix(".svg").is_file() else ".png"
         where = f"figures/{stem.relative_to(root).as_posix()}{suffix}"
-        parts.append(f"#### {_title(stem.name)}")
-        parts.append(f'![{_title(stem.name)}]({where}){{ .plot loading="lazy" }}')
-        shown = _table_of(stem)
+        title, shown = _table_of(stem)
+        parts.append(f"#### {title}")
+        parts.append(f'![{title}]({where}){{ .plot loading="lazy" }}')
         if shown:
             parts.append(shown)
     return "\n\n".join(parts) if parts else "No figures have been committed."
 
 
-def _table_of(stem: Path) -> str:
-    """The table beside a figure: its Markdown, or its CSV where that is narrow."""
-    text = stem.with_suffix(".md")
-    if text.is_file():
-        # Headings of its own would stand in the wrong place of the page's contents.
-        lines = [line.lstrip("# ") if line.startswith("#") else line for line in _lines(text)]
-        return "\n".join(lines)
-    data = stem.with_suffix(".csv")
-    if not data.is_file():
-        return ""
-    with data.open(newline="") as file:
-        header, *rows = list(csv.reader(file))
-    return table(header, rows) if len(header) <= MOST_COLUMNS else ""
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().strip().splitlines()
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").replace("-", " ").capitalize()
+def _table_of(stem: Path) -> tuple[str, str]:
+    """Title and table of a figure: its Markdown, or its CSV where that is narrow."""
+    title, text = stem.name.replace("_", " ").replace("-", " ").capitalize(), ""
+    beside, data = stem.with_suffix(".md"), stem.with_suffix(".csv")
+    if beside.is_file():
+        first, *rest = beside.read_text().strip().splitlines()
+        if first.startswith("#"):
+            title, text = first.lstrip("# "), "\n".join(rest)
+        else:
+            text = "\n".join([first, *rest])
+    elif data.is_file():
+        with data.open(newline="") as file:
+            header, *rows = list(csv.reader(file))
+        text = table(header, rows) if len(header) <= MOST_COLUMNS else ""
+    return title, text.strip()
 
 
 def record_files() -> str:
