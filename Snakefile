@@ -10,6 +10,8 @@
 #   snakemake --cores all write_readme_table   the README's table and figure, from the records in
 #                                              benchmarks/records
 #   snakemake --cores all regression           fails where speedups fell below the committed baseline
+#   snakemake --cores all train                trains the promoter model of data/ anew
+#   snakemake --cores all plot_promoters       what the promoter model relies on: results/promoter
 
 import os
 import shlex
@@ -64,6 +66,7 @@ include: "workflows/rules/extras.smk"
 include: "workflows/rules/figures.smk"
 include: "workflows/rules/readme.smk"
 include: "workflows/rules/regression.smk"
+include: "workflows/rules/train.smk"
 
 
 # What can be asked for by name: `run`, the default, and every config.

@@ -7,7 +7,8 @@ The importance of a match is the mean over its positions. Of every motif, the ma
 sites are compared with those of matrices that have its columns in another order, in two ways: match
 by match (Mann-Whitney), and matrix by matrix: how many of the shuffled matrices have matches that
 are as important on average. The latter is the one to trust, as matches of one matrix have much in
-common.
+common. Matches of a shuffled matrix that overlap one of the motif are no controls, but the motif
+itself, a base or two away: they are left out.
 
 Requirements: numpy, scipy, psutil, h5py, fastism.
 """
@@ -41,8 +42,9 @@ from fastism.sequences import to_string
 
 #: What the importance of exact ISM is called in records, as `benchmarks.methods` calls it.
 ISM = "fast_ism"
-#: The motif whose matches are recorded one by one.
+#: The motif whose matches are recorded one by one, and those that logos mark.
 SHOWN = "Dref"
+MARKED = ("Dref", "TBP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,11 @@ class Settings:
         Of the promoters, for intervals.
     bin : int
         Base pairs of a step of the profile along the promoter.
-    logos, logo : int
-        How many promoters are recorded for logos, those with the highest output, and of how many
-        base pairs next to the start site.
+    best, best_shown : int
+        How many promoters are recorded for logos: of all those with the highest output, and of
+        those that have a match of the shown motif next to the start site.
+    logo : int
+        Base pairs of a logo, next to the start site.
     seed : int
         Of shuffles and resamples.
     """
@@ -77,7 +81,8 @@ class Settings:
     fewest: int = 5
     resamples: int = 2000
     bin: int = 20
-    logos: int = 3
+    best: int = 1
+    best_shown: int = 2
     logo: int = 100
     seed: int = 0
 
@@ -92,7 +97,7 @@ class Enrichment:
     matches, promoters : int
         Matches of the motif next to start sites, and promoters that have one.
     shuffled_matches : int
-        Matches of all shuffled matrices there.
+        Matches of all shuffled matrices there that overlap none of the motif.
     mean, shuffled_mean : float
         Importance, in units of the output.
     superiority : float
@@ -144,7 +149,7 @@ def base_frequencies(sequences: np.ndarray) -> np.ndarray:
 
 
 def find(motif: Motif, sequences: np.ndarray, settings: Settings) -> Found:
-    """Matches of a motif and of its shuffles.
+    """Matches of a motif, and those of its shuffles that do not overlap them.
 
     Parameters
     ----------
@@ -160,7 +165,11 @@ def find(motif: Motif, sequences: np.ndarray, settings: Settings) -> Found:
     rng = np.random.default_rng([settings.seed, *motif.identifier.encode()])
     shuffles = column_shuffles(motif.counts, settings.shuffles, rng)
     shuffled = [log_odds(counts, background) for counts in shuffles]
-    return Found(motif, scan(sequences, [weights], least), scan(sequences, shuffled, least))
+    matches, others = (scan(sequences, each, least) for each in ([weights], shuffled))
+    covered = np.zeros(sequences.shape[:2])
+    for offset in range(matches.width):
+        covered[matches.sequence, matches.start + offset] = 1
+    return Found(motif, matches, others.where(others.means(covered) == 0))
 
 
 def compare(found: Found, method: str, importance: np.ndarray, settings: Settings) -> Enrichment:
@@ -287,14 +296,18 @@ def logos(
     sequences: np.ndarray,
     outputs: np.ndarray,
     importance: np.ndarray,
-    found: Found,
+    marked: Mapping[str, Matches],
     settings: Settings,
 ) -> list[dict[str, Any]]:
-    """The promoters with the highest outputs: letters and importance next to the start site."""
+    """The promoters with the highest outputs: letters, importance and matches next to the start.
+
+    First those of all promoters, then those of the rest that have a match of the shown motif.
+    """
     length, size = sequences.shape[1], settings.logo
-    chosen = np.argsort(-outputs, kind="stable")[: settings.logos]
-    letters = to_string(sequences[chosen, length - size :])
-    shown = found.matches.within(length - size, length)
+    near = {name: matches.within(length - size, length) for name, matches in marked.items()}
+    order = np.argsort(-outputs, kind="stable")
+    has_match = np.isin(order, near[SHOWN].sequence) & (np.arange(len(order)) >= settings.best)
+    chosen = np.append(order[: settings.best], order[has_match][: settings.best_shown])
     return [
         {
             "name": names[i],
@@ -302,11 +315,12 @@ def logos(
             "sequence": text,
             "importance": _rounded(importance[i, length - size :]),
             "matches": [
-                [int(start) - length, int(start) - length + shown.width]
-                for start in np.sort(shown.start[shown.sequence == i])
+                [name, int(start) - length, int(start) - length + matches.width]
+                for name, matches in near.items()
+                for start in np.sort(matches.start[matches.sequence == i])
             ],
         }
-        for i, text in zip(chosen, letters, strict=True)
+        for i, text in zip(chosen, to_string(sequences[chosen, length - size :]), strict=True)
     ]
 
 
@@ -333,21 +347,23 @@ def measure(
         Among them the one called "Dref".
     settings : Settings
     """
-    rows, more = [], {}
+    rows, marked, shown = [], {}, None
     for motif in motifs:
         found = find(motif, sequences, settings)
         rows += [compare(found, name, values, settings) for name, values in importances.items()]
+        if motif.name in MARKED:
+            marked[motif.name] = found.matches
         if motif.name == SHOWN:
-            shown = logos(names, sequences, outputs, importances[ISM], found, settings)
-            more = {"profile": profile(found, importances, settings), "logos": shown}
-    if not more:
+            shown = profile(found, importances, settings)
+    if shown is None:
         raise FastISMError(f"There is no motif called {SHOWN} among the matrices.")
     return {
         "promoters": len(sequences),
         "length": sequences.shape[1],
         "settings": dataclasses.asdict(settings),
         "enrichment": [dataclasses.asdict(row) for row in rows],
-        **more,
+        "profile": shown,
+        "logos": logos(names, sequences, outputs, importances[ISM], marked, settings),
     }
 
 

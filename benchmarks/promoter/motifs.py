@@ -263,7 +263,8 @@ def scan(sequences: np.ndarray, weights: Sequence[np.ndarray], least: int) -> Ma
     matrix, place, score = (np.concatenate(part) for part in zip(*found, strict=True))
     sequence, start = np.divmod(place, sequences.shape[1] - width + 1)
     order = np.lexsort((start, -score, sequence, matrix))
-    every = Matches(matrix[order], sequence[order], start[order], score[order] / PER_BIT, width)
+    bits = score[order].astype(np.float64) / PER_BIT
+    every = Matches(matrix[order], sequence[order], start[order], bits, width)
     return every.where(_best_of_overlapping(every))
 
 

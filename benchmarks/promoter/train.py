@@ -33,6 +33,7 @@ from benchmarks.promoter.dataset import (
     split,
 )
 from benchmarks.promoter.network import promoter_model
+from fastism.model_files import hash_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def train(
     settings: Settings,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> Trained:
-    """Train the model; the same settings and machine give the same weights.
+    """Train the model; after `make_deterministic`, settings and machine determine the weights.
 
     Parameters
     ----------
@@ -125,10 +126,8 @@ def train(
         Called after every epoch with its number, from 1, and its loss and AUC.
     """
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(settings.seed)
-    tf.config.experimental.enable_op_determinism()
     model = promoter_model()
     model.compile(
         keras.optimizers.Adam(settings.learning_rate),
@@ -161,6 +160,13 @@ def train(
     trained = promoter_model()
     trained.set_weights(best[2])
     return Trained(trained, history, best[1], seconds)
+
+
+def make_deterministic() -> None:
+    """Let TensorFlow use only operations that give the same every time, from now on."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
 
 
 def evaluate(model: Any, splits: Mapping[str, Examples]) -> dict[str, float]:
@@ -198,7 +204,11 @@ def describe(
             },
         },
         "settings": dataclasses.asdict(settings),
-        "model": {"parameters": trained.model.count_params(), "output": "logit"},
+        "model": {
+            "parameters": trained.model.count_params(),
+            "output": "logit",
+            "weights_sha256": hash_weights(trained.model),
+        },
         "epochs": len(trained.history["loss"]),
         "best_epoch": trained.best_epoch,
         "history": trained.history,
@@ -220,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
     given = parser.parse_args(arguments)
     environment.prepare(threads=given.threads)
+    make_deterministic()
     settings = dataclasses.replace(Settings(), epochs=given.epochs)
     with Progress("Promoter model") as progress:
         splits = split(read_upstream(given.fasta))
