@@ -1,0 +1,106 @@
+"""The workflow on a Slurm of one node, with jobs that are killed."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from sharded_runs import (
+    ROOT,
+    all_batches,
+    batches,
+    environment,
+    score_whole,
+    snakemake,
+    wait_for,
+    write_run,
+)
+
+from fastism.store import Store
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+SCRIPT = ROOT / "workflows" / "slurm" / "one_node.sh"
+PROFILE = ROOT / "workflows" / "profiles" / "slurm"
+SHARDS = 4
+UNAVAILABLE = 3
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """The environment of a shell to which a Slurm of one node was made known."""
+    folder = tmp_path / "slurm"
+    start = [SCRIPT, "start", folder]
+    done = subprocess.run(start, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode == UNAVAILABLE:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        told = subprocess.run(
+            ["bash", "-c", f"{done.stdout}\nenv -0"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        yield dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
+    finally:
+        subprocess.run([SCRIPT, "stop", folder], capture_output=True, timeout=60, check=True)
+
+
+def run(command, folder, env):
+    """A process that writes what it prints to a file."""
+    with (folder / "printed").open("a") as printed:
+        return subprocess.Popen(
+            command, cwd=folder, env=env, stdout=printed, stderr=subprocess.STDOUT
+        )
+
+
+def reached(folder, number, workflow):
+    """Process and job of a shard, once it waits in the middle of its work."""
+    file = folder / f"reached-{number}"
+    what = f"shard {number} in the middle of its work"
+    wait_for(lambda: workflow.poll() is not None or file.exists(), what)
+    assert file.exists(), (folder / "printed").read_text()
+    return file.read_text().split()
+
+
+def test_killed_jobs_go_on_where_they_were(tmp_path, slurm):
+    whole = score_whole(write_run(tmp_path / "whole"))
+    folder = write_run(tmp_path / "sharded")
+    # Shorter waits than those of the profile, and no second try for jobs that fail.
+    command = snakemake(
+        *("--profile", PROFILE, "--retries", "0", "--latency-wait", "10"),
+        *("--slurm-init-seconds-before-status-checks", "1", "--slurm-no-account"),
+        config={"shards": str(SHARDS)},
+    )
+    held = (2, 3)
+    for number in held:
+        (folder / f"hold-{number}").touch()
+
+    first = run(command, folder, slurm)
+    try:
+        # One after the other, as there may be one processor only.
+        os.kill(int(reached(folder, 2, first)[0]), signal.SIGKILL)
+        subprocess.run(["scancel", reached(folder, 3, first)[1]], env=slurm, check=True)
+        assert first.wait(timeout=120) != 0
+    finally:
+        first.kill()
+    text = (folder / "printed").read_text()
+    assert not (folder / "output.h5").exists(), text
+    left = folder / "output.h5.shards"
+    for number in held:
+        with Store(left / f"{number}-of-{SHARDS}.h5.partial", allow_incomplete=True) as store:
+            assert store.consumed == 4
+    finished = {number: left / f"{number}-of-{SHARDS}.h5" for number in (1, 4)}
+    times = {number: file.stat().st_mtime_ns for number, file in finished.items()}
+
+    for number in held:
+        (folder / f"hold-{number}").unlink()
+    status = run(command, folder, slurm).wait(timeout=120)
+    text = (folder / "printed").read_text()
+    assert status == 0, text
+    assert (folder / "output.h5").read_bytes() == whole
+    # Nothing was lost, and nothing was scored twice.
+    assert batches(folder) == all_batches(SHARDS)
+    assert {n: file.stat().st_mtime_ns for n, file in finished.items()} == times
