@@ -252,6 +252,20 @@ def test_an_inner_stage_is_kept_by_an_outer_one():
     assert caught.value.message == "here: No such file or directory."
 
 
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch names it."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA"), OutOfMemoryError()])
+def test_too_little_memory_names_the_options_that_help(error):
+    message = r"Out of memory \(.*\) Give a smaller --batch"
+    with pytest.raises(Failure, match=message) as caught, stage(Exit.MODEL):
+        raise error
+    assert caught.value.code == Exit.MODEL
+    with pytest.raises(RuntimeError, match="something else"), stage(Exit.MODEL):
+        raise RuntimeError("something else")
+
+
 def test_help_and_version():
     page = succeed("--help").stdout
     assert all(f"\n  {name} " in page for name in COMMANDS)

@@ -487,6 +487,8 @@ def test_from_promoters_to_a_record(tmp_path, same_process):
     """Selection, scores, other methods and enrichment, on a few promoters."""
     for package in ("tensorflow", "shap", "h5py", "typer"):
         pytest.importorskip(package, reason="the workflow needs all of them")
+    import cli_cases
+
     fasta, few = tmp_path / "held_out.fa", tmp_path / "few.fa"
     selecting.main(["--fasta", str(FASTA), "--output", str(fasta)])
     chosen = [r for r in read_fasta(fasta) if "TATCGATA" in r.sequence[300:]][:12]
@@ -494,8 +496,7 @@ def test_from_promoters_to_a_record(tmp_path, same_process):
     matrices = tmp_path / "dref.pfm"
     matrices.write_text("\n".join(MOTIFS.read_text().splitlines()[:5]) + "\n")
     scores, other, out = (str(tmp_path / name) for name in ("s.h5", "a.npz", "out.json"))
-    command = ["-m", "fastism", "score", str(MODEL), str(few), "--out", scores, "--quiet"]
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
+    assert cli_cases.run("score", MODEL, few, "--out", scores, "--quiet").exit_code == 0
     attribute.main(["--model", str(MODEL), "--fasta", str(few), "--output", other])
     given = ["--scores", scores, "--attributions", other, "--motifs", str(matrices)]
     enrichment.main([*given, "--output", out])

@@ -56,8 +56,14 @@ def stage(code: Exit) -> Iterator[None]:
     """What goes wrong in here for a reason that users can mend ends the command with `code`."""
     try:
         yield
-    except (FastISMError, OSError, MemoryError) as error:
+    except (FastISMError, OSError) as error:
         raise Failure(code, said(error)) from error
+    except Exception as error:
+        if not no_memory(error):
+            raise
+        raise Failure(
+            code, f"Out of memory ({said(error)}) Give a smaller --batch, --memory or --outputs."
+        ) from error
 
 
 def staged(code: Exit, items: Iterable[T]) -> Iterator[T]:
@@ -86,10 +92,15 @@ def parsed(option: str, parse: Callable[[str], T], text: str) -> T:
         raise refuse(f"{option} {text}: {error}") from error
 
 
+def no_memory(error: Exception) -> bool:
+    """Whether an exception of Python or of a framework says that memory is used up."""
+    words = f"{type(error).__name__} {error}".lower()
+    known = ("outofmemory", "out of memory", "resourceexhausted", "resource_exhausted")
+    return isinstance(error, MemoryError) or any(word in words for word in known)
+
+
 def said(error: BaseException) -> str:
     """One line that says what an exception says."""
-    if isinstance(error, MemoryError):
-        return f"Out of memory ({error}). Give a smaller --batch, --memory or --outputs."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}."
