@@ -496,7 +496,7 @@ def test_from_promoters_to_a_record(tmp_path, same_process):
     matrices = tmp_path / "dref.pfm"
     matrices.write_text("\n".join(MOTIFS.read_text().splitlines()[:5]) + "\n")
     scores, other, out = (str(tmp_path / name) for name in ("s.h5", "a.npz", "out.json"))
-    assert cli_cases.run("score", MODEL, few, "--out", scores, "--quiet").exit_code == 0
+    assert cli_cases.succeed("score", MODEL, few, "--out", scores, "--quiet").exit_code == 0
     attribute.main(["--model", str(MODEL), "--fasta", str(few), "--output", other])
     given = ["--scores", scores, "--attributions", other, "--motifs", str(matrices)]
     enrichment.main([*given, "--output", out])

@@ -110,8 +110,10 @@ def test_merging_says_which_shard_is_missing(finished):
     shards.mkdir()
     for number in range(1, SHARDS + 1):
         (shards / f"{number}-of-{SHARDS}.done").touch()
-    kept = folder / "output.h5.shards" / f"2-of-{SHARDS}.h5"
-    (shards / kept.name).write_bytes(kept.read_bytes())
+    # The test before may have set it aside as what a run left unfinished.
+    name = f"2-of-{SHARDS}.h5"
+    (kept,) = (folder / "output.h5.shards").glob(f"{name}*")
+    (shards / name).write_bytes(kept.read_bytes())
     status, text = run(copy, "--show-failed-logs", "--rerun-triggers", "mtime", shards=SHARDS)
     assert status != 0
     assert f"is one of {SHARDS} shards, and 1 of them are not given: 1" in text
@@ -264,13 +266,13 @@ def test_sizes_are_measured_on_stores_that_are_written(tmp_path):
     import numpy as np
 
     letters = np.random.default_rng(0)
-    one_hot = np.eye(4, dtype=np.float32)[letters.integers(4, size=(8, 200))]
-    deltas = letters.normal(size=(8, 200, 4, 1)).astype(np.float32)
+    one_hot = np.eye(4, dtype=np.float32)[letters.integers(4, size=(64, 200))]
+    deltas = letters.normal(size=(64, 200, 4, 1)).astype(np.float32)
     sizes = [
         store_size.written(one_hot, deltas[:, 0, 0], deltas, dtype) for dtype in store_size.ITEM
     ]
     numbers = deltas.size * 2
-    assert numbers < sizes[1] < sizes[0] < 2 * numbers + one_hot.size + 20_000
+    assert numbers < sizes[1] < sizes[0] < 2 * numbers + one_hot.size + 60_000
 
 
 def test_a_file_without_sizes_is_refused(tmp_path):

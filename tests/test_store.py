@@ -394,8 +394,9 @@ def test_files_that_are_no_stores_are_named(tmp_path):
         "missing": "There is no file",
     }
     for name, message in messages.items():
-        with pytest.raises(FastISMError, match=rf"{name}\.h5.*{message}"):
+        with pytest.raises(FastISMError, match=message) as caught:
             Store(tmp_path / f"{name}.h5")
+        assert f"{name}.h5" in str(caught.value)
 
 
 def test_sequences_are_found_by_name_or_first_word(tmp_path):
