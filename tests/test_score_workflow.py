@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 import subprocess
 
 import jsonschema
@@ -57,6 +58,13 @@ def finished(tmp_path_factory):
     return folder, whole, status, text
 
 
+@pytest.fixture
+def again(finished, tmp_path):
+    """A copy of the finished run, and the bytes of the whole."""
+    folder, whole, *_ = finished
+    return shutil.copytree(folder, tmp_path / "copy"), whole
+
+
 @pytest.mark.torch
 def test_shards_give_the_bytes_of_one_run_though_a_job_was_killed(finished):
     folder, whole, status, text = finished
@@ -67,8 +75,8 @@ def test_shards_give_the_bytes_of_one_run_though_a_job_was_killed(finished):
 
 
 @pytest.mark.torch
-def test_finished_shards_are_not_scored_again(finished):
-    folder, whole, *_ = finished
+def test_finished_shards_are_not_scored_again(again):
+    folder, whole = again
     (folder / "output.h5").unlink()
     status, text = run(folder, shards=SHARDS)
     assert status == 0, text
@@ -77,19 +85,17 @@ def test_finished_shards_are_not_scored_again(finished):
 
 
 @pytest.mark.torch
-def test_once_the_output_is_there_the_shards_are_not_needed(finished):
-    folder, *_ = finished
-    shards, aside = folder / "output.h5.shards", folder / "aside"
-    shards.rename(aside)
+def test_once_the_output_is_there_the_shards_are_not_needed(again):
+    folder, _ = again
+    shutil.rmtree(folder / "output.h5.shards")
     status, text = run(folder, "--dry-run", shards=SHARDS)
-    aside.rename(shards)
     assert status == 0, text
     assert "Nothing to be done" in text
 
 
 @pytest.mark.torch
-def test_shards_of_other_settings_are_not_taken_for_those_asked_for(finished):
-    folder, whole, *_ = finished
+def test_shards_of_other_settings_are_not_taken_for_those_asked_for(again):
+    folder, whole = again
     shards = folder / "output.h5.shards"
     before = (shards / f"1-of-{SHARDS}.h5").read_bytes()
     arguments = ["--cores", "1", "--show-failed-logs"]
@@ -103,21 +109,18 @@ def test_shards_of_other_settings_are_not_taken_for_those_asked_for(finished):
 
 
 @pytest.mark.torch
-def test_merging_says_which_shard_is_missing(finished):
-    folder, *_ = finished
-    copy = write_run(folder.parent / "missing")
-    shards = copy / "output.h5.shards"
-    shards.mkdir()
+def test_merging_says_which_shard_is_missing(again):
+    folder, _ = again
+    shards = folder / "output.h5.shards"
+    (folder / "output.h5").unlink()
+    (shards / f"1-of-{SHARDS}.h5").unlink()
     for number in range(1, SHARDS + 1):
         (shards / f"{number}-of-{SHARDS}.done").touch()
-    # The test before may have set it aside as what a run left unfinished.
-    name = f"2-of-{SHARDS}.h5"
-    (kept,) = (folder / "output.h5.shards").glob(f"{name}*")
-    (shards / name).write_bytes(kept.read_bytes())
-    status, text = run(copy, "--show-failed-logs", "--rerun-triggers", "mtime", shards=SHARDS)
+    arguments = ["--show-failed-logs", "--rerun-triggers", "mtime"]
+    status, text = run(folder, *arguments, shards=SHARDS)
     assert status != 0
     assert f"is one of {SHARDS} shards, and 1 of them are not given: 1" in text
-    assert not (copy / "output.h5").exists()
+    assert not (folder / "output.h5").exists()
 
 
 def test_every_option_of_the_config_reaches_the_command(tmp_path):
