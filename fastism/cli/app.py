@@ -6,7 +6,6 @@ Requirements: typer. `application()` imports the commands, none of which imports
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -113,8 +112,6 @@ def application() -> typer.Typer:
     )
     made.callback()(top)
     for name in COMMANDS:
-        if importlib.util.find_spec(f"fastism.cli.{name}") is None:
-            continue
         module = importlib.import_module(f"fastism.cli.{name}")
         made.command(name)(getattr(module, name))
     return made
