@@ -47,7 +47,8 @@ def check_inputs(
     Raises
     ------
     FastISMError
-        For a wrong number of inputs, rank, length, channel count, or NaN and infinite values.
+        For a wrong number of inputs, rank, length, channel count, NaN and infinite values, or
+        integers that `dtype` has no number for.
     """
     if len(shapes) > 1:
         if not isinstance(inputs, (list, tuple)) or len(inputs) != len(shapes):
@@ -69,7 +70,13 @@ def check_inputs(
             raise FastISMError(
                 f"{name} holds {array[where]} at index {where}; all values must be finite."
             )
-        arrays.append(np.ascontiguousarray(array, dtype=dtype))
+        made = np.ascontiguousarray(array, dtype=dtype)
+        if array.dtype.kind in "iu" and (made.astype(array.dtype) != array).any():
+            raise FastISMError(
+                f"{name} holds integers that the model's {dtype} cannot tell from their "
+                "neighbours; give smaller numbers, or several that the model puts together."
+            )
+        arrays.append(made)
     if len({len(array) for array in arrays}) != 1:
         raise FastISMError(
             f"The inputs have {', '.join(str(len(a)) for a in arrays)} sequences; "

@@ -165,6 +165,40 @@ def test_other_inputs():
     assert ism.plan.opaque == ()
 
 
+def indexed() -> nn.Module:
+    """A second input chooses a row of an embedding."""
+
+    def forward(conv, linear, embedding, x, index):
+        return linear(torch.relu(conv(x)).mean(-1) + embedding(index[:, 0].long() % 50))
+
+    return seeded(forward, nn.Conv1d(4, 5, 3), nn.Linear(5, 2), nn.Embedding(50, 5))
+
+
+def test_an_input_that_is_an_index():
+    module, index = indexed(), np.array([[3], [41]])
+    ism = FastISM(module, input_shape=[SHAPE, (1,)])
+    result = ism.saturate([X, index])
+    changed = X.copy()
+    changed[:, :, 7] = np.eye(4)[1]
+    with torch.no_grad():
+        expected = module(torch.tensor(changed), torch.tensor(index)).numpy()
+    np.testing.assert_allclose(result.mutants[:, 1, 7], expected, atol=1e-5)
+    assert ism.plan.opaque == ()
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_integers_that_would_be_rounded_are_refused(kind):
+    ism = kind(indexed(), input_shape=[SHAPE, (1,)])
+    with pytest.raises(FastISMError, match="Input 1 holds integers that the model's float32"):
+        ism.saturate([X, np.array([[3], [2**24 + 1]])])
+
+
+def test_a_module_that_wants_integers_is_told_how_to_take_numbers():
+    module = seeded(lambda e, x, i: x.mean(-1) + e(i[:, 0]), nn.Embedding(50, 4))
+    with pytest.raises(FastISMError, match=r"All inputs arrive as float32: .*x\.long\(\)"):
+        FastISM(module, input_shape=[SHAPE, (1,)])
+
+
 def test_double_precision():
     module, x = readout(torch.float64), one_hot(dtype="float64")
     ism = FastISM(module, input_shape=SHAPE)
@@ -222,6 +256,7 @@ def test_reverse_complements_share_a_module():
         (lambda x: torch.cumsum(x, -1), "cumsum"),
         (lambda x: F.max_pool1d(x, 3, dilation=2), "dilation"),
         (lambda x: F.pad(x, (1, 1), mode="circular"), "circular"),
+        (lambda x: F.pad(x, (1, 1), value=1.0), "another number than zero"),
         (lambda x: torch.softmax(x, -1), "another axis than channels"),
         (lambda x: x.clamp(-1, 1), "other limits"),
         (lambda x: torch.fft.rfft(x).abs(), "fft"),
@@ -334,6 +369,31 @@ def test_the_module_is_left_exactly_as_it_was():
     np.testing.assert_allclose(result.reference, run(expected, X)[0], atol=1e-5)
 
 
+def test_parametrizations_and_hooks_are_seen_and_left_as_they_were():
+    from torch.nn.utils import parametrizations
+
+    def forward(conv, linear, x):
+        return linear(torch.relu(conv(x)).mean(-1))
+
+    module = seeded(
+        forward,
+        parametrizations.weight_norm(nn.Conv1d(4, 5, 3)),
+        parametrizations.spectral_norm(nn.Linear(5, 2)),
+    ).train()
+    module.layers[0].register_forward_hook(lambda module, given, made: 2 * made)
+    module.layers[1].register_forward_pre_hook(lambda module, given: (given[0] + 1,))
+    before = state_of(module)
+    ism = FastISM(module, input_shape=SHAPE)
+    result = ism.saturate(X)
+    assert_unchanged(before, state_of(module))
+    assert [len(m._forward_pre_hooks) for m in module.layers] == [0, 1]
+    assert list(module.layers[0].parametrizations) == ["weight"]
+    assert ism.plan.opaque == ()
+    expected = run(copy.deepcopy(module).eval(), X)[0]
+    np.testing.assert_allclose(result.reference, expected, atol=1e-5)
+    assert ism.verify(X) < 1e-5
+
+
 def test_recurrent_layers_are_left_as_they_were():
     module = seeded(lambda lstm, x: lstm(x.mT)[0].mean(1), nn.LSTM(4, 3, batch_first=True))
     before, weights = state_of(module), [id(w) for w in module.layers[0]._flat_weights]
@@ -422,6 +482,54 @@ def test_inputs_in_the_other_layout():
 def test_half_precision(dtype):
     with pytest.raises(FastISMError, match=r"needs float32 or float64.*\.float\(\)"):
         FastISM(readout(dtype), input_shape=SHAPE)
+
+
+def test_half_precision_of_a_buffer_alone():
+    module = readout()
+    module.register_buffer("scale", torch.ones(3, dtype=torch.float16))
+    with pytest.raises(FastISMError, match="'scale' of the module is float16"):
+        NaiveISM(module, input_shape=SHAPE)
+
+
+def test_half_precision_inputs_are_read_as_what_they_are_or_refused():
+    ism = FastISM(readout(), input_shape=SHAPE)
+    made, expected = ism.saturate(X.astype(np.float16)), ism.saturate(X)
+    assert made.mutants.dtype == np.float32
+    np.testing.assert_array_equal(made.mutants, expected.mutants)
+    with pytest.raises(FastISMError, match="cannot be read as an array"):
+        ism.saturate(torch.tensor(X).bfloat16())
+
+
+def autocast(conv, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = torch.relu(conv(x))
+    return y.float().mean(-1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda conv, x: torch.relu(conv(x)).bfloat16().float().mean(-1),
+        lambda conv, x: torch.relu(conv(x)).half().float().mean(-1),
+        lambda conv, x: conv(x).mul(3).int().to(x.dtype).mean(-1),
+        lambda conv, x: conv(x).mean(-1).half(),
+        autocast,
+    ],
+    ids=["bfloat16", "float16", "integers", "at the end", "autocast"],
+)
+def test_other_types_within_a_module_are_opaque_and_as_the_module_computes(function):
+    module = seeded(function, nn.Conv1d(4, 5, 3, padding=1))
+    ism = FastISM(module, input_shape=SHAPE)
+    assert any("_to_copy" in name for name in ism.plan.opaque)
+    changed = X.copy()
+    changed[:, :, 7] = np.eye(4)[1]
+    with torch.no_grad():
+        expected = module(torch.tensor(changed)).float().numpy()
+    # An element on the border of two roundings may fall to either side.
+    np.testing.assert_allclose(ism.saturate(X).mutants[:, 1, 7], expected, atol=0.02)
+    np.testing.assert_allclose(
+        np.median(np.abs(ism.saturate(X).mutants[:, 1, 7] - expected)), 0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

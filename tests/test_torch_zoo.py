@@ -1,4 +1,8 @@
-"""Real torch modules that nobody here wrote, against brute force at both ends and in the middle."""
+"""Real torch modules that nobody here wrote, against brute force at both ends and in the middle.
+
+gReLU 1.1 wants captum 0.5.0 and nothing else, the benchmark captum 0.8 or later, so that both
+cannot be requirements of one environment. ``pip install --no-deps grelu`` makes its test run.
+"""
 
 from __future__ import annotations
 
@@ -90,6 +94,22 @@ def test_chrombpnet_of_bpnetlite():
     )
     module = randomise(chrombpnet.ChromBPNet(bias, accessibility, name="chrombpnet"))
     ism = check(module, [one_hot(300)], [0, 150, 299])
+    assert ism.plan.opaque == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ConvModel", {"stem_channels": 8, "stem_kernel_size": 5, "n_conv": 3, "kernel_size": 3}),
+        ("DilatedConvModel", {"channels": 8, "kernel_size": 5, "n_conv": 3}),
+    ],
+)
+def test_models_of_grelu(name, settings):
+    models = pytest.importorskip(
+        "grelu.model.models", reason="gReLU wants another captum than the benchmark"
+    )
+    module = randomise(getattr(models, name)(n_tasks=2, **settings))
+    ism = check(module, [one_hot(200)], [0, 100, 199])
     assert ism.plan.opaque == ()
 
 

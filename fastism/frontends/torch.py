@@ -32,6 +32,10 @@ SHAPE_REMEDY = (
     "give the shape of one input without the batch axis, as in "
     "FastISM(module, input_shape=(4, 1000)), or a list of shapes for several inputs"
 )
+TYPE_REMEDY = (
+    " All inputs arrive as {}: an index, as into an embedding, must be made an integer by the "
+    "module, x.long()."
+)
 
 
 class TorchFrontEnd:
@@ -172,6 +176,7 @@ class TorchFrontEnd:
             raise FastISMError(
                 f"{name} does not run on inputs of shapes {self.input_shapes} (without the batch "
                 f"axis): {_first_line(error)}. Is input_shape right? If not, {SHAPE_REMEDY}."
+                + (TYPE_REMEDY.format(self.dtype) if len(self.input_shapes) > 1 else "")
             ) from error
         if not both:
             raise FastISMError(f"{name} returns no tensor; it must return one or several.")
