@@ -390,8 +390,9 @@ def test_parametrizations_and_hooks_are_seen_and_left_as_they_were():
     assert list(module.layers[0].parametrizations) == ["weight"]
     assert ism.plan.opaque == ()
     expected = run(copy.deepcopy(module).eval(), X)[0]
-    np.testing.assert_allclose(result.reference, expected, atol=1e-5)
-    assert ism.verify(X) < 1e-5
+    np.testing.assert_allclose(result.reference, expected, rtol=1e-5, atol=1e-5)
+    # Spectral norm begins with random vectors, which decide how large the outputs are.
+    assert ism.verify(X) < 1e-5 * max(1.0, np.abs(result.mutants).max())
 
 
 def test_recurrent_layers_are_left_as_they_were():
