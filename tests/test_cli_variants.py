@@ -284,7 +284,7 @@ def wrong(run, folder, vcf, tmp_path) -> Callable[..., Ended]:
 
     def call(**changes: object) -> Ended:
         model = changes.pop("model", folder / "one.keras")
-        given = {"genome": folder / "genome.fa", "output": tmp_path / "out.tsv"}
+        given = {"genome": folder / "genome.fa", "out": tmp_path / "out.tsv"}
         source = changes.pop("vcf", vcf)
         words = [model, source]
         for name, value in (given | changes).items():
@@ -302,7 +302,7 @@ def wrong(run, folder, vcf, tmp_path) -> Callable[..., Ended]:
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        ({"output": "out.txt"}, Exit.USAGE, "expected .tsv, .tsv.gz, .vcf, .vcf.gz"),
+        ({"out": "out.txt"}, Exit.USAGE, "expected .tsv, .tsv.gz, .vcf, .vcf.gz"),
         ({"share": 61}, Exit.USAGE, "expected 1 to 60"),
         ({"share": 0}, Exit.USAGE, "--share"),
         ({"share": 5, "regions": "peaks.bed"}, Exit.USAGE, "give one of them"),
@@ -313,7 +313,7 @@ def wrong(run, folder, vcf, tmp_path) -> Callable[..., Ended]:
         ({"genome": "absent.fa"}, Exit.INPUT, "no file absent.fa. Expected a genome"),
         ({"regions": "absent.bed"}, Exit.INPUT, "no file absent.bed. Expected a BED file"),
         ({"model": "absent.keras"}, Exit.MODEL, "absent.keras"),
-        ({"output": "absent/out.tsv"}, Exit.OUTPUT, "no folder absent"),
+        ({"out": "absent/out.tsv"}, Exit.OUTPUT, "no folder absent"),
     ],
 )
 def test_arguments_that_cannot_be(wrong, changes, code, message):
@@ -328,7 +328,7 @@ def test_files_that_are_wrong_inside(wrong, folder, tmp_path):
     ended = wrong(vcf=bad)
     assert (ended.code, "bad.vcf, line 7: POS is 'x'" in ended.err) == (Exit.INPUT, True)
     bad.write_text("chr1\t3\t.\tA\tC\n")
-    ended = wrong(vcf=bad, output=tmp_path / "out.vcf")
+    ended = wrong(vcf=bad, out=tmp_path / "out.vcf")
     assert (ended.code, "no header line #CHROM" in ended.err) == (Exit.INPUT, True)
     peaks = tmp_path / "peaks.bed"
     peaks.write_text("chr1\t5\n")
@@ -350,7 +350,7 @@ def test_unknown_letters_end_the_command_if_so_wanted(wrong, tmp_path):
 def test_an_output_that_exists_is_kept_unless_forced(wrong, run, folder, vcf, tmp_path):
     out = tmp_path / "out.exists.tsv"
     out.write_text("mine")
-    ended = wrong(output=out)
+    ended = wrong(out=out)
     assert (ended.code, "--force" in ended.err) == (Exit.OUTPUT, True)
     assert out.read_text() == "mine"
     given = [folder / "one.keras", vcf, "--genome", folder / "genome.fa", "-o", out]

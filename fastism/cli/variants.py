@@ -89,7 +89,7 @@ def variants(
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
+            "--out",
             "-o",
             metavar="OUT",
             help="File to write: a table (.tsv, .tsv.gz), or the VCF with INFO fields added "
