@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks import environment, records
 from benchmarks.job import Job
 from benchmarks.measure import variants
+from benchmarks.partial import Partial
 from benchmarks.progress import Progress
 from benchmarks.records import How, Record, Result, What
 
@@ -77,7 +78,7 @@ def missing_records(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Append a failed record for whatever a job has not recorded."""
+    """Write what a job had recorded, and a failed record for whatever it had not."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.failed_job", description=main.__doc__
     )
@@ -85,14 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, required=True, help="what the job wrote")
     parser.add_argument("--data", required=True, help="where sequences are from, for the record")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    Partial.add_flag(parser)
     Job.add_flags(parser)
     given = parser.parse_args(arguments)
     job = Job.from_flags(given)
     if job.failures == "stop":
         return given.status
     reason = reason_of(given.log, given.status)
-    done = records.read(given.output) if given.output.is_file() else []
-    records.append(given.output, missing_records(job, done, given.data, reason))
+    # Kept where it is: whoever deletes the output to try again loses no measurement.
+    done = Partial(given.partial, job, given.data).read()
+    given.output.unlink(missing_ok=True)
+    records.append(given.output, [*done, *missing_records(job, done, given.data, reason)])
     Progress(job.case).wrong(f"{job.case} failed; its records say why. {reason}")
     return 0
 

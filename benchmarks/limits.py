@@ -42,11 +42,24 @@ class Limits:
         """Begin to count."""
         self._begin = self.clock()
         self._known: dict[str, float] = {}
+        self._reserved = 0.0
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
-        return self.seconds - (self.clock() - self._begin)
+        """Seconds that are left and not reserved."""
+        return self.seconds - (self.clock() - self._begin) - self._reserved
+
+    def reserve(self, seconds: float) -> None:
+        """Set time aside for runs that are going to be made, until `release`."""
+        self._reserved += seconds
+
+    def release(self) -> None:
+        """Reserve nothing any more."""
+        self._reserved = 0.0
+
+    def knows(self, key: str) -> bool:
+        """Whether something was noted of a method."""
+        return key in self._known
 
     def note(self, key: str, per_sequence: float) -> None:
         """Remember what a method takes: seconds of the whole work, per sequence."""

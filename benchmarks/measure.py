@@ -19,23 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import environment, records
+from benchmarks import environment
 from benchmarks.agreement import Agreement, agreement
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.twins import make_twin
-from benchmarks.compare import BASELINE, FAST
+from benchmarks.compare import BASELINE, FAST, seconds_per_sequence
 from benchmarks.job import Job
-from benchmarks.limits import Limits, too_large
+from benchmarks.limits import Limits
 from benchmarks.methods import Attribution, Check, Method, Setting, discover
-from benchmarks.progress import Progress, logger
+from benchmarks.partial import Partial
+from benchmarks.progress import Progress, counted, logger
 from benchmarks.records import How, Record, Result, What, Where
 from benchmarks.select_sequences import encoded
 from benchmarks.timing import Clock, Repeats, alternate
+from benchmarks.warm_up import BenchmarkError, warmed_up
 from fastism.errors import FastISMError
-
-
-class BenchmarkError(RuntimeError):
-    """A job cannot give what it is for: methods disagree, or nothing could be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,19 @@ def measure(
     progress: Progress,
     clock: Clock = time.perf_counter,
 ) -> Iterator[Record]:
+    """Time all methods in turns, for each number of sequences: the records of `measure_each`."""
+    for group in measure_each(job, subject, methods, progress, clock):
+        yield from group
+
+
+def measure_each(
+    job: Job,
+    subject: Subject,
+    methods: Sequence[Method],
+    progress: Progress,
+    clock: Clock = time.perf_counter,
+    done: Sequence[Record] = (),
+) -> Iterator[list[Record]]:
     """Time all methods in turns, for each number of sequences.
 
     Parameters
@@ -87,11 +98,13 @@ def measure(
         Where to show what is under way.
     clock : callable
         Seconds.
+    done : sequence of Record
+        Of the same job, from a run that was interrupted: their numbers of sequences are left out.
 
     Yields
     ------
-    Record
-        One per method and number of sequences, also for those that could not run.
+    list of Record
+        For a number of sequences: one per method, also for those that could not run.
 
     Raises
     ------
@@ -100,20 +113,23 @@ def measure(
     """
     name = uuid.uuid4().hex[:12]
     limits = Limits(job.budget, max(job.warm_up, 1) + job.least, clock)
-    fastest: Method | None = None
+    fastest = _resumed(methods, limits, done)
     for number in job.sequences:
+        if any(record.what.sequences == number for record in done):
+            continue
         chosen = _chosen(job, methods, number, fastest)
         sequences = subject.sequences[:number]
-        ready, failures = _warmed_up(job, chosen, subject.model, sequences, progress, limits)
+        ready, failures = warmed_up(job, chosen, subject.model, sequences, progress, limits)
         checks, failed = _checked(ready, progress)
         if failed:
-            wrong = {_key(method) for method, _ in failed}
-            ready = [(method, result) for method, result in ready if _key(method) not in wrong]
+            wrong = {method.key for method, _ in failed}
+            ready = [(method, result) for method, result in ready if method.key not in wrong]
             failures += failed
         agreements = _agreements(job, ready, progress)
-        timed = {_key(method): method for method, _ in ready}
+        timed = {method.key: method for method, _ in ready}
         del ready  # the results can be large
-        seconds = _timed(job, timed, number, progress, clock) if timed else {}
+        seconds = _timed(job, timed, number, progress, limits) if timed else {}
+        group: list[Record] = []
         for key, method in timed.items():
             limits.note(key, median(seconds[key]) * method.scale / number)
             found, check = agreements.get(key), checks.get(key)
@@ -125,29 +141,49 @@ def measure(
                 identity=check.identity if check else "",
                 residual=check and check.residual,
             )
-            yield _record(job, subject, method, number, result, name)
+            group.append(_record(job, subject, method, number, result, name))
         for method, result in failures:
-            yield _record(job, subject, method, number, result, name)
+            group.append(_record(job, subject, method, number, result, name))
+        yield group
         fast = {median(seconds[key]): m for key, m in timed.items() if m.name == FAST}
         fastest = fast[min(fast)] if fast else fastest
 
 
+def _resumed(methods: Sequence[Method], limits: Limits, done: Sequence[Record]) -> Method | None:
+    """Note what earlier records of the job say, and return the fastest variant of fast ISM."""
+    latest: dict[str, Record] = {}
+    for record in done:
+        if record.result.status == "ok":
+            latest[_key_of(record)] = record
+    known: dict[float, Method] = {}
+    for method in methods:
+        record = latest.get(method.key)
+        if record is None:
+            continue
+        seconds = seconds_per_sequence(record)[0]
+        limits.note(method.key, seconds)
+        if method.name == FAST:
+            known[seconds] = method
+    return known[min(known)] if known else None
+
+
 def _timed(
-    job: Job, timed: Mapping[str, Method], number: int, progress: Progress, clock: Clock
+    job: Job, timed: Mapping[str, Method], number: int, progress: Progress, limits: Limits
 ) -> dict[str, list[float]]:
     """Seconds of every method, in turns."""
 
     def announce(key: str, repeat: int) -> None:
-        progress.now(f"{_shown(timed[key])}, {_count(number)}: repeat {repeat}")
+        progress.now(f"{timed[key].shown}, {counted(number)}: repeat {repeat}")
 
-    repeats = Repeats(job.least, job.most, job.seconds)
+    limits.release()
+    repeats = Repeats(job.least, job.most, min(job.seconds, limits.left))
     runs = {key: method.run for key, method in timed.items()}
-    seconds = alternate(runs, repeats, clock, announce)
+    seconds = alternate(runs, repeats, limits.clock, announce)
     for key, method in timed.items():
         each = median(seconds[key]) * method.scale / number
         sample = f", scaled by {method.scale:.1f}" if method.scale != 1 else ""
         progress.done(
-            f"{_shown(method)}, {_count(number)}: {each:.3g} s per sequence "
+            f"{method.shown}, {counted(number)}: {each:.3g} s per sequence "
             f"({len(seconds[key])} repeats{sample})"
         )
     return seconds
@@ -162,62 +198,6 @@ def _chosen(
     return [m for m in methods if m.name != FAST or m is fastest or m.backend == job.keras_backend]
 
 
-def _warmed_up(
-    job: Job,
-    methods: Sequence[Method],
-    model: Any,
-    sequences: np.ndarray,
-    progress: Progress,
-    limits: Limits,
-) -> tuple[list[tuple[Method, Attribution]], list[tuple[Method, Result]]]:
-    """Set up and run every method; what cannot run is told apart, with its reason."""
-    ready: list[tuple[Method, Attribution]] = []
-    failures: list[tuple[Method, Result]] = []
-    for method in methods:
-        progress.now(f"{_shown(method)}, {_count(len(sequences))}: setting up and warming up")
-        try:
-            result = _first_run(job, method, model, sequences, limits)
-        except Exception as error:  # whatever it is, it goes into the record
-            logger.exception("%s failed", _shown(method))
-            result = Result(status="failed", reason=f"{type(error).__name__}: {error}")
-        if isinstance(result, Attribution):
-            ready.append((method, result))
-            continue
-        failures.append((method, result))
-        show = progress.wrong if result.status == "failed" else progress.done
-        show(f"{_shown(method)}, {_count(len(sequences))}: {result.status}. {result.reason}")
-    broken = [(m, r) for m, r in failures if r.status != "skipped"]
-    absent = {_key(m) for m, _ in broken}
-    for needed in (
-        {_key(m) for m in methods if m.name == BASELINE},
-        {_key(m) for m in methods if m.name != BASELINE},
-    ):
-        if needed and needed <= absent:
-            reasons = [f"{_shown(m)}: {r.reason}" for m, r in broken if _key(m) in needed]
-            raise BenchmarkError("Nothing can be compared. " + " ".join(reasons))
-    return ready, failures
-
-
-def _first_run(
-    job: Job, method: Method, model: Any, sequences: np.ndarray, limits: Limits
-) -> Attribution | Result:
-    """What a method returns, or why it is left out."""
-    reason = method.refuse()
-    if reason:
-        return Result(status="refused", reason=reason)
-    method.set_up(model, sequences)
-    reason = limits.too_long(_key(method), method, len(sequences))
-    reason = reason or too_large(method, model, sequences)
-    if reason:
-        return Result(status="skipped", reason=reason)
-    for _ in range(max(job.warm_up, 1)):
-        begin = limits.clock()
-        result = method.run()
-        seconds = limits.clock() - begin
-    reason = limits.exceeded(seconds * job.least, f"{job.least} runs more")
-    return Result(status="skipped", reason=reason) if reason else result
-
-
 def _checked(
     ready: Sequence[tuple[Method, Attribution]], progress: Progress
 ) -> tuple[dict[str, Check], list[tuple[Method, Result]]]:
@@ -225,25 +205,25 @@ def _checked(
     held: dict[str, Check] = {}
     failed: list[tuple[Method, Result]] = []
     for method, result in ready:
-        progress.now(f"{_shown(method)}: checking")
+        progress.now(f"{method.shown}: checking")
         try:
             check = method.check(result)
         except Exception as error:  # whatever it is, it goes into the record
-            logger.exception("The check of %s failed", _shown(method))
+            logger.exception("The check of %s failed", method.shown)
             reason = f"The check failed. {type(error).__name__}: {error}"
             failed.append((method, Result(status="failed", reason=reason)))
-            progress.wrong(f"{_shown(method)} failed. {reason}")
+            progress.wrong(f"{method.shown} failed. {reason}")
             continue
         if check is None:
             continue
         line = f"{check.identity}: residual {check.residual:.2g}"
         if check.holds:
-            held[_key(method)] = check
-            progress.done(f"{_shown(method)}: {line}")
+            held[method.key] = check
+            progress.done(f"{method.shown}: {line}")
         else:
             reason = f"{line}; expected at most {check.tolerance:g}."
             failed.append((method, Result(status="failed", reason=reason)))
-            progress.wrong(f"{_shown(method)} failed. {reason}")
+            progress.wrong(f"{method.shown} failed. {reason}")
     return held, failed
 
 
@@ -261,26 +241,26 @@ def _agreements(
         if not method.exact:
             distance = method.ism_error(result, baselines[0])
             if distance is not None:
-                found[_key(method)] = distance
+                found[method.key] = distance
                 progress.done(
-                    f"{_shown(method)}: approximates naive ISM to {distance.difference:.2g} at "
+                    f"{method.shown}: approximates naive ISM to {distance.difference:.2g} at "
                     f"most, standard deviation of the effects {distance.spread:.2g}"
                 )
             continue
         # Variants of naive ISM may have sampled different positions, so that each is compared.
         one = max((agreement(naive, result) for naive in baselines), key=Agreement.excess)
-        found[_key(method)] = one
+        found[method.key] = one
         line = (
             f"largest difference to naive ISM {one.difference:.2g}, standard deviation of the "
             f"effects {one.spread:.2g}"
         )
         if not one.within(job.tolerance):
             raise BenchmarkError(
-                f"{_shown(method)} and naive ISM disagree on {job.architecture} at {job.length}: "
+                f"{method.shown} and naive ISM disagree on {job.architecture} at {job.length}: "
                 f"{line}; expected at most {job.tolerance:g} standard deviations. "
                 "Speed of a wrong result means nothing, so nothing is recorded."
             )
-        progress.done(f"{_shown(method)}: {line}")
+        progress.done(f"{method.shown}: {line}")
     return found
 
 
@@ -321,25 +301,19 @@ def _record(
     )
 
 
-def _key(method: Method) -> str:
-    return f"{method.name}/{method.backend}/{method.mode}"
-
-
-def _shown(method: Method) -> str:
-    return f"{method.label} on {method.backend}" + (f", {method.mode}" if method.mode else "")
-
-
-def _count(number: int) -> str:
-    return "1 sequence" if number == 1 else f"{number} sequences"
+def _key_of(record: Record) -> str:
+    """The `key` of the method that a record is of."""
+    return f"{record.what.method}/{record.how.backend}/{record.how.mode}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Time one architecture and append the records to a file."""
+    """Time one architecture and write the records to a file when all are there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure", description=main.__doc__)
     parser.add_argument("--fasta", type=Path, required=True, help="enough sequences to run on")
     parser.add_argument("--data", required=True, help="where they are from, for the record")
     parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    Partial.add_flag(parser)
     Job.add_flags(parser)
     given = parser.parse_args(arguments)
     job = Job.from_flags(given)
@@ -358,8 +332,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 model = make_twin(model)
             where = environment.describe(job.device)
             subject = Subject(model, sequences, given.data, where)
-            for record in measure(job, subject, variants(job), progress):
-                records.append(given.output, [record])
+            partial = Partial(given.partial, job, given.data)
+            done = partial.read()
+            if done:
+                numbers = sorted({record.what.sequences for record in done})
+                progress.done(f"Already measured: {', '.join(map(counted, numbers))}")
+            for group in measure_each(job, subject, variants(job), progress, done=done):
+                partial.append(group)
+            partial.finish(given.output)
         except (BenchmarkError, FastISMError) as error:
             progress.wrong(str(error))
             return 1

@@ -70,3 +70,8 @@ class Progress:
         """Say what went wrong; stays on the terminal, in red."""
         logger.error("%s", text)
         self.console.print(f"  {text}", style="bold red", markup=False, soft_wrap=True)
+
+
+def counted(number: int) -> str:
+    """A number of sequences in words."""
+    return "1 sequence" if number == 1 else f"{number} sequences"

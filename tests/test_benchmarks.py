@@ -341,6 +341,7 @@ def test_the_command_fails_with_a_message_and_leaves_no_records(tmp_path, monkey
     short, out = tmp_path / "short.fa", tmp_path / "records.jsonl"
     short.write_text(">a\nACGT\n")
     where = ["--fasta", str(short), "--data", "nowhere", "--output", str(out)]
+    where += ["--partial", str(tmp_path / "partial")]
     assert main([*where, *shlex.split(make_job().flags())]) == 1
     assert "'a' has 4 characters" in capsys.readouterr().out
     assert not out.exists()

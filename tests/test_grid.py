@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from benchmark_fakes import FakeClock, FakeMethod, make_job, make_progress, make
 
 from benchmarks import environment, failed_job, limits, records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.config import load_config, parse_config
 from benchmarks.limits import Limits, too_large
-from benchmarks.measure import BenchmarkError, main, measure
+from benchmarks.measure import BenchmarkError, main, measure, measure_each
+from benchmarks.partial import Partial
 from benchmarks.records import Record
 from benchmarks.select_sequences import encoded
 from fastism.errors import FastISMError
@@ -156,6 +159,122 @@ def test_a_slow_warm_up_is_not_repeated():
     assert "3 runs more are expected to take 150 s" in found["jax"].reason
 
 
+def test_rounds_to_come_are_reserved_for_those_that_are_warm():
+    # Naive ISM takes 1 s, torch 20 s a run: 60 s of rounds. What is left of 110 s does not do for
+    # a second method as slow, although there were 89 s when it began.
+    done, _ = run(make_job(sequences=(1,), budget=110.0), torch=2.0, jax=2.0)
+    assert [r.result.status for r in done] == ["ok", "ok", "ok"]
+    done, _ = run(make_job(sequences=(1,), budget=15.0), torch=2.0, jax=2.0)
+    found = {r.how.backend: r.result for r in done if r.what.method == "fast_ism"}
+    assert (found["torch"].status, found["jax"].status) == ("ok", "skipped")
+    assert "3 runs more are expected to take 6 s" in found["jax"].reason
+
+
+def test_many_sequences_are_not_begun_before_one_was_tried():
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).normal(size=(64, 10, 4, 1)).astype(np.float32)
+    naive = FakeMethod("naive_ism", "tensorflow", clock, [0.01], values, [0, 9])
+    fast = FakeMethod("fast_ism", "torch", clock, [10.0], values)
+    job = make_job(sequences=(64,), budget=100.0)
+    done = list(measure(job, make_subject(64), [naive, fast], progress, clock))
+    assert [r.result.status for r in done] == ["ok", "skipped"]
+    assert "4 runs of 64 sequences are expected to take 2560 s" in done[1].result.reason
+    assert clock.now < 30
+
+
+class FakeGradient(PerOutputMethod):
+    """Explains outputs of a model with 2,002 of them, a second per output and sequence."""
+
+    name, label = "gradient", "gradient"
+
+    def __init__(self, clock, seconds=1.0, check_runs=0.0):
+        super().__init__("tensorflow")
+        self.clock, self.seconds, self._check_runs = clock, seconds, check_runs
+        self.explained = []
+
+    def refuse(self):
+        return None
+
+    def prepare(self, model, sequences):
+        pass
+
+    def explain(self, target):
+        self.clock.now += self.seconds * len(self._sequences)
+        self.explained.append(target.element)
+        return np.zeros((len(self._sequences), 10, 4), np.float32)
+
+    @property
+    def check_runs(self):
+        return self._check_runs
+
+
+def explain(budget, sequences=(1,), **changes):
+    """Records of that method, and which outputs it explained, in a job with naive ISM."""
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).normal(size=(64, 10, 4, 1)).astype(np.float32)
+    naive = FakeMethod("naive_ism", "tensorflow", clock, [0.01], values, [0, 9])
+    gradient = FakeGradient(clock, **changes)
+    output = type("Output", (), {"shape": (None, 2002)})()
+    model = type("Model", (), {"outputs": [output]})()
+    subject = dataclasses.replace(make_subject(64), model=model)
+    job = make_job(sequences=sequences, budget=budget)
+    done = list(measure(job, subject, [naive, gradient], progress, clock))
+    return [r for r in done if r.what.method == "gradient"], gradient.explained, clock.now
+
+
+@pytest.mark.parametrize(
+    ("budget", "outputs"),
+    # One output takes 4 runs of a second; half of what is left may be for more than one.
+    [(6.0, 1), (19.0, 2), (27.0, 3), (36.0, 4), (1000.0, 4)],
+)
+def test_as_many_outputs_are_explained_as_there_is_time_for(budget, outputs):
+    (record,), explained, spent = explain(budget)
+    assert record.result.status == "ok"
+    assert record.how.settings["outputs_timed"] == outputs
+    assert record.how.scale == 2002 / outputs
+    assert record.result.seconds == (outputs,) * 3
+    assert len(set(explained)) == outputs
+    assert spent <= budget
+
+
+def test_where_there_is_no_time_for_one_output_it_says_how_long_it_would_take():
+    (record,), explained, spent = explain(40.0, seconds=15.0)
+    assert record.result.status == "skipped"
+    expected = "4 runs of 1 sequence and the check, for one of 2002 outputs, are expected to take"
+    assert f"{expected} 60 s; 25 s are left of the 40 s" in record.result.reason
+    assert explained == [0]  # the trial
+    assert spent < 40.0
+
+
+def test_more_sequences_are_left_out_without_another_trial():
+    done, _, spent = explain(100.0, sequences=(1, 8, 64))
+    assert [r.result.status for r in done] == ["ok", "ok", "skipped"]
+    assert [r.how.settings.get("outputs_timed") for r in done] == [4, 1, None]
+    assert "4 runs of 64 sequences and the check, for one of 2002 outputs" in done[2].result.reason
+    assert spent <= 100.0
+
+
+def test_the_check_is_counted():
+    (record,), _, _ = explain(30.0, check_runs=20.0)
+    assert record.how.settings["outputs_timed"] == 1
+    (record,), _, _ = explain(20.0, check_runs=20.0)
+    assert record.result.status == "skipped"
+
+
+def test_batch_sizes_are_tried_as_long_as_there_is_time_for():
+    clock = FakeClock()
+    method, tried = FakeGradient(clock), []
+
+    def run(batch):
+        tried.append(len(batch))
+        clock.now += 0.01 * len(batch)
+
+    method.allowance = Limits(20.0, 4, clock)
+    # A tenth of 20 s is enough for three runs of 16 and of 32, not of 64.
+    assert method.tune(run, np.zeros((1, 10, 4), np.float32), 512) in (16, 32)
+    assert set(tried) == {1, 16, 32}
+
+
 def test_when_everything_is_skipped_the_job_does_not_fail():
     done, _ = run(make_job(sequences=(1, 64), budget=8.0), torch=1.0)
     assert [r.result.status for r in done if r.what.sequences == 64] == ["skipped"] * 2
@@ -195,6 +314,7 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(environment, "_gpu", lambda: "")
     out = tmp_path / "records.jsonl"
     where = ["--fasta", "none.fa", "--data", "nowhere", "--output", str(out)]
+    where += ["--partial", str(tmp_path)]
     assert main([*where, *shlex.split(make_job(device="gpu").flags())]) == 1
     assert "No GPU is visible" in capsys.readouterr().out
 
@@ -203,6 +323,7 @@ def fail(job, folder, status=1, log="first line\nthe reason\n"):
     out = folder / "records.jsonl"
     (folder / "log").write_text(log)
     where = ["--log", str(folder / "log"), "--data", "nowhere", "--output", str(out)]
+    where += ["--partial", str(folder / "partial")]
     returned = failed_job.main(["--status", str(status), *where, *shlex.split(job.flags())])
     return returned, records.read(out) if out.is_file() else []
 
@@ -228,8 +349,10 @@ def test_a_job_that_fails_leaves_records_where_the_config_says_so(tmp_path):
 def test_what_a_failed_job_has_recorded_is_kept(tmp_path):
     job = make_job(failures="record", sequences=(1, 64))
     done, _ = run(make_job(sequences=(1,)), torch=0.5)
-    records.append(tmp_path / "records.jsonl", done)
-    _, after = fail(job, tmp_path, status=137)
+    partial = Partial(tmp_path / "partial", job, "nowhere")
+    partial.append(done)
+    for _ in range(2):  # and once only, however often it is tried
+        _, after = fail(job, tmp_path, status=137)
     assert after[: len(done)] == done
     added = after[len(done) :]
     assert ("fast_ism", "torch", 1) not in [
@@ -237,6 +360,46 @@ def test_what_a_failed_job_has_recorded_is_kept(tmp_path):
     ]
     assert {r.how.job for r in added} == {done[0].how.job}
     assert "signal 9. The system may have run out of memory" in added[0].result.reason
+
+
+def test_an_interrupted_job_goes_on_and_counts_nothing_twice(tmp_path):
+    job = make_job(sequences=(1, 2, 4))
+    partial = Partial(tmp_path, job, "nowhere")
+
+    def begin(number_of_groups=9):
+        clock, (progress, _) = FakeClock(), make_progress()
+        values = np.random.default_rng(0).normal(size=(4, 10, 4, 1)).astype(np.float32)
+        methods = [
+            FakeMethod("naive_ism", "tensorflow", clock, [1.0], values, [0, 9]),
+            FakeMethod("fast_ism", "torch", clock, [0.5], values),
+            FakeMethod("fast_ism", "jax", clock, [0.7], values),
+        ]
+        groups = measure_each(job, make_subject(4), methods, progress, clock, partial.read())
+        for group, _ in zip(groups, range(number_of_groups), strict=False):
+            partial.append(group)
+
+    begin(1)  # and then it is killed
+    first = partial.read()
+    assert {r.what.sequences for r in first} == {1}
+    begin()
+    partial.finish(tmp_path / "out" / "records.jsonl")
+    after = records.read(tmp_path / "out" / "records.jsonl")
+    assert after[: len(first)] == first
+    found = Counter((r.what.method, r.how.backend, r.what.sequences) for r in after)
+    assert set(found.values()) == {1}
+    # The fastest backend with one sequence is known from the records.
+    assert {n for m, b, n in found if b == "jax"} == {1}
+    assert {n for m, b, n in found if b == "torch"} == {1, 2, 4}
+    assert not partial.path.exists()
+
+
+def test_jobs_with_other_settings_or_data_are_not_mixed_up(tmp_path):
+    paths = {
+        Partial(tmp_path, job, data).path
+        for job in (make_job(), make_job(budget=5.0))
+        for data in ("seed 1", "seed 2")
+    }
+    assert len(paths) == 4
 
 
 def test_a_failure_stands_where_the_config_says_so(tmp_path):

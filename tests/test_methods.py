@@ -122,6 +122,17 @@ def test_another_number_of_sequences_changes_nothing(name):
     assert method.check(many).holds
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_equal_sequences_in_a_batch_are_explained_each_by_itself(name):
+    model, x = small_bpnet(), sequences(2, 60)[[0, 1, 0, 0]]
+    method, result = ran(name, model, x)
+    assert method.check(result).holds
+    shuffled = "deep" in name  # against references of their own
+    for values in result.values:
+        same = np.abs(values[2] - values[0]).max() <= 1e-5 * np.abs(values).max()
+        assert same != shuffled
+
+
 @pytest.mark.parametrize("name", [case for case in EVERY if "taylor" not in case.values[0]])
 def test_wrong_attributions_fail_the_check(name):
     model, x = small_bpnet(), sequences(1, 60)
@@ -185,10 +196,10 @@ def test_variants_are_one_per_framework():
     ],
 )
 def test_batch_sizes_are_tuned_among_those_that_can_be_filled(name):
-    few = PerOutputMethod.tune(lambda x: None, sequences(2, 5), 2)
+    few = make(name).tune(lambda x: None, sequences(2, 5), 2)
     assert few == 2
     tried = set()
-    assert PerOutputMethod.tune(lambda x: tried.add(len(x)), sequences(2, 5), 50) in tried
+    assert make(name).tune(lambda x: tried.add(len(x)), sequences(2, 5), 50) in tried
     assert tried <= {16, 32, 50}
     method, _ = ran(name, small_bpnet(), sequences(3, 60))
     assert method.batch_size == 3

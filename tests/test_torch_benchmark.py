@@ -272,6 +272,7 @@ def test_the_command_times_a_module(tmp_path, monkeypatch, capsys):
     letters = np.random.default_rng(0).choice(list("ACGT"), size=(2, 200))
     fasta.write_text("".join(f">{i}\n{''.join(row)}\n" for i, row in enumerate(letters)))
     where = ["--fasta", str(fasta), "--data", "nowhere", "--output", str(out)]
+    where += ["--partial", str(tmp_path / "partial")]
     job = make_job(**MODULES, length=200, least=1, most=1, naive_mutants=32)
     assert main([*where, *shlex.split(job.flags())]) == 0, capsys.readouterr().out
     done = records.read(out)

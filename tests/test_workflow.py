@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pandas
+import psutil
 import pytest
 import yaml
 
@@ -120,6 +123,54 @@ def test_a_job_that_fails_leaves_records_and_is_not_run_again(tmp_path):
     status, text = snakemake(tmp_path, *wanted, "--dry-run")
     assert status == 0, text
     assert "time_architecture" not in text
+
+
+@pytest.mark.keras
+@pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="times a Keras model")
+def test_a_job_that_is_killed_keeps_what_it_had_measured(tmp_path):
+    given = {"architecture": "basset", "length": 100, "sequences": [1, 256]}
+    config = write_config(tmp_path, failures="record", cases=[given], backends=["tensorflow"])
+    folder = tmp_path / "results" / "tiny"
+    wanted = ["results/tiny/records.jsonl", "--cores", "all", "--configfile", config]
+    killed = threading.Thread(target=kill_when_something_is_measured, args=(folder / "partial",))
+    killed.start()
+    status, text = snakemake(tmp_path, *wanted, timeout=300)
+    killed.join()
+    assert status == 0, text
+    first = records.read(folder / "records.jsonl")
+    found = {(r.what.method, r.what.sequences): r.result.status for r in first}
+    assert found == {
+        ("naive_ism", 1): "ok",
+        ("fast_ism", 1): "ok",
+        ("naive_ism", 256): "failed",
+        ("fast_ism", 256): "failed",
+    }
+    assert all("signal 9" in r.result.reason for r in first if r.result.status == "failed")
+
+    (path,) = (folder / "records").glob("*.jsonl")
+    path.unlink()  # to try again
+    (folder / "records.jsonl").unlink()
+    status, text = snakemake(tmp_path, *wanted, timeout=300)
+    assert status == 0, text
+    again = records.read(folder / "records.jsonl")
+    assert {r.result.status for r in again} == {"ok"}
+    assert len(again) == 4
+    assert again[:2] == [r for r in first if r.result.status == "ok"]
+    assert not list((folder / "partial").iterdir())
+
+
+def kill_when_something_is_measured(partial, seconds=240):
+    """Kill the job that writes into a folder as soon as there is a file in it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if partial.is_dir() and any(partial.iterdir()):
+            for process in psutil.process_iter(["cmdline"]):
+                command = process.info["cmdline"] or []
+                inside = process.cwd() if "benchmarks.measure" in command else ""
+                if inside and partial.is_relative_to(inside):
+                    process.kill()
+                    return
+        time.sleep(0.01)
 
 
 def test_dry_run_of_what_make_run_calls(tmp_path):

@@ -1,4 +1,4 @@
-"""Methods that explain one scalar output at a time.
+"""Methods that explain one scalar output at a time, as many of them as there is time for.
 
 Requirements: numpy.
 """
@@ -12,15 +12,29 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.attribution.targets import Target, count_targets, output_shapes, sample_targets
-from benchmarks.methods.base import Attribution, Method
+from benchmarks.attribution.targets import (
+    MOST_TARGETS,
+    Target,
+    count_targets,
+    output_shapes,
+    sample_targets,
+)
+from benchmarks.methods.base import Allowance, Attribution, Method, WouldExceed
 from fastism.naive import BATCH_SIZES, tune_batch_size
+
+#: Share of the time that is left that more outputs than one, or tuning, may take.
+SHARE_OF_OUTPUTS = 0.5
+SHARE_OF_TUNING = 0.1
+#: Passes with each batch size that tuning makes at least.
+TUNING_PASSES = 3
 
 
 class PerOutputMethod(Method):
     """Explains some scalar outputs of a model one after the other; the time is scaled to all.
 
-    Subclasses prepare in `prepare` and explain one output in `explain`.
+    Subclasses prepare in `prepare` and explain one output in `explain`. Where there is an
+    allowance, one output of one sequence is explained first; what that takes decides how many
+    outputs a run explains, or that there is no time for any.
 
     Attributes
     ----------
@@ -28,10 +42,18 @@ class PerOutputMethod(Method):
         What must be installed, by import name.
     frameworks : tuple of str
         What the method can run on.
+    every_output_at_once : bool
+        Whether a run takes as long for all outputs as for one.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
     frameworks: ClassVar[tuple[str, ...]] = ("tensorflow",)
+    every_output_at_once: ClassVar[bool] = False
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend)
+        self._unit_seconds: float | None = None  # of one output of one sequence
+        self._pass_seconds: float | None = None  # of one input through the model
 
     def refuse(self) -> str | None:
         """Refuse models of another framework, and where a package is not installed."""
@@ -44,10 +66,65 @@ class PerOutputMethod(Method):
     def set_up(self, model: Any, sequences: np.ndarray) -> None:
         """Choose the outputs to explain, and prepare for this number of sequences."""
         shapes = output_shapes(model)
-        self.targets = sample_targets(shapes)
         self._outputs = count_targets(shapes)
+        most = MOST_TARGETS
+        if self.allowance is not None:
+            most = self._affordable(self.allowance, model, sequences)
+        self.targets = sample_targets(shapes, most)
         self._sequences = sequences
         self.prepare(model, sequences)
+
+    def _affordable(self, allowance: Allowance, model: Any, sequences: np.ndarray) -> int:
+        """How many outputs a run may explain.
+
+        Raises
+        ------
+        WouldExceed
+            There is no time for one.
+        """
+        if self._unit_seconds is None:
+            self._unit_seconds = self._probed(allowance, model, sequences[:1])
+        self._sequences = sequences
+        runs = allowance.runs + self.check_runs
+        seconds = self._unit_seconds * len(sequences) * runs
+        self._refuse_beyond(allowance, seconds, len(sequences))
+        if self.every_output_at_once or seconds == 0:
+            return MOST_TARGETS
+        return int(np.clip(SHARE_OF_OUTPUTS * allowance.left // seconds, 1, MOST_TARGETS))
+
+    def _probed(self, allowance: Allowance, model: Any, sequence: np.ndarray) -> float:
+        """Seconds that one output of one sequence takes, the smaller of two where two are quick."""
+        self.targets = sample_targets(output_shapes(model), 1)
+        self._sequences = sequence
+        self.prepare(model, sequence)
+        if self._pass_seconds is not None:
+            seconds = self._pass_seconds * self.passes
+            self._refuse_beyond(allowance, seconds * allowance.runs, 1)
+        least = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
+        if least <= SHARE_OF_TUNING * allowance.left:  # the first may have compiled something
+            again = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
+            least = min(least, again)
+        return least
+
+    def _refuse_beyond(self, allowance: Allowance, seconds: float, number: int) -> None:
+        several = "1 sequence" if number == 1 else f"{number} sequences"
+        what = f"{allowance.runs} runs of {several} and the check"
+        if self._outputs > 1:
+            what += f", for one of {self._outputs} outputs,"
+        reason = allowance.exceeded(seconds, what)
+        if reason:
+            raise WouldExceed(reason)
+
+    @staticmethod
+    def _seconds_of(allowance: Allowance, work: Callable[[], object]) -> float:
+        begin = allowance.clock()
+        work()
+        return allowance.clock() - begin
+
+    @property
+    def passes(self) -> int:
+        """Inputs that go through the model for one output of one sequence."""
+        return 1
 
     @abstractmethod
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
@@ -57,9 +134,8 @@ class PerOutputMethod(Method):
     def explain(self, target: Target) -> np.ndarray:
         """Attributions of all sequences for one output, ``(sequences, length, characters)``."""
 
-    @staticmethod
-    def tune(pass_on: Callable[[np.ndarray], object], x: np.ndarray, rows: int) -> int:
-        """The best batch size for a number of inputs.
+    def tune(self, pass_on: Callable[[np.ndarray], object], x: np.ndarray, rows: int) -> int:
+        """The best batch size for a number of inputs, of those that there is time to try.
 
         Parameters
         ----------
@@ -70,7 +146,26 @@ class PerOutputMethod(Method):
         rows : int
             How many inputs there are in all, of which batches are made.
         """
-        return tune_batch_size(lambda batch: pass_on(batch[0]), [x], batch_sizes(rows))
+        sizes = batch_sizes(rows)
+        if self.allowance is not None:
+            sizes = self._quick(self.allowance, pass_on, x, sizes)
+        if len(sizes) == 1:
+            return sizes[0]
+        return tune_batch_size(lambda batch: pass_on(batch[0]), [x], sizes)
+
+    def _quick(
+        self,
+        allowance: Allowance,
+        pass_on: Callable[[np.ndarray], object],
+        x: np.ndarray,
+        sizes: list[int],
+    ) -> list[int]:
+        """The batch sizes that can be tried in a small share of what is left, one at least."""
+        if self._pass_seconds is None:
+            twice = [self._seconds_of(allowance, lambda: pass_on(x[:1])) for _ in range(2)]
+            self._pass_seconds = min(twice)
+        seconds = TUNING_PASSES * self._pass_seconds * np.cumsum(sizes)
+        return sizes[: max(1, int((seconds <= SHARE_OF_TUNING * allowance.left).sum()))]
 
     def run(self) -> Attribution:
         """Explain every chosen output."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from benchmarks.methods.base import Attribution, Check, Method, Setting
+from benchmarks.methods.base import Attribution, Check, Method, Setting, WouldExceed
 
-__all__ = ["Attribution", "Check", "Method", "Setting", "discover"]
+__all__ = ["Attribution", "Check", "Method", "Setting", "WouldExceed", "discover"]
 
 
 def discover() -> dict[str, type[Method]]:

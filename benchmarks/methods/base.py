@@ -6,14 +6,37 @@ Requirements: numpy. A method imports its framework in `set_up`, so that listing
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from benchmarks.agreement import Agreement
+
+
+class WouldExceed(Exception):
+    """Even the smallest run of a method would take longer than there is time for; says how long."""
+
+
+class Allowance(Protocol):
+    """How long a method may take, for those that choose how much of the work a run does."""
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left for setting up, all runs and the check."""
+
+    @property
+    def runs(self) -> int:
+        """How often the method will run, the warm-up included."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds."""
+
+    def exceeded(self, seconds: float, what: str) -> str | None:
+        """Why something expected to take so many seconds is not begun, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,8 @@ class Method(ABC):
         The kinds of model that it can be given.
     mode : str
         How it runs the model, where it has variants that differ in that only.
+    allowance : Allowance or None
+        Set before `set_up` where time is limited.
     """
 
     name: ClassVar[str]
@@ -117,9 +142,20 @@ class Method(ABC):
     exact: ClassVar[bool] = False
     models: ClassVar[tuple[str, ...]] = ("keras",)
     mode: str = ""
+    allowance: Allowance | None = None
 
     def __init__(self, backend: str) -> None:
         self.backend = backend
+
+    @property
+    def key(self) -> str:
+        """What tells this variant from the others of a job."""
+        return f"{self.name}/{self.backend}/{self.mode}"
+
+    @property
+    def shown(self) -> str:
+        """What a reader calls this variant."""
+        return f"{self.label} on {self.backend}" + (f", {self.mode}" if self.mode else "")
 
     @classmethod
     def variants(cls, setting: Setting) -> list[Method]:
@@ -140,6 +176,11 @@ class Method(ABC):
             The same in every call of one job; what was built for it may be kept.
         sequences : ndarray, float32, shape (sequences, length, characters)
             One-hot.
+
+        Raises
+        ------
+        WouldExceed
+            A run, as small as it can be, would take longer than the allowance.
         """
 
     @abstractmethod
@@ -180,6 +221,11 @@ class Method(ABC):
     def scale(self) -> float:
         """Work of the whole over work of one run; above one where a run is a sample."""
         return 1.0
+
+    @property
+    def check_runs(self) -> float:
+        """What `check` takes at most, in runs; zero where that is next to nothing."""
+        return 0.0
 
     @property
     def positions(self) -> int | None:

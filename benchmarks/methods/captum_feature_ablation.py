@@ -9,7 +9,7 @@ Requirements: numpy, fastism; torch and captum once it is set up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class CaptumFeatureAblation(CaptumMethod):
 
     name = "captum_feature_ablation"
     label = "feature ablation (captum)"
+    every_output_at_once: ClassVar[bool] = True
 
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
         """Find the best number of positions per pass."""
@@ -79,6 +80,11 @@ class CaptumFeatureAblation(CaptumMethod):
     def explain(self, target: Target) -> np.ndarray:
         """Every output comes with every other."""
         return self.run().values[self.targets.index(target)]
+
+    @property
+    def passes(self) -> int:
+        """The positions."""
+        return self._sequences.shape[1]
 
     @property
     def scale(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attribution.captum_method import CaptumMethod
-from benchmarks.attribution.completeness import integral_completeness
+from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
 from benchmarks.attribution.targets import Target
 from benchmarks.methods.base import Attribution, Check
 
@@ -56,6 +56,16 @@ class CaptumIntegratedGradients(CaptumMethod):
             internal_batch_size=self._batch,
         )
         return self._array(found)[0].astype(np.float32, copy=False)
+
+    @property
+    def passes(self) -> int:
+        """The steps."""
+        return STEPS
+
+    @property
+    def check_runs(self) -> float:
+        """More steps, for one sequence."""
+        return sum(MORE_STEPS) / STEPS / len(self._sequences)
 
     @property
     def batch_size(self) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -31,8 +32,8 @@ class DeepShap(PerOutputMethod):
     """Against ten dinucleotide-shuffled references per sequence.
 
     The references are made beforehand, which is not timed: what they cost depends on the shuffle,
-    not on the method. shap is told that transposed and dilated
-    convolutions are linear, as its users do.
+    not on the method. shap is told that transposed and dilated convolutions are linear, as its
+    users do.
     """
 
     name = "deepshap"
@@ -44,10 +45,12 @@ class DeepShap(PerOutputMethod):
         _teach()
         self._compiled = TensorFlowModel(model)
         self._references = references(sequences)
-        # shap asks for the references of a sequence by the sequence itself.
-        self._by_sequence = {
-            x.tobytes(): shuffled for x, shuffled in zip(sequences, self._references, strict=True)
-        }
+        # shap asks for the references of a sequence by the sequence itself, in the order of the
+        # batch: of equal sequences, each has references of its own.
+        self._places: dict[bytes, list[int]] = defaultdict(list)
+        for place, x in enumerate(sequences):
+            self._places[x.tobytes()].append(place)
+        self._asked: Counter[bytes] = Counter()
         self._explainers = {target: self._explainer(model, target) for target in self.targets}
 
     def _explainer(self, model: Any, target: Target) -> Any:
@@ -63,11 +66,16 @@ class DeepShap(PerOutputMethod):
             return shap.DeepExplainer((model.inputs, column), self._references_of)
 
     def _references_of(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        return [self._by_sequence[inputs[0].tobytes()]]
+        name = inputs[0].tobytes()
+        places = self._places[name]
+        place = places[self._asked[name] % len(places)]
+        self._asked[name] += 1
+        return [self._references[place]]
 
     def explain(self, target: Target) -> np.ndarray:
         """A pass of one sequence and its references at a time, as shap works."""
         explainer = self._explainers[target]
+        self._asked.clear()
         with _restored_recording():
             # Additivity is what `check` looks at; here it would only take time.
             values = explainer.shap_values(self._sequences, check_additivity=False)

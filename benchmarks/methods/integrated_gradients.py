@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.completeness import integral_completeness
+from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.attribution.targets import Target
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
@@ -52,6 +52,16 @@ class IntegratedGradients(PerOutputMethod):
             starts = np.flatnonzero(np.diff(sequence, prepend=-1))
             total[sequence[starts]] += np.add.reduceat(gradient, starts, axis=0)
         return total * x
+
+    @property
+    def passes(self) -> int:
+        """The steps."""
+        return STEPS
+
+    @property
+    def check_runs(self) -> float:
+        """More steps, for one sequence."""
+        return sum(MORE_STEPS) / STEPS / len(self._sequences)
 
     @property
     def batch_size(self) -> int | None:

@@ -2,6 +2,8 @@
 
 
 # A job that fails as a whole, or is killed, may leave records that say so (the key `failures`).
+# What it had measured for whole numbers of sequences lies in `partial` until the job is complete;
+# the next attempt goes on from there.
 
 
 rule time_architecture:
@@ -12,14 +14,17 @@ rule time_architecture:
     params:
         flags=lambda w: job_of(w).flags(),
         data=data_of,
+        # Not an output: Snakemake deletes those of jobs that fail or are interrupted.
+        partial="results/{study}/partial",
     log:
         "results/{study}/logs/{case}.log",
     threads: workflow.cores
     shell:
         "{PYTHON} -m benchmarks.measure --fasta {input.fasta} --data {params.data}"
-        " --threads {threads} --output {output.records} {params.flags} 2> {log}"
+        " --threads {threads} --output {output.records}"
+        " --partial {params.partial} {params.flags} 2> {log}"
         " || {PYTHON} -m benchmarks.failed_job --status $? --log {log} --data {params.data}"
-        " --output {output.records} {params.flags} 2>> {log}"
+        " --output {output.records} --partial {params.partial} {params.flags} 2>> {log}"
 
 
 rule time_first_call:
