@@ -133,6 +133,9 @@ class Result:
         Of other methods: what their attributions were checked for.
     residual : float or None
         How far they were from it, as `benchmarks.methods.Check` says.
+    rates : tuple of float
+        Of fast ISM: FLOP/s of plain matrix products of the plan's shapes (`benchmarks.rate`), one
+        for every entry of the seconds, measured right after it; empty where none was measured.
     """
 
     status: str = "ok"
@@ -146,6 +149,7 @@ class Result:
     correlations: tuple[float, ...] = ()
     identity: str = ""
     residual: float | None = None
+    rates: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:

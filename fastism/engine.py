@@ -164,15 +164,8 @@ class Engine:
         return x if chosen is None else self.b.take(x, chosen, 1)
 
     def _parts(self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted) -> Iterator[Part]:
-        plan = self.plan
-        slots = plan.layout.block * plan.alternatives
-        per_chunk = max(self.b.chunk_bytes // plan.window_bytes, 1)
-        most = max(self.memory // 4 // plan.full_bytes, 1)
-        per_chunk = min(per_chunk, most, max(self.memory // 2 // plan.window_bytes, 1))
-        per_batch = max(self.memory // 2 // max(plan.stored_bytes, 1), slots)
-        if not len(mutants):
-            return
-        for batch in make_batches(plan.layout, mutants, slots, per_chunk, per_batch):
+        most = _most_in_full(self.plan, self.memory)
+        for batch in batched(self.plan, self.b.chunk_bytes, self.memory, mutants):
             yield from self._run_batch(tables, mutants, batch, wanted, most)
 
     def _run_batch(
@@ -312,6 +305,37 @@ class Engine:
         flattened = [run.window(i, Kind.DELTA) for i in self._flattened]
         pooled = [run.pool(i) for i in self._pooled]
         return flattened + pooled + [run.stored(i) for i in self.plan.rebuilt]
+
+
+def batched(plan: Plan, chunk_bytes: int, memory: int, mutants: Mutants) -> Iterator[list[Chunk]]:
+    """The chunks that mutants run in, batch by batch.
+
+    Parameters
+    ----------
+    plan : Plan
+    chunk_bytes : int
+        Working set of one chunk, as the backend likes it.
+    memory : int
+        Bytes that mutants may take at a time.
+    mutants : Mutants
+
+    Yields
+    ------
+    list of Chunk
+        The chunks that share their readouts.
+    """
+    if not len(mutants):
+        return
+    slots = plan.layout.block * plan.alternatives
+    most = min(_most_in_full(plan, memory), max(memory // 2 // plan.window_bytes, 1))
+    per_chunk = min(max(chunk_bytes // plan.window_bytes, 1), most)
+    per_batch = max(memory // 2 // max(plan.stored_bytes, 1), slots)
+    yield from make_batches(plan.layout, mutants, slots, per_chunk, per_batch)
+
+
+def _most_in_full(plan: Plan, memory: int) -> int:
+    """Most mutants whose steps in full run together."""
+    return max(memory // 4 // plan.full_bytes, 1)
 
 
 def _spans(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
