@@ -249,6 +249,33 @@ def test_intervals_are_windows_of_a_genome(given, tmp_path):
         assert store.header.chrom_sizes == {"chr1": 400}
 
 
+def test_a_changed_genome_is_noticed(given, tmp_path):
+    (_, letters), (_, others) = promoters(2, length=400)
+    genome, bed = tmp_path / "genome.fa", tmp_path / "peaks.bed"
+    bed.write_text("chr1\t90\t110\nchr1\t190\t210\n")
+
+    def shard(number, path, chr1, chr2):
+        write_fasta(genome, [("chr1", chr1), ("chr2", chr2)])
+        options = ("--genome", genome, "--batch", 1, "--shard", f"{number}/2", "--resume")
+        return invoke("score", given.keras, bed, "-o", path, *options)
+
+    parts = [tmp_path / f"part{number}.h5" for number in (1, 2)]
+    assert shard(1, parts[0], letters, others).exit_code == 0
+    # Letters that no window holds make no difference; the lengths stay the same.
+    assert shard(2, parts[1], letters, others[::-1]).exit_code == 0
+    succeed("export", *parts, "-o", tmp_path / "whole.h5")
+
+    changed = letters[:100] + letters[99::-1] + letters[200:]
+    assert shard(1, tmp_path / "other.h5", changed, others).exit_code == 0
+    result = invoke("export", tmp_path / "other.h5", parts[1], "-o", tmp_path / "mixed.h5")
+    assert result.exit_code == 3
+    assert "they differ in input_hash" in result.stderr
+    parts[0].rename(f"{parts[0]}.partial")
+    result = shard(1, parts[0], changed, others)
+    assert result.exit_code == 5
+    assert "begun with something else: input_hash" in result.stderr
+
+
 def test_another_format_is_written_at_once_and_checked_before_the_work(given):
     table = given.folder / "table.tsv"
     succeed("score", given.keras, given.fasta, "-o", table, "--outputs", "1")

@@ -22,6 +22,23 @@ BED_SUFFIXES = (".bed", ".narrowpeak")
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What a first reading of all records finds.
+
+    Attributes
+    ----------
+    count : int
+        Records, with those that are skipped.
+    hash : str
+        SHA-256 of a FASTA file; of intervals with the letters of all windows, and the names and
+        lengths of the genome's chromosomes.
+    """
+
+    count: int
+    hash: str
+
+
+@dataclass(frozen=True)
 class Input:
     """A file of sequences or of intervals.
 
@@ -75,12 +92,16 @@ class Input:
                 found = fasta_regions(self.path)
         return staged(Exit.INPUT, checked(found, length, alphabet, ambiguous))
 
-    def count(self, length: int, alphabet: str, ambiguous: Ambiguous) -> int:
-        """Number of records, all of them read and checked: mistakes show before hours of work."""
+    def survey(self, length: int, alphabet: str, ambiguous: Ambiguous) -> Survey:
+        """Read and check all records before any is scored: mistakes show before hours of work."""
+        with stage(Exit.INPUT):
+            file = hash_files(self.path)
+        digest = hashlib.sha256(f"{file} {self.chromosomes()}".encode())
         scored = total = 0
         for record in self.records(length, alphabet, ambiguous):
             total += 1
             scored += isinstance(record, Region)
+            digest.update(repr(record).encode())
         if not scored:
             with stage(Exit.INPUT):
                 reasons = self.records(length, alphabet, ambiguous)
@@ -89,16 +110,9 @@ class Input:
                     f"None of the {total} records of {self.path} can be scored; the first, "
                     f"{first.name!r}: {first.reason}."
                 )
-        return total
-
-    def hash(self) -> str:
-        """SHA-256 of the file; with a genome, of the names and lengths of its chromosomes too."""
-        with stage(Exit.INPUT):
-            digest = hash_files(self.path)
-            if self.genome is None:
-                return digest
-            sizes = " ".join(f"{name}:{size}" for name, size in self.chromosomes().items())
-            return hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()
+        # A FASTA file holds its letters, and `sha256sum` prints its hash too. The letters of
+        # intervals are in the genome: if it changes, so does the hash.
+        return Survey(total, digest.hexdigest() if self.is_bed else file)
 
     def chromosomes(self) -> dict[str, int]:
         """Lengths of the genome's chromosomes; empty without a genome."""

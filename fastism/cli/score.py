@@ -241,10 +241,10 @@ def _job(request: Request, opened: Opened) -> Job:
         outputs.append(
             OutputHeader(opened.output_names[number], shape, tuple(str(i) for i in chosen))
         )
-    total = source.count(ism.seqlen, letters, request.ambiguous)
+    found = source.survey(ism.seqlen, letters, request.ambiguous)
     values = values_of((output.shape for output in outputs), where, len(letters))
     batch = request.batch or default_batch(values, request.model.bytes)
-    rows = shard_rows(total, batch, request.shard)
+    rows = shard_rows(found.count, batch, request.shard)
     header = Header(
         alphabet=letters,
         length=ism.seqlen,
@@ -256,7 +256,7 @@ def _job(request: Request, opened: Opened) -> Job:
         model=opened.loaded.name,
         model_hash=opened.loaded.hash,
         input=source.path.name,
-        input_hash=source.hash(),
+        input_hash=found.hash,
         command=request.command(opened.loaded.name),
         versions=opened.versions(),
         batch=batch,

@@ -104,7 +104,8 @@ class Header:
     expected : int
         Records of the input that this store is to hold, skipped ones included.
     model, model_hash, input, input_hash : str
-        File names and SHA-256 (hexadecimal) of the model and of the input.
+        File names and SHA-256 (hexadecimal) of the model and of the input; with intervals, that
+        of the input covers the genome's letters in their windows.
     command : str
         What determines the content, as a command.
     versions : mapping of str to str
