@@ -82,6 +82,12 @@ class Limits:
         run = self._known[key] * number / method.scale
         return self.exceeded(run * self.runs, f"{self.runs} runs of {number} sequences")
 
+    def over(self) -> str | None:
+        """Why nothing more is begun, or None while there is time."""
+        if self.left > 0:
+            return None
+        return f"The {self.seconds:.0f} s of this job were spent or promised before it was set up."
+
     def exceeded(self, seconds: float, what: str) -> str | None:
         """Why something expected to take so many seconds is not begun, or None."""
         if seconds <= self.left:

@@ -71,6 +71,9 @@ def _first_run(
     reason = method.refuse()
     if reason:
         return Result(status="refused", reason=reason)
+    reason = limits.over()
+    if reason:
+        return Result(status="skipped", reason=reason)
     method.allowance = limits
     key, number = method.key, len(sequences)
     try:

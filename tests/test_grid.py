@@ -16,6 +16,7 @@ from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.config import load_config, parse_config
 from benchmarks.limits import Limits, too_large
 from benchmarks.measure import BenchmarkError, main, measure, measure_each
+from benchmarks.methods import WouldExceed
 from benchmarks.partial import Partial
 from benchmarks.records import Record
 from benchmarks.select_sequences import encoded
@@ -187,16 +188,25 @@ class FakeGradient(PerOutputMethod):
 
     name, label = "gradient", "gradient"
 
-    def __init__(self, clock, seconds=1.0, check_runs=0.0):
+    def __init__(self, clock, seconds=1.0, check_runs=0.0, passes=0):
         super().__init__("tensorflow")
         self.clock, self.seconds, self._check_runs = clock, seconds, check_runs
+        self._passes = passes
         self.explained = []
 
     def refuse(self):
         return None
 
     def prepare(self, model, sequences):
-        pass
+        if self._passes:
+            self.tune(self._pass_on, sequences, 1)
+
+    def _pass_on(self, batch):
+        self.clock.now += self.seconds * len(batch)
+
+    @property
+    def passes(self):
+        return self._passes
 
     def explain(self, target):
         self.clock.now += self.seconds * len(self._sequences)
@@ -208,15 +218,19 @@ class FakeGradient(PerOutputMethod):
         return self._check_runs
 
 
+def many_outputs():
+    """What methods look at of a model with 2,002 outputs."""
+    output = type("Output", (), {"shape": (None, 2002)})()
+    return type("Model", (), {"outputs": [output]})()
+
+
 def explain(budget, sequences=(1,), **changes):
     """Records of that method, and which outputs it explained, in a job with naive ISM."""
     clock, (progress, _) = FakeClock(), make_progress()
     values = np.random.default_rng(0).normal(size=(64, 10, 4, 1)).astype(np.float32)
     naive = FakeMethod("naive_ism", "tensorflow", clock, [0.01], values, [0, 9])
     gradient = FakeGradient(clock, **changes)
-    output = type("Output", (), {"shape": (None, 2002)})()
-    model = type("Model", (), {"outputs": [output]})()
-    subject = dataclasses.replace(make_subject(64), model=model)
+    subject = dataclasses.replace(make_subject(64), model=many_outputs())
     job = make_job(sequences=sequences, budget=budget)
     done = list(measure(job, subject, [naive, gradient], progress, clock))
     return [r for r in done if r.what.method == "gradient"], gradient.explained, clock.now
@@ -252,6 +266,31 @@ def test_more_sequences_are_left_out_without_another_trial():
     assert [r.how.settings.get("outputs_timed") for r in done] == [4, 1, None]
     assert "4 runs of 64 sequences and the check, for one of 2002 outputs" in done[2].result.reason
     assert spent <= 100.0
+
+
+def test_when_the_time_is_over_nothing_is_set_up():
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).normal(size=(1, 10, 4, 1)).astype(np.float32)
+    naive = FakeMethod("naive_ism", "tensorflow", clock, [50.0], values, [0, 9])
+    fast = FakeMethod("fast_ism", "torch", clock, [1.0], values, error=AssertionError("set up"))
+    job = make_job(sequences=(1, 2), budget=40.0)
+    done = list(measure(job, make_subject(2), [naive, fast], progress, clock))
+    assert [r.result.status for r in done] == ["skipped"] * 4
+    assert "The 40 s of this job were spent" in done[1].result.reason
+    assert clock.now == 50.0
+
+
+def test_a_first_pass_that_is_too_slow_is_not_followed_by_a_trial():
+    clock = FakeClock()
+    method = FakeGradient(clock, passes=50)
+    method.allowance = Limits(100.0, 4, clock)
+    for _ in range(2):  # and remembered
+        with pytest.raises(
+            WouldExceed, match="for one of 2002 outputs, are expected to take 200 s"
+        ):
+            method.set_up(many_outputs(), np.zeros((1, 10, 4), np.float32))
+    assert clock.now == 2.0  # two passes
+    assert method.explained == []
 
 
 def test_the_check_is_counted():

@@ -98,8 +98,9 @@ class PerOutputMethod(Method):
         self._sequences = sequence
         self.prepare(model, sequence)
         if self._pass_seconds is not None:
-            seconds = self._pass_seconds * self.passes
-            self._refuse_beyond(allowance, seconds * allowance.runs, 1)
+            estimate = self._pass_seconds * self.passes
+            if allowance.exceeded(estimate * allowance.runs, ""):
+                return estimate
         least = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
         if least <= SHARE_OF_TUNING * allowance.left:  # the first may have compiled something
             again = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
