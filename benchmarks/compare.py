@@ -6,7 +6,7 @@ Requirements: none beyond `benchmarks.timing`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.records import Record
 from benchmarks.timing import Ratio, paired_ratio
@@ -27,14 +27,19 @@ class Comparison:
     naive : Record
         The baseline: of naive ISM in several modes, the fastest.
     fast : tuple of Record
-        One per backend that ran, the fastest first; all from the job of the baseline.
+        One per backend that ran, the fastest first; from the job of the baseline, but for those of
+        `main_cases` that ran in other jobs only.
     missing : tuple of Record
         Backends and modes that were refused or failed.
+    others : tuple of Comparison
+        The same case with the model on other frameworks, where naive ISM is slower. They are jobs
+        of their own, so that their runs were not in turns with those of this one.
     """
 
     naive: Record
     fast: tuple[Record, ...]
     missing: tuple[Record, ...]
+    others: tuple[Comparison, ...] = ()
 
     @property
     def best(self) -> Record:
@@ -44,13 +49,30 @@ class Comparison:
     @property
     def own(self) -> Record | None:
         """The framework that the Keras model runs on, if it was timed."""
-        own = (r for r in self.fast if r.how.backend == r.how.keras_backend)
-        return next(own, None)
+        own = (r for r in self.fast if r.how.backend == self.naive.how.keras_backend)
+        return next(filter(self.paired, own), None)
+
+    def paired(self, fast: Record) -> bool:
+        """Whether a record is of the same job as the baseline, so that their runs took turns."""
+        return fast.how.job == self.naive.how.job
+
+    @property
+    def frameworks(self) -> tuple[str, ...]:
+        """What the model was run on: the framework of this comparison, then those of the others."""
+        return tuple(c.naive.how.keras_backend for c in (self, *self.others))
+
+    def on(self, framework: str) -> Comparison | None:
+        """The comparison with the model on a framework, if there is one."""
+        return dict(zip(self.frameworks, (self, *self.others), strict=True)).get(framework)
 
     def speedup(self, fast: Record) -> Ratio:
-        """Naive over fast seconds, paired by round."""
-        naive = [s * self.naive.how.scale for s in self.naive.result.seconds]
-        return paired_ratio(naive, [s * fast.how.scale for s in fast.result.seconds])
+        """Naive over fast seconds, paired by round; of medians where they are of two jobs."""
+        if self.paired(fast):
+            naive = [s * self.naive.how.scale for s in self.naive.result.seconds]
+            return paired_ratio(naive, [s * fast.how.scale for s in fast.result.seconds])
+        middle, least, most = seconds_per_sequence(self.naive)
+        other, shortest, longest = seconds_per_sequence(fast)
+        return Ratio(middle / other, least / longest, most / shortest, 0)
 
     def floor(self, fast: Record) -> float | None:
         """Naive over fast multiply-adds: the speedup at equal rates of arithmetic."""
@@ -124,17 +146,28 @@ def _case(record: Record) -> Case:
 
 
 def main_cases(comparisons: Iterable[Comparison]) -> list[Comparison]:
-    """Leave out sweeps, and of several frameworks of a model all but the fastest for naive ISM."""
-    best: dict[tuple[str | int, ...], Comparison] = {}
+    """Leave out sweeps, and join the frameworks of a model.
+
+    Returns
+    -------
+    list of Comparison
+        One per case: with the framework on which naive ISM is fastest, by the median; those with
+        other frameworks are its `others`, fastest first, and backends of fast ISM that were timed
+        there only are among its `fast`.
+    """
+    cases: dict[tuple[str | int, ...], list[Comparison]] = {}
     for comparison in comparisons:
-        if comparison.naive.what.variant:
-            continue
-        key = _case(comparison.naive)[:-1]
-        other = best.get(key)
-        mine = seconds_per_sequence(comparison.naive)[0]
-        if other is None or mine < seconds_per_sequence(other.naive)[0]:
-            best[key] = comparison
-    return list(best.values())
+        if not comparison.naive.what.variant:
+            cases.setdefault(_case(comparison.naive)[:-1], []).append(comparison)
+    joined = []
+    for found in cases.values():
+        first, *others = sorted(found, key=lambda c: seconds_per_sequence(c.naive)[0])
+        fast = {record.how.backend: record for record in first.fast}
+        for other in others:
+            fast = {record.how.backend: record for record in other.fast} | fast
+        ordered = sorted(fast.values(), key=lambda r: seconds_per_sequence(r)[0])
+        joined.append(replace(first, fast=tuple(ordered), others=tuple(others)))
+    return joined
 
 
 def first_calls(records: Iterable[Record]) -> list[Record]:

@@ -31,24 +31,37 @@ def caption(comparisons: Sequence[Comparison], spread: str) -> str:
         [
             "All alternatives at all positions, seconds per sequence.",
             f"Medians of {_span(repeats)} runs in turns after a warm-up; {spread}.",
-            _baseline(naive),
+            _baseline(comparisons),
             f"Sequences: {_listed(c.naive.what.data.partition(', seed')[0] for c in comparisons)}.",
             _systems([c.naive.where for c in comparisons]),
         ]
     )
 
 
-def _baseline(naive: Sequence[Record]) -> str:
+def _baseline(comparisons: Sequence[Comparison]) -> str:
+    naive = [c.naive for c in comparisons]
     batches = _span([record.how.batch_size or 0 for record in naive])
-    backend = _listed(FRAMEWORKS[record.how.backend] for record in naive)
+    frameworks = sorted({framework for c in comparisons for framework in c.frameworks})
+    names = _alternatives([FRAMEWORKS[framework] for framework in frameworks])
+    backend = names if len(frameworks) == 1 else f"on {names}, whichever is fastest"
     several = any(record.how.mode for record in naive)
     how = "compiled or eager, whichever is faster" if several else "compiled"
     text = f"Naive ISM: {backend}, {how}, at its best batch size ({batches})"
+    apart = ""
+    if len(frameworks) > 1:
+        apart = (
+            " Models on different frameworks are jobs of their own, one after the other, so that "
+            "which of them is fastest for naive ISM is judged by medians. Speedups are of runs in "
+            "turns within one job"
+        )
+        apart += (
+            "." if all(c.paired(c.best) for c in comparisons) else ", but where it says otherwise."
+        )
     sampled = [record for record in naive if record.how.extrapolated]
     if not sampled:
-        return f"{text}."
+        return f"{text}.{apart}"
     positions = _span([record.what.positions for record in sampled])
-    return f"{text}, timed at {positions} evenly spaced positions and scaled to all."
+    return f"{text}, timed at {positions} evenly spaced positions and scaled to all.{apart}"
 
 
 def short_caption(records: Iterable[Record]) -> str:
@@ -82,6 +95,12 @@ def _systems(systems: Sequence[Where]) -> str:
 def _span(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    """Words joined by commas and "or"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ WIDTH = 9.0
 
 
 def plot(comparisons: Sequence[Comparison]) -> Figure:
-    """Draw one panel per number of sequences, one row per architecture and length.
+    """Draw the fewest and the most sequences in a panel each, one row per architecture and length.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
     Figure
         The caller writes and closes it.
     """
-    numbers = sorted({c.naive.what.sequences for c in comparisons})
+    groups = _groups(comparisons)
     cases = list(dict.fromkeys(_case(c) for c in comparisons))
     height = TOP + ROW * len(cases) + BOTTOM
     figure, panels = plt.subplots(
         1,
-        len(numbers),
+        len(groups),
         figsize=(WIDTH, height),
         sharex=True,
         sharey=True,
@@ -60,14 +60,14 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
             "wspace": 0.06,
         },
     )
-    for panel, number in zip(panels[0], numbers, strict=True):
-        panel.set_title("one sequence" if number == 1 else f"{number} sequences in one call")
+    for panel, group in zip(panels[0], groups, strict=True):
+        numbers = sorted({c.naive.what.sequences for c in group})
+        panel.set_title(_title(numbers))
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         panel.grid(axis="x")
-        for comparison in comparisons:
-            if comparison.naive.what.sequences == number:
-                _draw(panel, comparison, cases.index(_case(comparison)))
+        for comparison in group:
+            _draw(panel, comparison, cases.index(_case(comparison)), len(numbers) > 1)
         panel.set_xlabel("seconds per sequence, log scale")
     first = panels[0][0]
     first.set_yticks(range(len(cases)), [f"{name}\n{length} bp" for name, length in cases])
@@ -91,12 +91,35 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
+def _groups(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Those with the fewest sequences, then of every other case that with the most."""
+    least = min(c.naive.what.sequences for c in comparisons)
+    most: dict[tuple[str, int], Comparison] = {}
+    for c in sorted(comparisons, key=lambda c: c.naive.what.sequences):
+        if c.naive.what.sequences > least:
+            most[_case(c)] = c
+    few = [c for c in comparisons if c.naive.what.sequences == least]
+    return [few, list(most.values())] if most else [few]
+
+
+def _title(numbers: Sequence[int]) -> str:
+    if list(numbers) == [1]:
+        return "one sequence"
+    *first, last = map(str, numbers)
+    listed = f"{', '.join(first)} or {last}" if first else last
+    return f"{listed} sequences in one call"
+
+
 def _case(comparison: Comparison) -> tuple[str, int]:
     return shown_model(comparison.naive), comparison.naive.what.length
 
 
-def _draw(panel: Axes, comparison: Comparison, row: int) -> None:
-    """One row: naive, the best backend, the others, the floor, and the speedup as a number."""
+def _draw(panel: Axes, comparison: Comparison, row: int, counted: bool) -> None:
+    """One row: naive, the best backend, the others, the floor, and the speedup as a number.
+
+    Below the first two stands the framework that they ran on. The number of sequences stands beside
+    the speedup where it is `counted`.
+    """
     naive, best = comparison.naive, comparison.best
     slow, fast = seconds_per_sequence(naive)[0], seconds_per_sequence(best)[0]
     panel.plot([fast, slow], [row, row], color=style.GREY, linewidth=0.8, zorder=1)
@@ -114,8 +137,21 @@ def _draw(panel: Axes, comparison: Comparison, row: int) -> None:
     floor = comparison.floor(best)
     if floor:
         panel.plot(slow / floor, row, "|", color="black", markersize=13, markeredgewidth=1.4)
+    for record, place in ((best, fast), (naive, slow)):
+        panel.annotate(
+            FRAMEWORKS[record.how.backend],
+            (place, row),
+            xytext=(0, -7),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+            color="#333333",
+        )
     ratio = comparison.speedup(best).median
     times = f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
+    times += "" if comparison.paired(best) else ", two jobs"
+    times += f" ({naive.what.sequences} seq.)" if counted else ""
     panel.annotate(
         times,
         (sqrt(fast * slow), row),
@@ -125,16 +161,6 @@ def _draw(panel: Axes, comparison: Comparison, row: int) -> None:
         va="bottom",
         fontweight="bold",
     )
-    panel.annotate(
-        FRAMEWORKS[best.how.backend],
-        (fast, row),
-        xytext=(0, -7),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=7,
-        color="#333333",
-    )
 
 
 def _widen(panel: Axes, comparisons: Sequence[Comparison]) -> None:
@@ -142,7 +168,7 @@ def _widen(panel: Axes, comparisons: Sequence[Comparison]) -> None:
     seen = [seconds_per_sequence(c.naive)[0] for c in comparisons]
     seen += [seconds_per_sequence(record)[0] for c in comparisons for record in c.fast]
     seen += [seconds_per_sequence(c.naive)[0] / (c.floor(c.best) or 1) for c in comparisons]
-    panel.set_xlim(min(seen) / 1.6, max(seen) * 1.6)
+    panel.set_xlim(min(seen) / 1.6, max(seen) * 2.2)
 
 
 def _legend(comparisons: Sequence[Comparison]) -> list[Line2D]:

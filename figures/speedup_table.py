@@ -28,7 +28,13 @@ from benchmarks.records import Record, read
 from figures.provenance import FRAMEWORKS, caption
 
 SPREAD = "in brackets, least and most of the ratio within a round"
-BACKEND = "Backend: the fastest for fastISM, of those installed."
+#: The framework of the column that has both methods on one framework.
+REFERENCE = "tensorflow"
+#: Beside a ratio that is not of runs in turns.
+APART = "(apart)"
+#: Columns of words.
+LEFT = ("model", "runs", "naive on", "fast on")
+BACKEND = "Fast on: the framework that is fastest for fastISM, of those that were timed."
 LEGEND = (
     "Multiply-adds: naive over fast, as the plan counts them. Difference: the largest between fast "
     "and naive ISM, in standard deviations of the effects of the mutations."
@@ -38,56 +44,69 @@ LEGEND = (
 def rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
     """One row per backend of every comparison, those that could not run included.
 
-    Seconds are per sequence, for all mutants; ``least`` and ``most`` are of the repeats.
+    Seconds are per sequence, for all mutants; ``least`` and ``most`` are of the repeats. Where the
+    model ran on several frameworks there are rows of each; ``fastest_naive`` tells the one that
+    the other table shows.
     """
+    return [
+        row
+        for comparison in comparisons
+        for each in (comparison, *comparison.others)
+        for row in _rows(each, fastest=each is comparison)
+    ]
+
+
+def _rows(comparison: Comparison, fastest: bool) -> list[dict[str, Any]]:
+    """Those of one framework of the model."""
     table = []
-    for comparison in comparisons:
-        naive = comparison.naive
-        common = {
-            "architecture": naive.what.architecture,
-            "length": naive.what.length,
-            "sequences": naive.what.sequences,
-            "device": naive.how.device,
-            "model": naive.how.model,
-            "naive_backend": naive.how.backend,
-            "naive_mode": naive.how.mode,
-            "naive_batch_size": naive.how.batch_size,
-            "naive_positions": naive.what.positions,
-            "naive_extrapolated": naive.how.extrapolated,
-            **_seconds("naive", naive),
-        }
-        for fast in comparison.fast:
-            ratio = comparison.speedup(fast)
-            table.append(
-                {
-                    **common,
-                    "backend": fast.how.backend,
-                    "status": "ok",
-                    "best": fast is comparison.best,
-                    **_seconds("fast", fast),
-                    "speedup": ratio.median,
-                    "speedup_least": ratio.least,
-                    "speedup_most": ratio.most,
-                    "rounds": ratio.pairs,
-                    "ratio_of_medians": ratio_of_medians(naive, fast),
-                    "naive_macs": naive.result.macs,
-                    "fast_macs": fast.result.macs,
-                    "macs_ratio": comparison.floor(fast),
-                    "largest_difference": fast.result.difference,
-                    "effect_sd": fast.result.spread,
-                }
-            )
-        for record in comparison.missing:
-            result = record.result
-            table.append(
-                {
-                    **common,
-                    "backend": record.how.backend,
-                    "status": result.status,
-                    "best": False,
-                    "reason": result.reason,
-                }
-            )
+    naive = comparison.naive
+    common = {
+        "architecture": naive.what.architecture,
+        "length": naive.what.length,
+        "sequences": naive.what.sequences,
+        "device": naive.how.device,
+        "model": naive.how.model,
+        "naive_backend": naive.how.backend,
+        "fastest_naive": fastest,
+        "naive_mode": naive.how.mode,
+        "naive_batch_size": naive.how.batch_size,
+        "naive_positions": naive.what.positions,
+        "naive_extrapolated": naive.how.extrapolated,
+        **_seconds("naive", naive),
+    }
+    for fast in comparison.fast:
+        ratio = comparison.speedup(fast)
+        table.append(
+            {
+                **common,
+                "backend": fast.how.backend,
+                "status": "ok",
+                "best": fastest and fast is comparison.best,
+                **_seconds("fast", fast),
+                "speedup": ratio.median,
+                "speedup_least": ratio.least,
+                "speedup_most": ratio.most,
+                "rounds": ratio.pairs,
+                "in_turns": comparison.paired(fast),
+                "ratio_of_medians": ratio_of_medians(naive, fast),
+                "naive_macs": naive.result.macs,
+                "fast_macs": fast.result.macs,
+                "macs_ratio": comparison.floor(fast),
+                "largest_difference": fast.result.difference,
+                "effect_sd": fast.result.spread,
+            }
+        )
+    for record in comparison.missing:
+        result = record.result
+        table.append(
+            {
+                **common,
+                "backend": record.how.backend,
+                "status": result.status,
+                "best": False,
+                "reason": result.reason,
+            }
+        )
     return table
 
 
@@ -103,6 +122,8 @@ def markdown(records: Sequence[Record]) -> str:
     if not comparisons:
         return "Not measured yet.\n"
     legend = f"{BACKEND} {LEGEND}" if _several_backends(comparisons) else LEGEND
+    if not all(c.paired(c.best) for c in comparisons):
+        legend += f" {APART}: naive and fast ISM were timed in two jobs; the ratio of the medians."
     parts = [_speedups(comparisons), caption(comparisons, SPREAD), legend]
     missing = _missing(comparisons)
     if missing:
@@ -130,32 +151,36 @@ def shown_model(record: Record) -> str:
 
 def _speedups(comparisons: Sequence[Comparison]) -> str:
     """The table; backends and modes have columns where there are several of them."""
-    own = dict.fromkeys(FRAMEWORKS[c.naive.how.backend] for c in comparisons)
+    frameworks = list(dict.fromkeys(f for c in comparisons for f in c.frameworks))
+    reference = REFERENCE if REFERENCE in frameworks else frameworks[0]
+    both = f"both on {FRAMEWORKS[reference]}"
     columns = {
         "model": [shown_model(c.naive) for c in comparisons],
         "bp": [str(c.naive.what.length) for c in comparisons],
         "sequences": [str(c.naive.what.sequences) for c in comparisons],
         "naive ISM, s": [f"{seconds_per_sequence(c.naive)[0]:.3g}" for c in comparisons],
         "runs": [c.naive.how.mode or "compiled" for c in comparisons],
+        "naive on": [FRAMEWORKS[c.naive.how.backend] for c in comparisons],
         "fastISM, s": [f"{seconds_per_sequence(c.best)[0]:.3g}" for c in comparisons],
-        "backend": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
+        "fast on": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
         "speedup": [_ratio(c, c.best, bold=True) for c in comparisons],
-        f"both on {' or '.join(own)}": [_ratio(c, c.own) if c.own else "–" for c in comparisons],
+        both: [_own_ratio(c.on(reference)) for c in comparisons],
         "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
         "difference": [_digit(_relative(c.best)) for c in comparisons],
     }
     if not any(c.naive.how.mode for c in comparisons):
         del columns["runs"]
     if not _several_backends(comparisons):
-        del columns["backend"], columns[f"both on {' or '.join(own)}"]
+        del columns["naive on"], columns["fast on"], columns[both]
     header = list(columns)
-    left = [i for i, name in enumerate(header) if name in ("model", "runs", "backend")]
+    left = [i for i, name in enumerate(header) if name in LEFT]
     return markdown_table(header, list(zip(*columns.values(), strict=True)), left)
 
 
 def _several_backends(comparisons: Sequence[Comparison]) -> bool:
     """Whether anything is on another framework than that of its model."""
-    return any(record is not c.own for c in comparisons for record in c.fast)
+    own = all(record is c.own for c in comparisons for record in c.fast)
+    return not own or any(c.others for c in comparisons)
 
 
 def _first_calls(calls: Sequence[Record]) -> str:
@@ -201,7 +226,16 @@ def markdown_table(
 def _ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:
     ratio = comparison.speedup(fast)
     mark = "**" if bold else ""
+    if not comparison.paired(fast):
+        return f"{mark}{_times(ratio.median)}{mark} {APART}"
     return f"{mark}{_times(ratio.median)}{mark} ({_times(ratio.least)}–{_times(ratio.most)})"
+
+
+def _own_ratio(comparison: Comparison | None) -> str:
+    """The speedup where the fast method runs on the framework of the model too."""
+    if comparison is None or comparison.own is None:
+        return "–"
+    return _ratio(comparison, comparison.own)
 
 
 def _decimal(value: float | None) -> str:

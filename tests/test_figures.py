@@ -21,7 +21,10 @@ from figures import (
     drawings,
     floor,
     report,
+    speedup,
+    speedup_table,
     style,
+    summary,
     sweeps,
     table1,
     table2,
@@ -212,17 +215,101 @@ def test_the_best_run_counts_whatever_its_backend_and_number_of_sequences():
     assert choices.devices([]) == ["cpu"]
 
 
-def test_of_several_frameworks_the_fastest_naive_ism_is_the_baseline():
+def on_two_frameworks():
+    """BPNet: naive ISM is faster on JAX, fast ISM on PyTorch; Basset on TensorFlow only."""
     made = []
-    for framework, seconds in (("tensorflow", 10.0), ("torch", 8.0)):
-        given = {"keras_backend": framework, "job": framework}
+    for framework, seconds in (("tensorflow", 12.0), ("jax", 8.0)):
+        given = {"keras_backend": framework, "job": framework, "architecture": "bpnet"}
         made += [
             make_record("naive_ism", framework, [seconds], **given),
-            make_record("fast_ism", framework, [1.0], **given),
+            make_record("fast_ism", "torch", [1.0], **given),
         ]
-    assert len(compare(made)) == 2
+    made.append(
+        make_record("fast_ism", "tensorflow", [2.0], job="tensorflow", architecture="bpnet")
+    )
+    return [*made, make_record("naive_ism", "tensorflow", [20.0]), make_record(seconds=[1.0])]
+
+
+def test_of_several_frameworks_the_fastest_naive_ism_is_the_baseline():
+    assert len(compare(on_two_frameworks())) == 3
+    bpnet, basset = main_cases(compare(on_two_frameworks()))
+    assert bpnet.frameworks == ("jax", "tensorflow")
+    assert bpnet.speedup(bpnet.best).median == 8.0
+    other = bpnet.on("tensorflow")
+    assert other.speedup(other.own).median == 6.0
+    assert basset.frameworks == ("tensorflow",)
+    assert basset.on("jax") is None
+
+
+def test_the_table_names_the_framework_of_the_baseline():
+    text = speedup_table.markdown(on_two_frameworks())
+    assert (
+        "| naive ISM, s | naive on | fastISM, s | fast on | speedup | both on TensorFlow |" in text
+    )
+    assert (
+        "| BPNet | 1000 | 1 | 8 | JAX | 1 | PyTorch | **8.0** (8.0–8.0) | 6.0 (6.0–6.0) |" in text
+    )
+    assert "| Basset | 1000 | 1 | 20 | TensorFlow | 1 | PyTorch | **20** (20–20) | – |" in text
+    assert "Naive ISM: on JAX or TensorFlow, whichever is fastest, compiled" in text
+    assert "Speedups are of runs in turns within one job." in text
+    assert speedup_table.APART not in text
+    one = speedup_table.markdown(on_two_frameworks()[-2:])
+    assert "Naive ISM: TensorFlow, compiled" in one
+    assert "jobs of their own" not in one
+
+
+def test_rows_of_the_csv_have_every_framework_and_mark_the_baseline():
+    rows = speedup_table.rows(main_cases(compare(on_two_frameworks())))
+    assert [(r["naive_backend"], r["fastest_naive"], r["backend"], r["best"]) for r in rows] == [
+        ("jax", True, "torch", True),
+        ("jax", True, "tensorflow", False),
+        ("tensorflow", False, "torch", False),
+        ("tensorflow", False, "tensorflow", False),
+        ("tensorflow", True, "torch", True),
+    ]
+
+
+def test_a_backend_that_was_timed_beside_a_slower_baseline_only_is_compared_by_medians():
+    made = [
+        make_record("naive_ism", "jax", [6.0, 8.0, 9.0], keras_backend="jax", job="j"),
+        make_record("fast_ism", "jax", [4.0, 4.0, 4.0], keras_backend="jax", job="j"),
+        make_record("naive_ism", "tensorflow", [12.0, 12.0, 12.0], job="t"),
+        make_record("fast_ism", "torch", [1.0, 2.0, 3.0], job="t"),
+        make_record("fast_ism", "jax", [1.0, 1.0, 1.0], job="t"),  # timed beside the baseline too
+    ]
     (main,) = main_cases(compare(made))
-    assert main.naive.how.keras_backend == "torch"
+    assert [(r.how.backend, main.paired(r)) for r in main.fast] == [("torch", False), ("jax", True)]
+    ratio = main.speedup(main.best)
+    assert (ratio.median, ratio.least, ratio.most, ratio.pairs) == (4.0, 2.0, 9.0, 0)
+    assert main.speedup(main.own).median == 2.0
+    text = speedup_table.markdown(made)
+    assert "| 8 | JAX | 2 | PyTorch | **4.0** (apart) |" in text
+    assert "(apart): naive and fast ISM were timed in two jobs" in text
+    shown = [t.get_text() for panel in speedup.plot([main]).axes for t in panel.texts]
+    assert "4.0×, two jobs" in shown
+
+
+def test_a_panel_shows_the_most_sequences_of_every_case():
+    made = []
+    for number, architecture in ((1, "basset"), (8, "basset"), (32, "basset"), (8, "bpnet")):
+        given = {"sequences": number, "architecture": architecture, "job": f"{number}"}
+        made += [make_record("naive_ism", "tensorflow", **given), make_record(**given)]
+    few, many = speedup.plot(main_cases(compare(made))).axes
+    assert (few.get_title(), many.get_title()) == ("one sequence", "8 or 32 sequences in one call")
+    assert [t.get_text() for t in many.texts if "seq." in t.get_text()] == [
+        "1.0× (32 seq.)",
+        "1.0× (8 seq.)",
+    ]
+
+
+def test_the_figure_and_the_summary_name_both_frameworks():
+    comparisons = main_cases(compare(on_two_frameworks()))
+    figure = speedup.plot(comparisons)
+    shown = [text.get_text() for panel in figure.axes for text in panel.texts]
+    assert shown == ["PyTorch", "JAX", "8.0×", "PyTorch", "TensorFlow", "20×"]
+    columns = {c.header: list(c.cells) for c in summary.table(comparisons).columns}
+    assert columns["naive on"] == ["JAX", "TensorFlow"]
+    assert columns["fast on"] == ["PyTorch", "PyTorch"]
 
 
 def test_devices_and_variants_are_cases_of_their_own():

@@ -384,7 +384,7 @@ def test_the_table_says_how_naive_ism_ran_and_has_no_column_for_one_backend():
     assert "| 40 | eager | 2 | **20** (15–20) |" in first  # of equal medians, the first
     assert "| 8 | compiled | 1 | **8.0** (8.0–8.0) |" in second
     assert "PyTorch, compiled or eager, whichever is faster, at its best batch size" in text
-    assert "Backend:" not in text
+    assert "Fast on:" not in text
 
 
 def test_rows_of_the_csv_say_what_kind_of_model_and_mode():
