@@ -168,7 +168,7 @@ def _from_function(spec: str) -> tuple[Any, Any]:
     if not is_model(made):
         try:
             made = made()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise FastISMError(
                 f"{spec} raised {type(error).__name__}: {first_line(error)} It is called without "
                 "arguments."
@@ -207,7 +207,7 @@ def _module(where: str, spec: str) -> ModuleType:
         raise FastISMError(
             f"{spec}: there is no module {error.name!r}. {_remedy(error.name)}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FastISMError(
             f"{where} cannot be imported: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -319,21 +319,35 @@ def _check_weights(model: Any) -> None:
 # ---- devices -------------------------------------------------------------------------------
 
 
-def choose_device(device: str | None) -> None:
-    """Tell frameworks that are not yet in use which processor to use.
+def read_device(device: str) -> tuple[str, str]:
+    """Kind and number of a device: ``cpu``, ``gpu``, or ``gpu:I`` for the I-th (or cuda).
 
     Raises
     ------
     FastISMError
-        For anything but ``cpu``, ``gpu``, ``gpu:I`` (or cuda).
+        For anything else.
     """
-    if device is None:
-        return
     kind, _, number = device.lower().replace("cuda", "gpu").partition(":")
     if kind not in ("cpu", "gpu") or (number and (kind == "cpu" or not number.isdecimal())):
         raise FastISMError(
             f"The device {device!r} is unknown: use cpu, gpu, or gpu:I for the I-th."
         )
+    return kind, number
+
+
+def choose_device(device: str | None) -> None:
+    """Tell frameworks that are not yet in use which processor to use.
+
+    To be called once: from then on the I-th GPU is the only one that can be seen.
+
+    Raises
+    ------
+    FastISMError
+        As `read_device`, or if fewer GPUs than I can be seen.
+    """
+    if device is None:
+        return
+    kind, number = read_device(device)
     if kind == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"

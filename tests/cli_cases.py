@@ -33,6 +33,9 @@ def broken():
 
 def number():
     return 3
+
+def exits():
+    raise SystemExit(3)
 """
 
 

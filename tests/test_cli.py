@@ -170,9 +170,10 @@ CASES = {
         "does not run on inputs",
         ("plan", "modules.py:build", "--input-shape", "3,60"),
     ),
-    "no shape": (Exit.MODEL, "input_shape", ("plan", "modules.py:build")),
+    "no shape": (Exit.USAGE, "--input-shape", ("plan", "modules.py:build")),
     "other length": (Exit.MODEL, "sequence length is 60", (*SCORE, "--seqlen", "61")),
-    "unknown backend": (Exit.MODEL, "Unknown backend", (*SCORE, "--backend", "caffe")),
+    "batch of nothing": (Exit.USAGE, "equal to 1. See: fastism score", (*SCORE, "--batch", "0")),
+    "unknown backend": (Exit.USAGE, "--backend caffe", (*SCORE, "--backend", "caffe")),
     "output exists": (
         Exit.OUTPUT,
         "exists already",

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import os
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ from cli_cases import files, invoke, small_keras, succeed
 
 from fastism import FastISM, FastISMError, __version__
 from fastism.cli import options, verify
+from fastism.cli.models import ModelOptions
 from fastism.cli.progress import Lines, duration
 from fastism.cli.verify import Difference
 
@@ -191,6 +193,13 @@ def test_values_that_cannot_be_read(read, text):
         read(text)
 
 
+def test_a_device_is_read_first_and_chosen_once(monkeypatch):
+    # Chosen again, the second of two GPUs would be looked for among the one that is left.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert ModelOptions(device="gpu:1").device == "gpu:1"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+
+
 def test_plain_progress_is_a_line_now_and_then(capsys):
     now = [100.0]
     lines = Lines(total=50, done=10, clock=lambda: now[0])
@@ -201,5 +210,11 @@ def test_plain_progress_is_a_line_now_and_then(capsys):
     assert said == [
         "fastism: 12 of 50 sequences, 0.5 per second, 1 min 16 s left",
         "fastism: 18 of 50 sequences, 0.5 per second, 1 min 4 s left",
+    ]
+    lines(2)
+    for _ in range(2):
+        lines.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "fastism: 20 of 50 sequences, 0.625 per second, 48 s left"
     ]
     assert [duration(x) for x in (0.4, 59.6, 3700)] == ["0 s", "1 min 0 s", "1 h 1 min"]

@@ -224,9 +224,11 @@ def test_a_function_of_a_file_or_a_module_gives_the_model(saved, monkeypatch):
         ("nowhere.py:build", "There is no file nowhere.py"),
         ("no_such_module:build", "no module 'no_such_module'"),
         ("modules.py", "say which function"),
-        ("modules.py:nothing", "no function 'nothing'; it has broken, build"),
+        ("modules.py:nothing", "no function 'nothing'; it has broken, build, exits"),
         ("modules.py:broken", "raised RuntimeError: no weights here"),
         ("modules.py:number", "returned a builtins.int"),
+        ("modules.py:exits", "raised SystemExit: 3"),
+        ("exits.py:build", "cannot be imported: SystemExit: 3"),
         ("syntax.py:build", "cannot be imported: SyntaxError"),
         ("weights.pt", "holds weights without the code"),
         ("graph.onnx", "holds a compiled graph"),
@@ -252,6 +254,7 @@ def faulty(saved):
     for name in ("weights.pt", "graph.onnx", "text.txt", "text.keras", "text.h5"):
         (folder / name).write_text("not a model")
     (folder / "syntax.py").write_text("def build(:")
+    (folder / "exits.py").write_text("raise SystemExit(3)")
     (folder / "folder").mkdir()
     for suffix in ("keras", "h5"):
         whole = (folder / f"small.{suffix}").read_bytes()

@@ -9,6 +9,8 @@ from fastism.backends.base import Backend
 from fastism.errors import FastISMError
 
 _CLASSES = {"tensorflow": "TensorFlowBackend", "torch": "TorchBackend", "jax": "JaxBackend"}
+#: Names of all backends, whether their frameworks are installed or not.
+NAMES = tuple(_CLASSES)
 
 
 def available_backends() -> list[str]:

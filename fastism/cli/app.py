@@ -59,7 +59,8 @@ def unexpected(error: Exception) -> Exit:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "fastism"
         message = " ".join(error.format_message().split())
-        return failed(Exit.USAGE, f"{message} See: {path} --help")
+        stop = "" if message.endswith((".", ")", "?")) else "."
+        return failed(Exit.USAGE, f"{message}{stop} See: {path} --help")
     text = f"{type(error).__name__}: {said(error)}"
     return failed(
         Exit.INTERNAL,

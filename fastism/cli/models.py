@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from fastism import __version__
+from fastism.backends import NAMES
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
 from fastism.cli.silence import without_logs
 from fastism.errors import FastISMError
 from fastism.ism import DEFAULT_MEMORY, FastISM, NaiveISM
-from fastism.model_files import LoadedModel, choose_device, gpu_count, is_keras, load_model
+from fastism.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
 from fastism.saturation import BaseISM
 
 #: Mutants per batch of naive ISM: fixed, because a size chosen by timing changes the rounding of
@@ -42,7 +43,9 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.naive and self.backend is not None:
             raise refuse("--backend has no effect on --naive, which runs the model itself.")
-        parsed("--device", choose_device, self.device) if self.device else None
+        if self.backend is not None and self.backend not in NAMES:
+            raise refuse(f"--backend {self.backend}: expected one of {', '.join(NAMES)}.")
+        parsed("--device", read_device, self.device) if self.device else None
         if self.bytes < 1 << 20:
             raise refuse(f"--memory {self.memory} is too little; give at least 1M.")
 
@@ -108,7 +111,8 @@ def open_model(
     spec : str
     options : ModelOptions
     length : callable, optional
-        Gives the length of the sequences where the model does not tell.
+        Gives the length of the sequences where the model does not tell; without it the user
+        must say.
     check : bool
         Compare fast and naive ISM on a few changes.
     """
@@ -119,7 +123,12 @@ def open_model(
         )
     shape = loaded.input_shape if shape is None else shape
     seqlen = options.seqlen
-    if seqlen is None and shape is None and length is not None and _open_length(loaded.model):
+    if seqlen is None and shape is None and _open_length(loaded.model):
+        if length is None:
+            raise refuse(
+                "the model leaves the length of its input open: add --seqlen, or --input-shape "
+                "for a PyTorch module."
+            )
         seqlen = length()
     given: dict[str, Any] = {"seqlen": seqlen, "input_shape": shape}
     with stage(Exit.MODEL), without_logs():

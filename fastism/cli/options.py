@@ -23,8 +23,9 @@ ModelSpec = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A .keras or .h5 file, a SavedModel folder, or module:function or file.py:function "
-        "that returns a Keras or PyTorch model. Naming a function runs its code; a file runs none.",
+        help="A .keras or .h5 file, or module:function or file.py:function that returns a Keras "
+        "or PyTorch model. Naming a function runs its code; a file runs none. A SavedModel folder, "
+        "which holds no layers, can be scored with --naive --unsafe.",
     ),
 ]
 Unsafe = Annotated[

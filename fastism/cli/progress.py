@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 class Lines:
-    """Progress as plain lines: at the first batch, and then every few seconds."""
+    """Progress as plain lines: at the first batch, every few seconds, and at the end."""
 
     def __init__(
         self,
@@ -47,15 +47,23 @@ class Lines:
     ) -> None:
         self._total, self._done, self._clock, self._unit = total, done, clock, unit
         self._begin, self._first = clock(), done
-        self._last = float("-inf")
+        self._last, self._said = float("-inf"), done
 
     def __call__(self, count: int) -> None:
         """Add what was done since."""
         self._done += count
         now = self._clock()
         if now - self._last >= INTERVAL:
-            self._last = now
-            note(self.line(now))
+            self._say(now)
+
+    def end(self) -> None:
+        """Say how it ended, unless the last line does."""
+        if self._said < self._done:
+            self._say(self._clock())
+
+    def _say(self, now: float) -> None:
+        self._last, self._said = now, self._done
+        note(self.line(now))
 
     def line(self, now: float) -> str:
         """Counts, rate and time left."""
@@ -80,7 +88,9 @@ def progress(total: int, done: int, quiet: bool, unit: str = "sequences") -> Ite
     if quiet:
         yield lambda count: None
     elif not sys.stderr.isatty():
-        yield Lines(total, done, unit=unit)
+        lines = Lines(total, done, unit=unit)
+        yield lines
+        lines.end()
     else:
         columns = (
             TextColumn("scoring"),

@@ -159,7 +159,7 @@ def variants(
     try:
         with interrupts() as signals:
             total = files.count()
-            opened = open_model(model, given, length=_no_length)
+            opened = open_model(model, given)
             place = _place(files, share, opened.ism.seqlen, quiet)
             counts = _run(
                 files,
@@ -176,10 +176,6 @@ def variants(
     typer.echo(
         f"{total} variants{said and ': ' + said}, in {duration(time.monotonic() - begin)}: {output}"
     )
-
-
-def _no_length() -> int:
-    raise refuse("the model leaves the length of its input open: add --seqlen.")
 
 
 def _place(
@@ -229,6 +225,8 @@ def _run(
             signals.check()
             if counts.total() % STEP == 0:
                 advance(STEP)
+        if rest := counts.total() % STEP:
+            advance(rest)
 
     with stage(Exit.INPUT):
         genome = Genome(files.genome)

@@ -151,13 +151,14 @@ def check_single(scores: Scores) -> None:
     if len(outputs) > 1:
         names = ", ".join(f"{i} ({o.name})" for i, o in enumerate(outputs[:10]))
         raise FastISMError(
-            f"The scores have {len(outputs)} outputs, and this format holds one: select one of "
-            f"{names}, such as --output 0."
+            f"The scores have {len(outputs)} outputs, and this format holds one. Of {names} "
+            "select one, as by --output 0, or by --outputs when you score."
         )
     output = outputs[0]
     if any(length > 1 for length in output.shape):
         remedy = (
-            f"select an entry of its first axis, such as --output 0:{output.labels[0]}."
+            f"select an entry of its first axis, as by --output 0:{output.labels[0]}, or by "
+            "--outputs when you score."
             if len(output.shape) == 1
             else "score with --outputs a number that sums it up."
         )

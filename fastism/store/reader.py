@@ -37,8 +37,6 @@ class Store(Scores):
 
     Examples
     --------
-    ::
-
         with Store("scores.h5") as store:
             row = store.find("chr2L:3000-5000")
             effects = store.deltas(0, slice(row, row + 1))

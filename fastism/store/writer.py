@@ -42,8 +42,6 @@ class StoreWriter:
 
     Examples
     --------
-    ::
-
         with StoreWriter.create(Path("scores.h5.partial"), header) as writer:
             writer.append(regions, one_hot, [reference], [deltas])
             writer.complete()
