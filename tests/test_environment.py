@@ -1,6 +1,8 @@
 """The places that name packages and versions agree: pyproject, environment.yml, lock, CITATION."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from packaging.version import Version
 import fastism
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Packages that are not called as their modules are.
+PACKAGES = {"Bio": "biopython"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -74,6 +78,29 @@ def test_lock_satisfies_pyproject():
 
 def test_base_dependencies_stay_small():
     assert set(bounds(PROJECT["dependencies"])) == {"numpy", "rich"}
+
+
+def imported(folder: Path) -> set[str]:
+    """Modules outside of the standard library that Python files of a folder import."""
+    trees = [ast.parse(path.read_text()) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {n.name for node in nodes if isinstance(node, ast.Import) for n in node.names}
+    names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def test_users_install_what_the_library_imports():
+    extras = PROJECT["optional-dependencies"]
+    lines = [line for name in ("tensorflow", "jax", "torch", "cli") for line in extras[name]]
+    installed = {*bounds([*PROJECT["dependencies"], *lines]), "fastism"}
+    found = {PACKAGES.get(name, name.lower()) for name in imported(ROOT / "fastism")}
+    assert found == installed
+
+
+def test_imports_are_found(tmp_path):
+    code = "import os, Bio.Seq\ndef f():\n    from keras.ops import sum\nfrom . import g\n"
+    (tmp_path / "a.py").write_text(code)
+    assert imported(tmp_path) == {"Bio", "keras"}
 
 
 def test_keras_comes_with_its_backends():
