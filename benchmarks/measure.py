@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -128,7 +128,7 @@ def measure_each(
         agreements = _agreements(job, ready, progress)
         timed = {method.key: method for method, _ in ready}
         del ready  # the results can be large
-        seconds = _timed(job, timed, number, progress, limits) if timed else {}
+        seconds, rates = _timed(job, timed, number, progress, limits) if timed else ({}, {})
         group: list[Record] = []
         for key, method in timed.items():
             limits.note(key, median(seconds[key]) * method.scale / number)
@@ -140,6 +140,7 @@ def measure_each(
                 spread=found and found.spread,
                 identity=check.identity if check else "",
                 residual=check and check.residual,
+                rates=tuple(rates.get(key, ())),
             )
             group.append(_record(job, subject, method, number, result, name))
         for method, result in failures:
@@ -169,15 +170,22 @@ def _resumed(methods: Sequence[Method], limits: Limits, done: Sequence[Record]) 
 
 def _timed(
     job: Job, timed: Mapping[str, Method], number: int, progress: Progress, limits: Limits
-) -> dict[str, list[float]]:
-    """Seconds of every method, in turns."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds of every method, in turns, and the rates that its probe measured in between."""
+    probes = {key: probe for key, m in timed.items() if (probe := m.rate_probe(limits.clock))}
+    runs: dict[str, Callable[[], object]] = {}
+    shown: dict[str, str] = {}
+    for key, method in timed.items():
+        runs[key], shown[key] = method.run, method.shown
+        if key in probes:
+            beside = f"{key} rate"
+            runs[beside], shown[beside] = probes[key].run, f"matrix products of {method.shown}"
 
     def announce(key: str, repeat: int) -> None:
-        progress.now(f"{timed[key].shown}, {counted(number)}: repeat {repeat}")
+        progress.now(f"{shown[key]}, {counted(number)}: repeat {repeat}")
 
     limits.release()
     repeats = Repeats(job.least, job.most, min(job.seconds, limits.left))
-    runs = {key: method.run for key, method in timed.items()}
     seconds = alternate(runs, repeats, limits.clock, announce)
     for key, method in timed.items():
         each = median(seconds[key]) * method.scale / number
@@ -186,7 +194,7 @@ def _timed(
             f"{method.shown}, {counted(number)}: {each:.3g} s per sequence "
             f"({len(seconds[key])} repeats{sample})"
         )
-    return seconds
+    return seconds, {key: probe.rates for key, probe in probes.items()}
 
 
 def _chosen(

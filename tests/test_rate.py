@@ -6,9 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_fakes import FakeClock, make_record
+from benchmark_fakes import (
+    FakeClock,
+    FakeMethod,
+    make_job,
+    make_progress,
+    make_record,
+    make_subject,
+)
 
 from benchmarks.floor import fraction_of_floor, ideal_seconds, mutants_of, recorded_fraction
+from benchmarks.measure import measure
+from benchmarks.methods.fast_ism import FastMethod
 from benchmarks.products import Product, plan_products
 from benchmarks.rate import RateProbe, makers, mean_rate
 from benchmarks.records import Record, Result, read
@@ -152,6 +161,60 @@ def test_records_without_rates_are_read_and_have_no_fraction():
     assert recorded_fraction(read_back) is None
     with_rates = make_record(result=Result(seconds=(1.0,), macs=1.0, rates=(2.0,)))
     assert Record.from_json(with_rates.to_json()) == with_rates
+
+
+@dataclasses.dataclass
+class ProbedMethod(FakeMethod):
+    """Fast ISM whose products take 0.3 s a round at a rate that doubles with every round."""
+
+    order: list[str] = dataclasses.field(default_factory=list)
+
+    def run(self):
+        self.order.append("run")
+        return super().run()
+
+    def rate_probe(self, clock):
+        outer = self
+
+        class Probe:
+            def __init__(self):
+                self.rates = []
+
+            def run(self):
+                outer.order.append("products")
+                outer.clock.now += 0.3
+                self.rates.append(1e3 * 2 ** len(self.rates))
+
+        return Probe()
+
+
+def test_a_job_measures_rates_in_turns_with_the_runs_and_records_them():
+    clock, (progress, _) = FakeClock(), make_progress()
+    values = np.random.default_rng(0).standard_normal((1, 10, 4, 1))
+    naive = FakeMethod("naive_ism", "tensorflow", clock, [10.0], values)
+    fast = ProbedMethod("fast_ism", "torch", clock, [2.0, 1.0, 4.0], values)
+    job = make_job(sequences=(1,), backends=("torch",))
+    slow, quick = measure(job, make_subject(1), [naive, fast], progress, clock)
+    assert fast.order == ["run", *["run", "products"] * 3]  # the first is the warm-up
+    assert slow.result.rates == ()
+    assert quick.result.seconds == (2.0, 1.0, 4.0)
+    assert quick.result.rates == (1e3, 2e3, 4e3)
+    # 5 multiply-adds for each of 30 mutants.
+    pairs = zip((1e3, 2e3, 4e3), (2.0, 1.0, 4.0), strict=True)
+    expected = sorted(2 * 5 * 30 / rate / seconds for rate, seconds in pairs)
+    fraction = recorded_fraction(quick)
+    assert [fraction.least, fraction.median, fraction.most] == pytest.approx(expected)
+
+
+def test_fast_ism_probes_the_products_of_its_own_plan():
+    keras = pytest.importorskip("keras")
+    inputs = keras.Input((40, 4))
+    x = keras.layers.Conv1D(8, 3, activation="relu", padding="same")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    method = FastMethod(keras.backend.backend())
+    method.set_up(model, np.eye(4, dtype=np.float32)[np.zeros((1, 40), dtype=int)])
+    probe = method.rate_probe(FakeClock())
+    assert len(probe.chosen) == 2
 
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*.jsonl")), ids=lambda path: path.name)

@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from benchmarks.agreement import Agreement
+    from benchmarks.rate import RateProbe
 
 
 class WouldExceed(Exception):
@@ -214,6 +215,16 @@ class Method(ABC):
             What `run` returned since the last `set_up`.
         exact : Attribution
             Exact ISM of the same model and sequences, perhaps at some positions only.
+        """
+        return None
+
+    def rate_probe(self, clock: Callable[[], float]) -> RateProbe | None:
+        """What measures the rate of plain matrix products in turns with the runs, or None.
+
+        Parameters
+        ----------
+        clock : callable
+            Seconds.
         """
         return None
 

@@ -5,13 +5,15 @@ Requirements: numpy, fastism; the backend's framework once it is set up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from benchmarks.layout import Layout
 from benchmarks.methods.base import Attribution, Method, Setting
+from benchmarks.products import saturating_products
+from benchmarks.rate import RateProbe, makers
 from fastism.backends import available_backends
 
 
@@ -49,10 +51,17 @@ class FastMethod(Method):
                 model, test_correctness=False, backend=self.backend, input_shape=shape
             )
         self._sequences = self._layout.given(sequences)
+        self._one_hot = sequences
 
     def run(self) -> Attribution:
         """Run all alternatives at all positions."""
         return self._layout.attribution(self._ism.saturate(self._sequences))
+
+    def rate_probe(self, clock: Callable[[], float]) -> RateProbe:
+        """Plain matrix products of the shapes of the plan, on the same framework."""
+        plan = self._ism.plan
+        products = saturating_products(plan, self.backend, self._one_hot)
+        return RateProbe(products, makers(self.backend), clock=clock)
 
     @property
     def macs(self) -> float | None:
