@@ -11,6 +11,7 @@ from benchmarks.architectures import ARCHITECTURES
 from benchmarks.compare import BASELINE, FAST, seconds_per_sequence
 from benchmarks.peers import PEERS
 from benchmarks.records import Record
+from figures.provenance import FRAMEWORKS
 
 #: What a reader calls the methods; those that are not listed are called by their name.
 LABELS = {
@@ -78,7 +79,7 @@ def shown_case(case: Case) -> str:
 def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
     """Why something was not run, once per reason, outside of the sweeps.
 
-    Of several numbers of sequences, the smallest is named.
+    Of several numbers of sequences, the smallest is named where it is not one.
     """
     found: dict[tuple[str, Case, str, str], Record] = {}
     for record in records:
@@ -92,7 +93,9 @@ def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
     for (method, case, device, backend), record in found.items():
         reason = " ".join(record.result.reason.split())
         count = record.what.sequences
-        place = f"{shown_case(case)} on {backend} ({device}), from {count} sequences on"
+        place = f"{shown_case(case)} on {FRAMEWORKS[backend]}"
+        place += " (GPU)" if device == "gpu" else ""
+        place += f" from {count} sequences on" if count > 1 else ""
         said = f"{record.result.status}. {reason}"
         grouped.setdefault((LABELS.get(method, method), said), []).append(place)
     return [f"{method}: {'; '.join(places)}: {said}" for (method, said), places in grouped.items()]

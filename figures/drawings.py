@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DRAWINGS = ("table1", "table2", "sweeps", "floor", "throughput", "breakdown", "agreement")
 SUFFIXES = ("svg", "png", "csv", "md")
 NOT_RUN = "not run"
+#: What stands above the reasons of what is not shown.
+MISSING = "Not run:"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Drawing:
 
         table = markdown_table(self.header, self.body, self.left) if self.body else NOT_RUN
         notes = "\n".join(f"- {note}" for note in self.notes)
-        parts = [f"### {self.title}", table, self.caption, notes and f"Not run:\n\n{notes}"]
+        parts = [f"### {self.title}", table, self.caption, notes and f"{MISSING}\n\n{notes}"]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write(self, paths: Sequence[Path]) -> None:

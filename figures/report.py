@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.records import Record, read
 from fastism.errors import FastISMError
-from figures.drawings import DRAWINGS
+from figures.drawings import DRAWINGS, MISSING
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto;
@@ -31,6 +31,8 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; border-bottom: 2px solid #888; }
 .left { text-align: left; }
+td:first-child { white-space: nowrap; }
+details { margin-top: .8em; }
 nav ul { columns: 2; }
 summary { cursor: pointer; color: #0072B2; }
 """
@@ -59,9 +61,7 @@ def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, st
         sections += [
             f'<h2 id="{name}">{escape(title)}</h2>',
             f'<img src="data:image/svg+xml;base64,{image}" alt="{escape(title)}">',
-            "<details><summary>Numbers and notes</summary>",
-            *_as_html(markdown),
-            "</details>",
+            *_below(markdown),
         ]
     contents.append('<li><a href="#where">Where it was measured</a></li>')
     return "\n".join(
@@ -79,6 +79,20 @@ def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, st
             "</body></html>\n",
         ]
     )
+
+
+def _below(markdown: str) -> Iterator[str]:
+    """What stands below a figure: its numbers, and what is not among them, folded.
+
+    The caption is part of the figure.
+    """
+    numbers, _, missing = markdown.partition(f"\n{MISSING}\n")
+    blocks = re.split(r"\n\n+", numbers)
+    yield from _as_html("\n\n".join(block for block in blocks if block.startswith("|")))
+    if missing:
+        yield "<details><summary>Not run, and why</summary>"
+        yield from _as_html(missing)
+        yield "</details>"
 
 
 def _title(markdown: str) -> str:
@@ -114,7 +128,8 @@ def _environments(records: Sequence[Record]) -> Iterator[str]:
 
 def _dates(records: Sequence[Record]) -> str:
     dates = sorted({record.where.date[:10] for record in records})
-    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    text = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return text.replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _as_html(markdown: str) -> Iterator[str]:

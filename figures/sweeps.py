@@ -122,6 +122,19 @@ def _draw(
         panel.plot(
             x, y, "s--", color=style.VERMILION, markerfacecolor="white", markersize=5, label=label
         )
+    for value in sorted({value for value, _ in theirs} - {v for f in ours.values() for v, _ in f}):
+        if any(ours.values()):
+            panel.text(
+                value,
+                0.04,
+                f"ours: {NOT_RUN}",
+                transform=panel.get_xaxis_transform(),
+                rotation=90,
+                ha="center",
+                va="bottom",
+                fontsize=7,
+                color="#555555",
+            )
     if not any(ours.values()):
         panel.text(0.5, 0.9, f"ours: {NOT_RUN}", transform=panel.transAxes, ha="center")
     if logarithmic:

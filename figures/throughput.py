@@ -38,6 +38,8 @@ STYLES = {
     "yuzu": {"marker": "D", "linestyle": ":", "color": style.OTHERS[2]},
     "tangermeme": {"marker": "v", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "color": style.OTHERS[3]},
 }
+#: Rates whose extremes have a smaller ratio are labelled at 2 and 5 as well.
+FEW_DECADES = 60
 COLUMNS = 2
 
 
@@ -135,6 +137,12 @@ def _draw(panel: Axes, found: dict[str, dict[int, Record]]) -> None:
     panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     panel.yaxis.set_minor_formatter(FuncFormatter(lambda y, _: ""))
     panel.margins(y=0.25)
+    low, high = panel.get_ylim()
+    if not any(found.values()):
+        panel.set_yticks([], minor=False)
+        panel.set_yticks([], minor=True)
+    elif high / low < FEW_DECADES:
+        style.label_decades(panel.yaxis)
     panel.grid()
 
 

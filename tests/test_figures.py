@@ -325,10 +325,7 @@ def test_reasons_are_given_once():
     skipped = Result(status="skipped", reason="Too\nlong.")
     made = [make_record("deepshap", result=skipped, sequences=n) for n in (512, 64)]
     (reason,) = choices.reasons(made, ["deepshap"])
-    assert (
-        reason
-        == "DeepSHAP: Basset, 1000 bp on torch (cpu), from 64 sequences on: skipped. Too long."
-    )
+    assert reason == "DeepSHAP: Basset, 1000 bp on PyTorch from 64 sequences on: skipped. Too long."
 
 
 def test_the_papers_timings_are_read():
@@ -351,7 +348,10 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     for name in DRAWINGS:
         (tmp_path / f"{name}.svg").write_text("<svg/>")
         table = "| a | b |\n| :-- | --: |\n| x < y | 1 |"
-        (tmp_path / f"{name}.md").write_text(f"### Title of {name}\n\n{table}\n\n- one\n- two\n")
+        notes = "Not run:\n\n- one\n- two\n"
+        (tmp_path / f"{name}.md").write_text(
+            f"### Title of {name}\n\n{table}\n\nCaption.\n\n{notes}"
+        )
     out = tmp_path / "report.html"
     given = ["--records", str(path), "--folder", str(tmp_path), "--output", str(out)]
     report.main(given)
@@ -359,7 +359,11 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     assert all(f'id="{name}"' in text and f"Title of {name}" in text for name in DRAWINGS)
     assert "<td class=left>x &lt; y</td><td>1</td>" in text
     assert "A &lt;second&gt; processor" in text
+    assert text.count("</table></div>\n<details><summary>Not run, and why</summary>") == len(
+        DRAWINGS
+    )
     assert "<li>two</li>" in text
+    assert "Caption." not in text  # the figure has it
     assert f"{len(made)} records: {len(made) - 2} ok, 1 failed, 1 skipped." in text
 
     (tmp_path / "table2.svg").unlink()
