@@ -37,6 +37,11 @@ class Mutants:
     def __len__(self) -> int:
         return len(self.start)
 
+    def some(self, index: np.ndarray) -> Mutants:
+        """Those at `index`, in that order."""
+        given = (self.sequence, self.start, self.replacement, self.delta)
+        return Mutants(*(x[index] for x in given))
+
 
 @dataclass(frozen=True)
 class Part:

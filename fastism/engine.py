@@ -5,7 +5,10 @@ Requirements: numpy; frameworks only behind `Backend`. The engine computes no ge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -13,11 +16,14 @@ import numpy as np
 
 from fastism.backends.base import Array, Backend, Geometry
 from fastism.chunks import Chunk, Mutants, Part, input_windows, make_batches
+from fastism.errors import FastISMError, no_memory
 from fastism.graph import Graph
 from fastism.plan import Plan
 from fastism.rules import FlattenDense, Kind
 from fastism.steps import Mode
 from fastism.windows import Key, WindowRun
+
+logger = logging.getLogger(__name__)
 
 #: Output nodes, and the entries to keep of each.
 Wanted = Sequence[tuple[int, np.ndarray | None]]
@@ -26,6 +32,32 @@ Wanted = Sequence[tuple[int, np.ndarray | None]]
 def prepare_weights(graph: Graph, backend: Backend) -> list[Any]:
     """Weights of every node as arrays of the backend."""
     return [node.rule.prepare(backend) for node in graph.nodes]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Outputs of some mutants on their way to the host.
+
+    Parameters
+    ----------
+    slots : ndarray of int, shape (slots,)
+        Indices of mutants; -1 for an empty slot.
+    filled : ndarray of int
+        Which slots hold a mutant.
+    copies : list of callable or None
+        Per wanted output what waits for it; None for one that does not depend on the input.
+    """
+
+    slots: np.ndarray
+    filled: np.ndarray
+    copies: list[Callable[[], np.ndarray] | None]
+
+    def part(self) -> Part:
+        """Wait for the outputs."""
+        whole = len(self.filled) == len(self.slots)
+        arrived = [None if copy is None else copy() for copy in self.copies]
+        outputs = [y if y is None or whole else y[self.filled] for y in arrived]
+        return Part(self.slots[self.filled], outputs)
 
 
 class Engine:
@@ -45,6 +77,7 @@ class Engine:
         self, plan: Plan, backend: Backend, memory: int, weights: list[Any] | None = None
     ) -> None:
         self.plan, self.b, self.memory = plan, backend, memory
+        self._accelerated, self._most_bytes = backend.accelerated, memory
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
         graph = plan.graph
         self._flattened = tuple(
@@ -164,9 +197,56 @@ class Engine:
         return x if chosen is None else self.b.take(x, chosen, 1)
 
     def _parts(self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted) -> Iterator[Part]:
+        """Parts of all mutants; where the device has no room, again with chunks half as large."""
+        left = np.arange(len(mutants))
+        while len(left):
+            chosen, done = mutants if len(left) == len(mutants) else mutants.some(left), []
+            try:
+                for part in self._landed(self._started(tables, chosen, wanted)):
+                    done.append(part.index)
+                    yield Part(left[part.index], part.outputs)
+                return
+            except Exception as error:
+                if not no_memory(error):
+                    raise
+                self._shrink(error)
+            # Outside of `except`, whose traceback keeps the arrays of the failed chunk alive.
+            left = np.delete(left, np.concatenate(done)) if done else left
+
+    def _shrink(self, error: Exception) -> None:
+        """Halve what chunks and batches may take, down to a block at a time."""
+        chunk = min(self.b.chunk_bytes, self.memory // 2, self._most_bytes)
+        if chunk < self.plan.window_bytes and self.memory // 4 < self.plan.stored_bytes:
+            raise FastISMError(
+                f"The device has no memory left even for the smallest chunk of mutants "
+                f"({type(error).__name__}). Free some, give fewer sequences at a time, or run on "
+                "the CPU."
+            ) from error
+        self.memory, self._most_bytes = self.memory // 2, chunk // 2
+        logger.warning(
+            "%s with chunks of %d bytes; going on with %d.",
+            type(error).__name__,
+            chunk,
+            self._most_bytes,
+        )
+
+    def _started(
+        self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted
+    ) -> Iterator[Started]:
         most = _most_in_full(self.plan, self.memory)
-        for batch in batched(self.plan, self.b.chunk_bytes, self.memory, mutants):
+        chunk_bytes = min(self.b.chunk_bytes, self._most_bytes)
+        for batch in batched(self.plan, chunk_bytes, self.memory, mutants):
             yield from self._run_batch(tables, mutants, batch, wanted, most)
+
+    def _landed(self, started: Iterator[Started]) -> Iterator[Part]:
+        """On the host; with an accelerator one behind, so that it has work meanwhile."""
+        waiting: deque[Started] = deque()
+        for item in started:
+            waiting.append(item)
+            if len(waiting) > self._accelerated:
+                yield waiting.popleft().part()
+        while waiting:
+            yield waiting.popleft().part()
 
     def _run_batch(
         self,
@@ -175,13 +255,17 @@ class Engine:
         batch: Sequence[Chunk],
         wanted: Wanted,
         most: int,
-    ) -> Iterator[Part]:
+    ) -> Iterator[Started]:
         row = self.plan.layout.row_of[self.plan.graph.perturbed]
         ordered = list(tables.values())
         stored = []
-        for chunk in batch:
-            delta = input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
-            stored.append(self._chunk(ordered, self._geometry(chunk), self.b.asarray(delta)))
+        made = (
+            input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
+            for chunk in batch
+        )
+        deltas = self.b.upload(list(made)) if self._accelerated else map(self.b.asarray, made)
+        for chunk, delta in zip(batch, deltas, strict=True):
+            stored.append(self._chunk(ordered, self._geometry(chunk), delta))
         vectors = self._vectors(tables, batch, stored)
         for first, last in _spans([chunk.slots.size for chunk in batch], most):
             yield self._finish(tables, batch, stored, vectors, (first, last), wanted)
@@ -226,7 +310,7 @@ class Engine:
         vectors: dict[int, Array],
         span: tuple[int, int],
         wanted: Wanted,
-    ) -> Part:
+    ) -> Started:
         """Rebuilt tensors, steps in full and outputs of the chunks in `span`."""
         sizes = np.cumsum([0, *(chunk.slots.size for chunk in batch)])
         begin, end = int(sizes[span[0]]), int(sizes[span[1]])
@@ -241,14 +325,11 @@ class Engine:
             given |= dict(zip(self._computed, computed, strict=True))
         slots = np.concatenate([c.slots.reshape(-1) for c in chunks])
         filled = np.flatnonzero(slots >= 0)
-        outputs: list[np.ndarray | None] = []
-        for index, chosen in wanted:
-            if index not in given:
-                outputs.append(None)
-                continue
-            y = self.b.to_numpy(self._selected(given[index], chosen))
-            outputs.append(y if len(filled) == len(slots) else y[filled])
-        return Part(slots[filled], outputs)
+        copies = [
+            self.b.start_copy(self._selected(given[index], chosen)) if index in given else None
+            for index, chosen in wanted
+        ]
+        return Started(slots, filled, copies)
 
     @property
     def _computed(self) -> tuple[int, ...]:

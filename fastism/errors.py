@@ -13,3 +13,10 @@ class FastISMError(ValueError):
     be read, a setting that is not supported, a file that is not what it should be. The message says
     what was given, what was expected, and what to do.
     """
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether an exception of Python or of a framework says that memory is used up."""
+    words = f"{type(error).__name__} {error}".lower()
+    known = ("outofmemory", "out of memory", "resourceexhausted", "resource_exhausted")
+    return isinstance(error, MemoryError) or any(word in words for word in known)

@@ -6,11 +6,14 @@ Requirements: numpy; frameworks only through front ends and backends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastism.backends import get_backend
+from fastism.backends.base import Backend
+from fastism.backends.precision import each_in, products_in
 from fastism.chunks import Mutants, Part
 from fastism.engine import Engine, prepare_weights
 from fastism.errors import FastISMError
@@ -22,6 +25,14 @@ from fastism.simplify import simplify
 
 #: Bytes that mutants may take at a time unless the user says otherwise.
 DEFAULT_MEMORY = 256 << 20
+#: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
+ROUNDING = {"float32": (1e-5, 1e-3), "tf32": (2e-3, 5e-2)}
+
+
+def _default_memory(backend: Backend) -> int:
+    """Bytes that mutants may take at a time on the device of `backend`."""
+    free = backend.available_memory()
+    return DEFAULT_MEMORY if free is None else max(free // 4, 1 << 20)
 
 
 class FastISM(BaseISM):
@@ -51,13 +62,17 @@ class FastISM(BaseISM):
         rule run only in their own framework.
     seqlen : int, optional
         Sequence length, where the model leaves it open.
-    memory : int
-        Bytes that mutants may take at a time, weights and references not counted.
+    memory : int, optional
+        Bytes that mutants may take at a time, weights and references not counted: 256 MiB on a
+        CPU, a quarter of what is free on a GPU.
     input_shape : tuple of int, or list of them, optional
         For torch modules, which do not tell: ``(C, L)``, or one shape per input, without the
         batch axis. With `seqlen` alone, C is what the module's first Conv1d takes.
     channels_last : bool
         For torch modules that take ``(N, L, C)``: inputs and results have that order too.
+    precision : {"float32", "tf32"}
+        What products round to. By default nothing is rounded further than the model's type, even
+        if the process allows it; "tf32" (about three digits) needs an NVIDIA GPU that has it.
 
     Raises
     ------
@@ -75,19 +90,25 @@ class FastISM(BaseISM):
         *,
         backend: str | None = None,
         seqlen: int | None = None,
-        memory: int = DEFAULT_MEMORY,
+        memory: int | None = None,
         input_shape: Any = None,
         channels_last: bool = False,
+        precision: str = "float32",
     ) -> None:
         super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
-        self._given = {"input_shape": input_shape, "channels_last": channels_last}
-        if memory < 1 << 20:
+        self._given = {
+            "input_shape": input_shape,
+            "channels_last": channels_last,
+            "precision": precision,
+        }
+        if memory is not None and memory < 1 << 20:
             raise FastISMError(f"memory={memory} bytes is too little; give at least {1 << 20}.")
         stops = [early_stop_layers] if isinstance(early_stop_layers, str) else early_stop_layers
         self._graph = simplify(self._front.graph(stops or ()))
         name = backend or self._front.framework
         self._backend = get_backend(name, self._graph.dtype, self._front.device)
-        self._memory = memory
+        self._settle(precision, name)
+        self._memory = _default_memory(self._backend) if memory is None else memory
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
         if test_correctness:
@@ -196,7 +217,8 @@ class FastISM(BaseISM):
         )
         for fast, slow, reference in pairs:
             effect = np.abs(slow - reference[:, None]).max()
-            tolerance = atol + 1e-5 * np.abs(slow).max() + 1e-3 * effect
+            of_output, of_effect = ROUNDING[self.precision]
+            tolerance = atol + of_output * np.abs(slow).max() + of_effect * effect
             if not np.abs(fast - slow).max() <= tolerance:
                 return False
         return True
@@ -227,7 +249,10 @@ class FastISM(BaseISM):
         # Entries are chosen along the first axis of the model's layout, so after the change.
         kept = {i: None if views[i] else entries for i, entries in select.items()}
         engine = self._engine(mutants.delta.shape[1], alternatives)
-        reference, parts = engine.run(inputs, mutants, kept)
+        context = partial(products_in, self.backend, self.precision)
+        with context():
+            reference, parts = engine.run(inputs, mutants, kept)
+        parts = each_in(parts, context)
         if not any(views.values()):
             return reference, parts
 
@@ -258,6 +283,8 @@ class NaiveISM(BaseISM):
     compiled : bool
         Run the mutants of a torch module through `torch.compile`. That takes seconds to minutes
         for each batch size that is tried and a C++ compiler, and is faster for some modules only.
+    precision : {"float32", "tf32"}
+        As for `FastISM`.
     """
 
     def __init__(
@@ -271,8 +298,10 @@ class NaiveISM(BaseISM):
         seqlen: int | None = None,
         input_shape: Any = None,
         channels_last: bool = False,
+        precision: str = "float32",
     ) -> None:
         super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        self._settle(precision, self._front.framework)
         if batch_size is not None and batch_size < 1:
             raise FastISMError(f"batch_size must be at least 1; got {batch_size}.")
         self.batch_size = batch_size

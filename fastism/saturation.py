@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastism.backends.precision import check_precision
 from fastism.chunks import Mutants, Part
 from fastism.errors import FastISMError
 from fastism.frontends import front_end
@@ -58,6 +59,12 @@ class BaseISM(ABC):
         self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
         self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
         self.num_inputs = len(self._front.input_shapes)
+
+    def _settle(self, precision: str, framework: str) -> None:
+        """Keep what products round to, if the device of `framework` can do it."""
+        front = self._front
+        self.precision = check_precision(precision, framework, front.device, front.dtype)
+        front.precision = self.precision
 
     @property
     def axes(self) -> tuple[str, ...]:

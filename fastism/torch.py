@@ -58,6 +58,7 @@ def saturation_mutagenesis(
     device: str | torch.device | None = None,
     verbose: bool = False,
     func: Callable[[Any], Any] | None = None,
+    precision: str = "float32",
 ) -> torch.Tensor | RawOutputs:
     """Attributions by saturation mutagenesis, or the outputs that they are made of.
 
@@ -92,6 +93,8 @@ def saturation_mutagenesis(
         Accepted for compatibility: there is no progress to show.
     func : callable, optional
         Applied to the module's output, for references and mutants alike.
+    precision : {"float32", "tf32"}
+        As for `FastISM`.
 
     Returns
     -------
@@ -116,6 +119,7 @@ def saturation_mutagenesis(
         model if func is None else _Applied(model, func),
         test_correctness=False,
         input_shape=[tuple(x.shape[1:]) for x in inputs],
+        precision=precision,
     )
     if ism.num_outputs > 1 and not raw_outputs:
         raise FastISMError(

@@ -604,6 +604,9 @@ APART = {
     "compile_chunk": "test_nothing_is_traced_again",
     "available_memory": "test_memory_is_told_in_bytes",
     "chunk_bytes": "test_memory_is_told_in_bytes",
+    "accelerated": "test_memory_is_told_in_bytes",
+    "upload": "test_arrays_go_to_the_device_and_back",
+    "start_copy": "test_arrays_go_to_the_device_and_back",
 }
 
 
@@ -696,6 +699,10 @@ def test_arrays_go_to_the_device_and_back(b: Backend):
         assert back.dtype == b.dtype
         if put == b.constant:
             np.testing.assert_array_equal(back, x)
+        np.testing.assert_array_equal(b.start_copy(y)(), back)
+    several = [np.arange(6.0).reshape(2, 3), np.arange(3.0)]
+    for array, y in zip(several, b.upload(several), strict=True):
+        np.testing.assert_array_equal(b.to_numpy(y), array)
     integers = b.to_numpy(b.asarray(np.array([3, -1])))
     assert np.issubdtype(integers.dtype, np.integer)
     assert integers.tolist() == [3, -1]
@@ -737,6 +744,7 @@ def test_nothing_is_traced_again(b: Backend):
 
 def test_memory_is_told_in_bytes(b: Backend):
     free = b.available_memory()
+    assert b.accelerated == (free is not None)
     assert free is None or free >= 1 << 20
     assert b.chunk_bytes >= 1 << 20
 

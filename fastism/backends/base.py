@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -114,6 +115,24 @@ class Backend(ABC):
         """
         free = self.available_memory()
         return 16 << 20 if free is None else free // 16
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether arrays live in a device's own memory, and the host need not wait for it."""
+        return self.available_memory() is not None
+
+    def upload(self, arrays: Sequence[np.ndarray]) -> list[Array]:
+        """Copy several floating-point arrays to the device in one transfer."""
+        flat = self.asarray(np.concatenate([x.reshape(-1) for x in arrays]))
+        ends = np.cumsum([x.size for x in arrays]).tolist()
+        return [
+            self.reshape(flat[end - x.size : end], x.shape)
+            for x, end in zip(arrays, ends, strict=True)
+        ]
+
+    def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
+        """Begin to copy an array to the host; what is returned waits for the copy and gives it."""
+        return partial(self.to_numpy, x)
 
     # ---- full tensors -------------------------------------------------------------------
 

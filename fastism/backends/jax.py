@@ -53,6 +53,15 @@ class JaxBackend(Backend):
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.array(x)
 
+    def upload(self, arrays: Sequence[np.ndarray]) -> list[Array]:
+        # Slices of one array would be compiled, each offset anew.
+        with self._exact_types():
+            return jax.device_put([np.asarray(x, dtype=self.dtype) for x in arrays])
+
+    def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
+        x.copy_to_host_async()
+        return super().start_copy(x)
+
     def prepare_taps(self, taps: np.ndarray) -> Array:
         return self.constant(taps.transpose(1, 0, 2))
 
@@ -319,9 +328,15 @@ def _integers(x: Any) -> Array:
     return jnp.asarray(x, dtype=jnp.int32)
 
 
+def _rounding() -> lax.Precision | None:
+    """None, which leaves it to the context, where that asks for TF32; else as exact as can be."""
+    asked = jax.config.jax_default_matmul_precision
+    return None if asked == "tensorfloat32" else EXACT
+
+
 def _product(x: Array, y: Array) -> Array:
     """Matrix product over the last axis of `x` and the first of `y`."""
-    return lax.dot_general(x, y, (((x.ndim - 1,), (0,)), ((), ())), precision=EXACT)
+    return lax.dot_general(x, y, (((x.ndim - 1,), (0,)), ((), ())), precision=_rounding())
 
 
 def _convolve(
@@ -341,7 +356,7 @@ def _convolve(
         rhs_dilation=(dilation,),
         dimension_numbers=(layout, "WIO", layout),
         feature_group_count=groups,
-        precision=EXACT,
+        precision=_rounding(),
     )
 
 

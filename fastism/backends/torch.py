@@ -50,13 +50,33 @@ class TorchBackend(Backend):
             x = np.ascontiguousarray(x, dtype=self.dtype)
         if not x.flags.writeable:
             x = x.copy()
-        return torch.from_numpy(x).to(self.device, non_blocking=True)
+        return self._moved(torch.from_numpy(x))
+
+    def _moved(self, x: Array) -> Array:
+        """A tensor of the host on the device. From pinned memory only, the host does not wait."""
+        if self.accelerated:
+            x = x.pin_memory()
+        return x.to(self.device, non_blocking=True)
 
     def constant(self, x: np.ndarray) -> Array:
         return self.asarray(np.array(x, dtype=self.dtype, order="C"))
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return x.detach().cpu().numpy()
+
+    def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
+        if not self.accelerated:
+            return super().start_copy(x)
+        host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+        host.copy_(x.detach(), non_blocking=True)
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> np.ndarray:
+            done.synchronize()
+            return host.numpy()
+
+        return wait
 
     def prepare_kernel(self, kernel: np.ndarray) -> Array:
         return self.constant(kernel.transpose(2, 1, 0))
@@ -80,24 +100,21 @@ class TorchBackend(Backend):
         return Taps(count, features, matrices=tuple(self.constant(tap) for tap in taps))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        eager = torch.inference_mode()(function)
-        if self.device.type != "cuda":
-            return eager
-
-        def exact(*arguments: Any) -> Any:
-            # cuDNN rounds to TF32 unless it is told not to.
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return eager(*arguments)
-
-        return exact
+        return torch.inference_mode()(function)
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.compile(function)
 
     def available_memory(self) -> int | None:
-        if self.device.type != "cuda":
+        if not self.accelerated:
             return None
-        return torch.cuda.mem_get_info(self.device)[0]
+        # What torch keeps of freed tensors is free too.
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + kept
+
+    @property
+    def accelerated(self) -> bool:
+        return self.device.type == "cuda"
 
     # ---- full tensors -------------------------------------------------------------------
 
@@ -176,7 +193,7 @@ class TorchBackend(Backend):
     def _index(self, index: Any) -> Array:
         if isinstance(index, torch.Tensor):
             return index
-        return torch.from_numpy(np.ascontiguousarray(index)).to(self.device, non_blocking=True)
+        return self._moved(torch.from_numpy(np.ascontiguousarray(index)))
 
     # ---- windows ------------------------------------------------------------------------
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from fastism import __version__
 from fastism.backends import NAMES
+from fastism.backends.precision import PRECISIONS
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
 from fastism.cli.silence import without_logs
 from fastism.errors import FastISMError
-from fastism.ism import DEFAULT_MEMORY, FastISM, NaiveISM
+from fastism.ism import FastISM, NaiveISM
 from fastism.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
 from fastism.saturation import BaseISM
 
@@ -39,20 +40,24 @@ class ModelOptions:
     device: str | None = None
     memory: str | None = None
     naive: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.naive and self.backend is not None:
             raise refuse("--backend has no effect on --naive, which runs the model itself.")
         if self.backend is not None and self.backend not in NAMES:
             raise refuse(f"--backend {self.backend}: expected one of {', '.join(NAMES)}.")
+        if self.precision not in PRECISIONS:
+            expected = " or ".join(PRECISIONS)
+            raise refuse(f"--precision {self.precision}: expected {expected}.")
         parsed("--device", read_device, self.device) if self.device else None
-        if self.bytes < 1 << 20:
+        if self.bytes is not None and self.bytes < 1 << 20:
             raise refuse(f"--memory {self.memory} is too little; give at least 1M.")
 
     @property
-    def bytes(self) -> int:
-        """Memory in bytes."""
-        return parsed("--memory", read_size, self.memory) if self.memory else DEFAULT_MEMORY
+    def bytes(self) -> int | None:
+        """Memory in bytes, if it was given."""
+        return parsed("--memory", read_size, self.memory) if self.memory else None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -130,7 +135,11 @@ def open_model(
                 "for a PyTorch module."
             )
         seqlen = length()
-    given: dict[str, Any] = {"seqlen": seqlen, "input_shape": shape}
+    given: dict[str, Any] = {
+        "seqlen": seqlen,
+        "input_shape": shape,
+        "precision": options.precision,
+    }
     with stage(Exit.MODEL), without_logs():
         if options.naive:
             ism: BaseISM = NaiveISM(loaded.model, batch_size=NAIVE_BATCH, **given)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +54,19 @@ Device = Annotated[
     str | None,
     typer.Option(metavar="cpu|gpu[:I]", help="Processor. The framework's choice by default."),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|tf32",
+        help="What products round to: float32 is exact; tf32, on NVIDIA GPUs, keeps three digits.",
+    ),
+]
 Memory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="Memory for mutants, such as 2G; 256M by default."),
+    typer.Option(
+        metavar="SIZE",
+        help="Memory for mutants, such as 2G; 256M by default, on a GPU a quarter of what is free.",
+    ),
 ]
 Genome = Annotated[
     Path | None,
@@ -67,6 +78,22 @@ Alphabet = Annotated[
         metavar="NAME|LETTERS", help="dna, rna, protein, or the letters in the model's order."
     ),
 ]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="What to keep: entries of the output, such as 0:3,5. Of several outputs: "
+        "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2.",
+    ),
+]
+
+
+class Ambiguous(StrEnum):
+    """What to do with sequences that hold letters outside the alphabet."""
+
+    error = "error"
+    zero = "zero"
+    skip = "skip"
 
 
 def read_range(text: str) -> tuple[int, int | None]:

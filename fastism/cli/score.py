@@ -22,6 +22,7 @@ from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.cli.target import Target
+from fastism.ism import DEFAULT_MEMORY
 from fastism.scoring import default_batch, shard_rows, values_of
 from fastism.scoring import score as score_records
 from fastism.store.layout import Header, OutputHeader
@@ -30,14 +31,6 @@ from fastism.store.writer import StoreWriter
 
 #: How many skipped records are named on stderr; the output lists them all.
 NAMED = 5
-
-
-class Ambiguous(StrEnum):
-    """What to do with sequences that hold letters outside the alphabet."""
-
-    error = "error"
-    zero = "zero"
-    skip = "skip"
 
 
 class Content(StrEnum):
@@ -85,6 +78,7 @@ class Request:
             "--seqlen": given.seqlen,
             "--input-shape": given.input_shape,
             "--backend": given.backend,
+            "--precision": None if given.precision == "float32" else given.precision,
         }
         for option, value in pairs.items():
             words += [option, str(value)] if value is not None else []
@@ -115,19 +109,12 @@ def score(
         str | None,
         typer.Option(metavar="START:END", help="Positions to change, 0-based, half-open."),
     ] = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="What to keep: entries of the output, such as 0:3,5. Of several outputs: "
-            "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2.",
-        ),
-    ] = None,
+    outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        Ambiguous,
+        o.Ambiguous,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
-    ] = Ambiguous.error,
+    ] = o.Ambiguous.error,
     content: Annotated[
         Content, typer.Option(help="Keep differences to the reference, or outputs of the mutants.")
     ] = Content.deltas,
@@ -154,6 +141,7 @@ def score(
     ] = False,
     backend: o.Backend = None,
     device: o.Device = None,
+    precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
     unsafe: o.Unsafe = False,
@@ -166,7 +154,7 @@ def score(
     """
     part = parsed("--shard", o.read_shard, shard)
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive)
+    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
     source = Input(input, genome)
     request = Request(
         model,
@@ -243,7 +231,7 @@ def _job(request: Request, opened: Opened) -> Job:
         )
     found = source.survey(ism.seqlen, letters, request.ambiguous)
     values = values_of((output.shape for output in outputs), where, len(letters))
-    batch = request.batch or default_batch(values, request.model.bytes)
+    batch = request.batch or default_batch(values, request.model.bytes or DEFAULT_MEMORY)
     rows = shard_rows(found.count, batch, request.shard)
     header = Header(
         alphabet=letters,

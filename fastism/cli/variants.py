@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated
@@ -34,14 +33,6 @@ from fastism.vcf import Variant, annotated, read_vcf
 
 #: Variants between two signs of progress.
 STEP = 64
-
-
-class Ambiguous(StrEnum):
-    """What to do with windows that hold other letters than A, C, G, T."""
-
-    error = "error"
-    zero = "zero"
-    skip = "skip"
 
 
 @dataclass(frozen=True)
@@ -113,19 +104,12 @@ def variants(
             "peaks, with their strands; variants outside of them are not scored.",
         ),
     ] = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="What to report: entries of the output, such as 0:3,5. Of several outputs: "
-            "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2.",
-        ),
-    ] = None,
+    outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        Ambiguous,
+        o.Ambiguous,
         typer.Option(help="Windows with letters such as N: an error, zeros, or not scored."),
-    ] = Ambiguous.skip,
+    ] = o.Ambiguous.skip,
     batch: Annotated[int, typer.Option(min=1, help="Windows that are scored together.")] = WINDOWS,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
@@ -134,6 +118,7 @@ def variants(
     ] = False,
     backend: o.Backend = None,
     device: o.Device = None,
+    precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
     unsafe: o.Unsafe = False,
@@ -152,7 +137,7 @@ def variants(
         raise refuse(f"--alphabet {alphabet}: variants need the letters A, C, G, T in some order.")
     if regions is not None and share != 1:
         raise refuse("--share and --regions are two ways to share windows: give one of them.")
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive)
+    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
     files = Files(vcf, genome, regions, output)
     files.check(force)
     begin = time.monotonic()

@@ -83,6 +83,7 @@ def verify(
     alphabet: o.Alphabet = "dna",
     backend: o.Backend = None,
     device: o.Device = None,
+    precision: o.Precision = "float32",
     memory: o.Memory = None,
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
@@ -94,7 +95,9 @@ def verify(
     that a difference exceeds the tolerance.
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
-    options = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory)
+    options = ModelOptions(
+        unsafe, seqlen, input_shape, backend, device, memory, precision=precision
+    )
     if input is None and genome is not None:
         raise refuse("--genome is of use with a BED file only.")
     source = None if input is None else Input(input, genome)

@@ -29,6 +29,8 @@ class FrontEnd(Protocol):
         Whether the sequence is ``(characters, length)`` in the model's layout.
     device : str or None
         Where the model lives, for backends that must be told.
+    precision : str
+        What products of `forward` round to; see `fastism.backends.precision`.
     """
 
     framework: str
@@ -36,6 +38,7 @@ class FrontEnd(Protocol):
     input_shapes: list[tuple[int, ...]]
     channels_first: bool
     device: str | None
+    precision: str
 
     def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Inputs in the model's layout, with positions before characters in the sequence."""

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
 from fastism.frontends.keras_layers import LAYERS, Emit
@@ -279,7 +280,7 @@ class KerasFrontEnd:
                 f"seq_input_idx={seq_input_idx}, but the model has {len(inputs)} input(s)."
             )
         self.model, self.sequence, self.seqlen = model, seq_input_idx, seqlen
-        self.framework = keras.backend.backend()
+        self.framework, self.precision = keras.backend.backend(), "float32"
         translation = _Translation(model, seq_input_idx, seqlen, ())
         self.input_shapes = [translation._input_shape(i, x) for i, x in enumerate(inputs)]
         self.dtype = "float64" if inputs[seq_input_idx].dtype == "float64" else "float32"
@@ -300,7 +301,8 @@ class KerasFrontEnd:
 
     def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The model itself, compiled, at inference; a list of outputs on the host."""
-        return [keras.ops.convert_to_numpy(y) for y in self._compiled(list(inputs))]
+        with products_in(self.framework, self.precision):
+            return [keras.ops.convert_to_numpy(y) for y in self._compiled(list(inputs))]
 
     def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         return self.forward

@@ -9,7 +9,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from math import prod
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_regions import STRIDED
@@ -74,6 +75,7 @@ class TorchFrontEnd:
         self.device = str(tensors[0].device) if tensors else "cpu"
         self._outputs: tuple[Value, ...] = ()
         self._ranks: list[int] = []
+        self.precision = "float32"
         self._check_runs()
 
     # ---- layouts ------------------------------------------------------------------------
@@ -112,7 +114,7 @@ class TorchFrontEnd:
 
     def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The module itself at inference; a list of outputs on the host."""
-        with at_inference(self.module), torch.inference_mode(), _exact():
+        with at_inference(self.module), torch.inference_mode(), self._products():
             return [y.cpu().numpy() for y in self._run(self.given(inputs))]
 
     def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
@@ -125,7 +127,7 @@ class TorchFrontEnd:
 
         def forward(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             try:
-                with at_inference(self.module), torch.inference_mode(), _exact():
+                with at_inference(self.module), torch.inference_mode(), self._products():
                     return [y.cpu().numpy() for y in self._run(self.given(inputs), module)]
             except FastISMError:
                 raise
@@ -137,6 +139,9 @@ class TorchFrontEnd:
                 ) from error
 
         return forward
+
+    def _products(self) -> AbstractContextManager[None]:
+        return products_in("torch", self.precision)
 
     def _run(
         self,
@@ -337,16 +342,6 @@ def at_inference(module: torch.nn.Module) -> Iterator[None]:
             if x._version != version:
                 with torch.no_grad():
                     x.copy_(before)
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """No rounding of products to TF32 on NVIDIA GPUs."""
-    if not torch.cuda.is_available():
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
 
 
 @contextmanager
