@@ -171,11 +171,12 @@ def main_cases(comparisons: Iterable[Comparison]) -> list[Comparison]:
 
 
 def first_calls(records: Iterable[Record]) -> list[Record]:
-    """The latest record of kind "first_call" per architecture, length and backend."""
-    latest: dict[tuple[str, int, str], Record] = {}
+    """The latest record of kind "first_call" per architecture, length, sequences and backend."""
+    latest: dict[tuple[str, int, int, str], Record] = {}
     for record in records:
         if record.what.kind == "first_call" and record.result.status == "ok":
-            key = (record.what.architecture, record.what.length, record.how.backend)
+            what = record.what
+            key = (what.architecture, what.length, what.sequences, record.how.backend)
             if key not in latest or record.where.date >= latest[key].where.date:
                 latest[key] = record
     return list(latest.values())

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", required=True)
     parser.add_argument("--keras-backend", default="tensorflow")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--fasta", type=Path, required=True, help="its first sequence is used")
+    parser.add_argument("--fasta", type=Path, required=True, help="enough sequences to run on")
+    parser.add_argument("--sequences", type=int, default=1, help="how many to call with")
     parser.add_argument("--data", required=True, help="where it is from, for the record")
     parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines")
@@ -48,17 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"{label}, {given.length} bp: first call on {given.backend}"
     with Progress(title) as progress:
         try:
-            sequences = encoded(given.fasta, given.length)[:1]
+            sequences = encoded(given.fasta, given.length)[: given.sequences]
             model = build(given.architecture, given.length)
         except FastISMError as error:
             progress.wrong(str(error))
             return 1
         result = first_call(model, sequences, given.backend)
-        records.append(given.output, [_record(given, sequences.shape[2], result)])
+        records.append(given.output, [_record(given, sequences.shape, result)])
         if result.status == "ok":
             progress.done(
                 f"built in {result.build_seconds:.2g} s, first call {result.seconds[0]:.3g} s, "
-                f"peak {result.peak_bytes / 2**20:.0f} MiB above the model"
+                f"peak {result.peak_bytes / 2**20:.0f} MiB above the model, of which the result "
+                f"takes {result.result_bytes / 2**20:.0f} MiB"
             )
         else:
             progress.wrong(f"failed. {result.reason}")
@@ -86,13 +88,13 @@ def first_call(model: Any, sequences: np.ndarray, backend: str) -> Result:
     """
     from fastism import FastISM
 
-    model(sequences)
+    model(sequences[:1])
     try:
         with PeakMemory() as memory:
             begin = time.perf_counter()
             ism = FastISM(model, test_correctness=False, backend=backend)
             built = time.perf_counter()
-            ism.saturate(sequences)
+            made = ism.saturate(sequences)
             end = time.perf_counter()
     except Exception as error:  # whatever it is, it goes into the record
         logger.exception("The first call failed")
@@ -101,11 +103,19 @@ def first_call(model: Any, sequences: np.ndarray, backend: str) -> Result:
         seconds=(end - built,),
         build_seconds=built - begin,
         peak_bytes=memory.above,
+        result_bytes=bytes_of(made),
         macs=float(ism.plan.fast_macs),
     )
 
 
-def _record(given: argparse.Namespace, characters: int, result: Result) -> Record:
+def bytes_of(result: Any) -> int:
+    """Bytes of the arrays of a `fastism.Saturation`, which any way to compute it would need."""
+    several = result.mutants if isinstance(result.mutants, list) else [result.mutants]
+    references = result.reference if isinstance(result.reference, list) else [result.reference]
+    return sum(array.nbytes for array in (*several, *references))
+
+
+def _record(given: argparse.Namespace, shape: tuple[int, int, int], result: Result) -> Record:
     return Record(
         What(
             study=given.study,
@@ -113,9 +123,9 @@ def _record(given: argparse.Namespace, characters: int, result: Result) -> Recor
             method=FAST,
             architecture=given.architecture,
             length=given.length,
-            sequences=1,
+            sequences=shape[0],
             positions=given.length,
-            alternatives=characters - 1,
+            alternatives=shape[2] - 1,
             data=given.data,
         ),
         How(

@@ -133,6 +133,8 @@ class Result:
         Of other methods: what their attributions were checked for.
     residual : float or None
         How far they were from it, as `benchmarks.methods.Check` says.
+    result_bytes : int or None
+        Of kind "first_call": what the result itself takes, which is part of `peak_bytes`.
     rates : tuple of float
         Of fast ISM: FLOP/s of plain matrix products of the plan's shapes (`benchmarks.rate`), one
         for every entry of the seconds, measured right after it; empty where none was measured.
@@ -150,6 +152,7 @@ class Result:
     identity: str = ""
     residual: float | None = None
     rates: tuple[float, ...] = ()
+    result_bytes: int | None = None
 
     @property
     def median(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas
@@ -24,6 +25,7 @@ from benchmarks.compare import (
     ratio_of_medians,
     seconds_per_sequence,
 )
+from benchmarks.floor import recorded_fraction
 from benchmarks.records import Record, read
 from figures.provenance import FRAMEWORKS, caption
 
@@ -36,8 +38,10 @@ APART = "(apart)"
 LEFT = ("model", "runs", "naive on", "fast on")
 BACKEND = "Fast on: the framework that is fastest for fastISM, of those that were timed."
 LEGEND = (
-    "Multiply-adds: naive over fast, as the plan counts them. Difference: the largest between fast "
-    "and naive ISM, in standard deviations of the effects of the mutations."
+    "Multiply-adds: naive over fast, as the plan counts them. Fraction of floor: the time that "
+    "the multiply-adds of fast ISM take in plain matrix products of the same shapes, measured in "
+    "turns with it, over the time it takes. Difference: the largest between fast and naive ISM, in "
+    "standard deviations of the effects of the mutations."
 )
 
 
@@ -92,6 +96,7 @@ def _rows(comparison: Comparison, fastest: bool) -> list[dict[str, Any]]:
                 "naive_macs": naive.result.macs,
                 "fast_macs": fast.result.macs,
                 "macs_ratio": comparison.floor(fast),
+                **fractions(fast),
                 "largest_difference": fast.result.difference,
                 "effect_sd": fast.result.spread,
             }
@@ -131,8 +136,9 @@ def markdown(records: Sequence[Record]) -> str:
     calls = first_calls(records)
     if calls:
         parts += [
-            "The first use, in a fresh process, one sequence; memory is what the process needs on "
-            "top of the model, loading a backend's framework included:",
+            "The first use, in a fresh process; memory is what the process needs on top of the "
+            "model, and of the result where that was noted, loading a backend's framework "
+            "included:",
             _first_calls(calls),
         ]
     return "\n\n".join(parts) + "\n"
@@ -147,6 +153,23 @@ def shown(architecture: str) -> str:
 def shown_model(record: Record) -> str:
     """What a reader calls the model of a record, with its device where that is a GPU."""
     return shown(record.what.architecture) + (" (GPU)" if record.how.device == "gpu" else "")
+
+
+def fractions(fast: Record) -> dict[str, float | None]:
+    """Rate of matrix products in FLOP/s, and fraction of the floor, where they were measured."""
+    ratio = recorded_fraction(fast)
+    return {
+        "flops_per_second": median(fast.result.rates) if ratio else None,
+        "fraction_of_floor": ratio and ratio.median,
+        "fraction_least": ratio and ratio.least,
+        "fraction_most": ratio and ratio.most,
+    }
+
+
+def shown_fraction(fast: Record) -> str:
+    """The fraction of the floor for a reader; a dash in records from before it was measured."""
+    ratio = recorded_fraction(fast)
+    return "–" if ratio is None else f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
 
 
 def _speedups(comparisons: Sequence[Comparison]) -> str:
@@ -166,6 +189,7 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         "speedup": [_ratio(c, c.best, bold=True) for c in comparisons],
         both: [_own_ratio(c.on(reference)) for c in comparisons],
         "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
+        "fraction of floor": [shown_fraction(c.best) for c in comparisons],
         "difference": [_digit(_relative(c.best)) for c in comparisons],
     }
     if not any(c.naive.how.mode for c in comparisons):
@@ -184,19 +208,33 @@ def _several_backends(comparisons: Sequence[Comparison]) -> bool:
 
 
 def _first_calls(calls: Sequence[Record]) -> str:
-    header = ["model", "bp", "backend", "building, s", "first call, s", "peak memory, MiB"]
+    header = [
+        "model",
+        "bp",
+        "sequences",
+        "backend",
+        "building, s",
+        "first call, s",
+        "peak memory, MiB",
+    ]
     body = [
         [
             shown(call.what.architecture),
             str(call.what.length),
+            str(call.what.sequences),
             FRAMEWORKS[call.how.backend],
             f"{call.result.build_seconds:.1f}",
             f"{call.result.median:.1f}",
-            f"{call.result.peak_bytes / 2**20:.0f}",
+            f"{above_result(call) / 2**20:.0f}",
         ]
         for call in calls
     ]
-    return markdown_table(header, body, left=(0, 2))
+    return markdown_table(header, body, left=(0, 3))
+
+
+def above_result(call: Record) -> int:
+    """Peak bytes above the model and the result; old records do not tell the result's."""
+    return call.result.peak_bytes - (call.result.result_bytes or 0)
 
 
 def _missing(comparisons: Sequence[Comparison]) -> str:

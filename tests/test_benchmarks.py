@@ -512,7 +512,7 @@ def test_first_calls_stand_in_a_table_of_their_own():
     )
     call = dataclasses.replace(call, what=dataclasses.replace(call.what, kind="first_call"))
     text = speedup_table.markdown([*some_records(), call])
-    assert "| Basset | 1000 | PyTorch | 1.5 | 3.2 | 512 |" in text
+    assert "| Basset | 1000 | 1 | PyTorch | 1.5 | 3.2 | 512 |" in text
 
 
 def test_no_records_give_a_sentence():

@@ -379,6 +379,7 @@ def test_the_table_says_how_naive_ism_ran_and_has_no_column_for_one_backend():
         "fastISM, s",
         "speedup",
         "multiply-adds",
+        "fraction of floor",
         "difference",
     ]
     assert "| 40 | eager | 2 | **20** (15–20) |" in first  # of equal medians, the first

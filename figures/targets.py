@@ -1,0 +1,222 @@
+"""Targets of speed and memory beside what was measured: met or not follows from the records.
+
+    python -m figures.targets --records R.jsonl ... --csv T.csv --markdown T.md
+
+Requirements: pandas.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas
+
+from benchmarks.compare import FAST, compare, first_calls, main_cases, seconds_per_sequence
+from benchmarks.floor import recorded_fraction
+from benchmarks.records import Record, read
+from figures.provenance import short_caption
+from figures.speedup_table import above_result, markdown_table, shown
+
+#: Least speedups over the fastest naive ISM, least fractions of the floor; one sequence.
+SPEEDUPS = {
+    ("basset", 1000): 30.0,
+    ("basset", 2000): 55.0,
+    ("factorized_basset", 1000): 38.0,
+    ("factorized_basset", 2000): 70.0,
+    ("bpnet", 1000): 8.0,
+    ("bpnet", 2000): 14.0,
+    ("deepsea", 1000): 15.0,
+    ("beluga", 2000): 22.0,
+}
+FRACTIONS = {"basset": 0.65, "factorized_basset": 0.65, "deepsea": 0.65, "beluga": 0.65}
+FRACTIONS |= {"bpnet": 0.6}
+#: Least times faster than fastISM 0.5.1 at its best batch size, and with one sequence.
+PUBLISHED = {"basset": 4.0, "bpnet": 3.0}
+PUBLISHED_ONE = 50.0
+#: Most seconds, in those of another method with Basset at 1000 bp.
+GRADIENTS = {"integrated_gradients": 1.0, "deepshap": 1.5}
+#: Most bytes above the model and the result.
+MEMORY = 1 << 30
+#: The frameworks on which these targets are to be reached.
+BACKENDS = ("tensorflow", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target and what was measured.
+
+    Attributes
+    ----------
+    name : str
+    bound : float
+    at_least : bool
+        Whether the measured value must not be below `bound`, or not above it.
+    measured : float or None
+        None where no record has it.
+    """
+
+    name: str
+    bound: float
+    at_least: bool
+    measured: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is met."""
+        if self.measured is None:
+            return "not run"
+        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
+        return "met" if met else "not met"
+
+
+def targets(records: Sequence[Record]) -> list[Target]:
+    """Every target, in a fixed order, with what `records` say of it."""
+    return [
+        *_against_naive(records),
+        *_against_published(records),
+        *_against_gradients(records),
+        *_memory(records),
+    ]
+
+
+def _against_naive(records: Sequence[Record]) -> Iterator[Target]:
+    found = {
+        (c.naive.what.architecture, c.naive.what.length): c
+        for c in main_cases(compare(records))
+        if c.naive.what.sequences == 1 and c.naive.how.device == "cpu"
+    }
+    for (architecture, length), bound in SPEEDUPS.items():
+        case = f"{shown(architecture)} {length}"
+        comparison = found.get((architecture, length))
+        fast = [r for r in comparison.fast if r.how.backend in BACKENDS] if comparison else []
+        best = max((comparison.speedup(r).median for r in fast), default=None)
+        yield Target(f"{case}: speedup over naive ISM", bound, True, best)
+        fractions = [f.median for r in fast if (f := recorded_fraction(r))]
+        bound = FRACTIONS[architecture]
+        yield Target(f"{case}: fraction of floor", bound, True, max(fractions, default=None))
+
+
+def _against_published(records: Sequence[Record]) -> Iterator[Target]:
+    """Jobs of one machine; its best is only known where it ran with several numbers."""
+    for architecture, bound in PUBLISHED.items():
+        theirs, ours = _of_both(records, "fastism05", architecture, _machine)
+        name = f"{shown(architecture)} 1000: over fastISM 0.5.1"
+        several = ours and len(theirs) > 1
+        best = min(theirs.values()) / min(ours.values()) if several else None
+        yield Target(f"{name}, each at its best number of sequences", bound, True, best)
+        one = theirs[1] / ours[1] if 1 in theirs and 1 in ours else None
+        yield Target(f"{name}, one sequence", PUBLISHED_ONE, True, one)
+
+
+def _against_gradients(records: Sequence[Record]) -> Iterator[Target]:
+    """Runs of one job."""
+    one = [record for record in records if record.what.sequences == 1]
+    for method, bound in GRADIENTS.items():
+        theirs, ours = _of_both(one, method, "basset", lambda record: (record.how.job,))
+        ratio = ours[1] / theirs[1] if theirs and ours else None
+        name = f"Basset 1000: seconds over those of {method.replace('_', ' ')}, one sequence"
+        yield Target(name, bound, False, ratio)
+
+
+def _machine(record: Record) -> tuple[object, ...]:
+    return record.where.cpu, record.where.gpu, record.where.threads
+
+
+def _of_both(
+    records: Sequence[Record],
+    method: str,
+    architecture: str,
+    group: Callable[[Record], tuple[object, ...]],
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Seconds of a method and of fast ISM in the latest group of records that has both."""
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.where.date):
+        groups.setdefault(group(record), []).append(record)
+    for found in reversed(groups.values()):
+        theirs = _seconds(found, method, architecture)
+        ours = _seconds(found, FAST, architecture)
+        if theirs and ours:
+            return theirs, ours
+    return {}, {}
+
+
+def _memory(records: Sequence[Record]) -> Iterator[Target]:
+    calls = [r for r in first_calls(records) if r.how.backend in BACKENDS]
+    for architecture, length in SPEEDUPS:
+        for number in (1, 32):
+            peaks = [
+                above_result(r) / MEMORY
+                for r in calls
+                if (r.what.architecture, r.what.length) == (architecture, length)
+                and r.what.sequences == number
+            ]
+            count = "one sequence" if number == 1 else f"{number} sequences"
+            name = f"{shown(architecture)} {length}: peak memory above the model, GiB, {count}"
+            yield Target(name, 1.0, False, max(peaks, default=None))
+
+
+def _seconds(records: Iterable[Record], method: str, architecture: str) -> dict[int, float]:
+    """Least seconds per sequence by number of sequences, at 1000 bp on the CPU."""
+    found: dict[int, float] = {}
+    for record in records:
+        what, how = record.what, record.how
+        if (what.kind, what.method, what.architecture) != ("throughput", method, architecture):
+            continue
+        if what.length != 1000 or what.variant or how.device != "cpu":
+            continue
+        if record.result.status == "ok" and (method != FAST or how.backend in BACKENDS):
+            seconds = seconds_per_sequence(record)[0]
+            found[what.sequences] = min(seconds, found.get(what.sequences, seconds))
+    return found
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """The table for a reader."""
+    body = [
+        [t.name, f"{'≥' if t.at_least else '≤'} {t.bound:g}", _shown(t.measured), t.verdict]
+        for t in targets(records)
+    ]
+    table = markdown_table(["target", "bound", "measured", ""], body, left=(0, 3))
+    note = (
+        "fastISM is on TensorFlow or PyTorch, whichever is faster. Comparisons with fastISM 0.5.1 "
+        "are of two jobs on one machine, those with gradient methods of one job."
+    )
+    return f"{table}\n\n{note} {short_caption(records)}\n"
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def table(records: Sequence[Record]) -> pandas.DataFrame:
+    """One row per target."""
+    rows = [
+        {"target": t.name, "bound": t.bound, "at_least": t.at_least, "measured": t.measured}
+        | {"verdict": t.verdict}
+        for t in targets(records)
+    ]
+    return pandas.DataFrame(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the table of targets."""
+    parser = argparse.ArgumentParser(prog="python -m figures.targets", description=main.__doc__)
+    parser.add_argument("--records", type=Path, nargs="+", required=True)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--markdown", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    records = read(given.records)
+    writers: dict[Path, Callable[[], str]] = {
+        given.csv: lambda: table(records).to_csv(index=False),
+        given.markdown: lambda: markdown(records),
+    }
+    for path, text in writers.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text())
+
+
+if __name__ == "__main__":
+    main()
