@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 INSTALLED := $(VENV)/.installed
+KERNEL := fastism/backends/rectified_overlap_add.cpp
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SNAKEMAKE_ARGS ?=
 # Two processes; the threads of PyTorch in both of them would wait for each other.
@@ -49,7 +50,7 @@ format: $(INSTALLED) ## mend what ruff can mend
 install: $(INSTALLED) ## install the pinned requirements and this project into .venv
 
 # The stamp is written last: an interrupted install is taken up again, a finished one is skipped.
-$(INSTALLED): $(LOCK) pyproject.toml | $(BIN)/python
+$(INSTALLED): $(LOCK) pyproject.toml setup.py $(KERNEL) | $(BIN)/python
 	@echo "Installing the pinned requirements into $(VENV), once; this takes some minutes."
 	$(PIP) --constraint $(LOCK) "$$(grep '^torch==' $(LOCK))"
 	$(PIP) --requirement $(LOCK)

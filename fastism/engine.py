@@ -151,7 +151,7 @@ class Engine:
                 remaining[source] -= 1
                 if not remaining[source] and source not in needed:
                     values.pop(source, None)
-        tables = [values[i] for i in self._needed]
+        tables = [self.b.contiguous(values[i]) for i in self._needed]
         for index in self._maxima:
             tables.extend(self._extremes(values[graph.nodes[index].inputs[0]]))
         return tables

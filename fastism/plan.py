@@ -103,8 +103,9 @@ class Plan:
 
     @property
     def window_steps(self) -> tuple[int, ...]:
-        """Nodes that run on windows, without the perturbed input."""
-        return tuple(i for i in self.layout.nodes if self.graph.nodes[i].inputs)
+        """Nodes that run on windows by a step of their own, without the perturbed input."""
+        taken = {step.rectifies for step in self.steps}
+        return tuple(i for i in self.layout.nodes if self.graph.nodes[i].inputs and i not in taken)
 
     @property
     def full_steps(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fastism.graph import Graph, Node
-from fastism.rules import FlattenDense, GlobalPool, Kind, Opaque, Pointwise, Source
+from fastism.rules import Convolution, FlattenDense, GlobalPool, Kind, Opaque, Pointwise, Source
 
 
 class Mode(Enum):
@@ -40,6 +40,8 @@ class Step:
         Per input: this is the last step that reads its window, whose memory it may take.
     reason : str
         Why the node runs in full, for people; empty otherwise.
+    rectifies : int or None
+        The ReLU that alone reads this convolution's window, and is taken in the same pass.
     """
 
     mode: Mode
@@ -47,6 +49,7 @@ class Step:
     produces: Kind | None = None
     reuse: tuple[bool, ...] = ()
     reason: str = ""
+    rectifies: int | None = None
 
 
 def assign_steps(graph: Graph) -> tuple[Step, ...]:
@@ -62,7 +65,8 @@ def assign_steps(graph: Graph) -> tuple[Step, ...]:
             if modes[index] is Mode.WINDOW:
                 produces = _produces(graph, modes, index, consumes, wants)
         reuse = _last_use(graph, modes, steps, index)
-        steps.append(Step(modes[index], consumes, produces, reuse, reasons[index]))
+        rectifies = _rectifies(graph, index, produces)
+        steps.append(Step(modes[index], consumes, produces, reuse, reasons[index], rectifies))
     return tuple(steps)
 
 
@@ -148,6 +152,14 @@ def _produces(
         if relu_on_delta and modes[reader] is Mode.WINDOW:
             return Kind.RECTIFIED
     return Kind.DELTA
+
+
+def _rectifies(graph: Graph, index: int, produces: Kind | None) -> int | None:
+    """The ReLU to take in the same pass: only convolutions have one that does."""
+    rule = graph.nodes[index].rule
+    if produces is Kind.RECTIFIED and isinstance(rule, Convolution) and rule.taps_apart:
+        return graph.consumers[index][0]
+    return None
 
 
 def _last_use(

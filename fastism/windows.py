@@ -48,7 +48,7 @@ class WindowRun:
         }
 
     def step(self, index: int) -> None:
-        """Compute the window of one node."""
+        """Compute the window of one node, or of the ReLU after it where one pass gives that."""
         node, step = self.plan.graph.nodes[index], self.plan.steps[index]
         inputs, offsets = [], []
         for argument, source in enumerate(node.inputs):
@@ -61,7 +61,8 @@ class WindowRun:
                 inputs.append(None)
             placed = self.plan.layout.placement_of.get((index, argument))
             offsets.append(None if placed is None else self.geometry.offsets[placed])
-        accumulated = node.rule.accumulates and step.consumes is Kind.DELTA
+        rectify = step.rectifies is not None
+        accumulated = node.rule.accumulates and step.consumes is Kind.DELTA and not rectify
         base = self._term(index, step.produces) if accumulated else None
         call = WindowCall(
             inputs,
@@ -73,9 +74,13 @@ class WindowRun:
             [self.plan.graph.nodes[i].shape[-1] for i in node.inputs],
             lambda: self._reference(index),
             lambda table: self._lookup(table, index, self.geometry.sequence * 0),
+            rectify,
         )
         made = node.rule.window(self.b, self.weights[index], call)
-        self.windows[index] = {step.produces: made}
+        if rectify:
+            self.windows[step.rectifies] = {Kind.DELTA: made}
+        else:
+            self.windows[index] = {step.produces: made}
 
     def window(self, index: int, kind: Kind, last: bool = False) -> Array:
         """The window of `index` as `kind`; if `last`, its memory may be taken."""

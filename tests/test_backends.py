@@ -318,6 +318,9 @@ def plain_cases() -> Iterator[Case]:
         call = lambda b, x, a=left, z=right, v=value: b.pad(x, a, z, v)  # noqa: E731
         yield full(f"pad {left}, {right} with {value}", call, x)
     yield full("broadcast", lambda b, x: b.broadcast(x, (2, 5, 3)), numbers(2, 1, 3))
+    yield full(
+        "contiguous after transpose", lambda b, x: b.contiguous(b.transpose(x, (2, 0, 1))), x
+    )
     for axis, index in enumerate([[1, 0, 0, 1], [4], [2, 1]]):
         call = lambda b, x, i=index, a=axis: b.take(x, np.array(i), a)  # noqa: E731
         yield full(f"take axis {axis}", call, x)
@@ -410,6 +413,31 @@ def overlap_add_cases() -> Iterator[Case]:
             yield case
             with_base = [*case.arrays, numbers(width, 3, 1, features)]
             yield replace(case, name=f"{case.name}, with base", arrays=with_base)
+
+
+def rectified_overlap_add_cases() -> Iterator[Case]:
+    # Features that fill whole registers of a compiled kernel, and such that do not; rows that
+    # leave a part of a tile over; taps so far apart that nothing reaches some outputs.
+    for channels, features, count, dilation, mutants in [
+        (4, 3, 3, 1, 2),
+        (5, 32, 1, 1, 2),
+        (20, 64, 3, 1, 5),
+        (6, 32, 3, 8, 1),
+        (3, 96, 4, 4, 4),
+    ]:
+        for offset, width in OFFSETS:
+            width = 5 + (count - 1) * dilation if offset is None else width
+            yield Case(
+                f"rectified_overlap_add {count} taps {channels} to {features}, "
+                f"dilation {dilation}, {mutants} mutants, at {offset} in {width}",
+                lambda b, t, g, x, z, d=dilation: b.rectified_overlap_add(
+                    x, t, d, g.offsets[0], g.widths[0], z
+                ),
+                [numbers(5, 3, mutants, channels), numbers(width, 3, 1, features)],
+                ("prepare_taps", numbers(count, channels, features)),
+                width=width,
+                **on_blocks(offset),
+            )
 
 
 def pool_window_cases() -> Iterator[Case]:
@@ -543,27 +571,28 @@ def flatten_dense_cases() -> Iterator[Case]:
         ("many rows", [(2, 30, 3), (2, 30, 3)], [tuple(range(8)) * 3 + (8,) * 6, (8,) * 30]),
         ("several widths", [(3, 2, 2), (1, 1, 3), (3, 1, 2)], [(0, 5), (9,), (5,)]),
         ("all positions", [(10, 2, 2)], [(0, 0)]),
+        ("windows inside others", [(5, 1, 2), (1, 1, 2), (5, 1, 2)], [(2,), (3,), (4,)]),
     ]:
-        kernel = numbers(10, 4, 5)
-        yield Case(
-            f"flatten_dense {name}",
-            lambda b, k, _g, *xs, s=starts: b.flatten_dense(xs, [np.array(v) for v in s], k),
-            [numbers(*shape, 4) for shape in windows],
-            ("prepare_rows", kernel),
-            form="direct",
-        )
+        for features in (5, 20):
+            yield Case(
+                f"flatten_dense {name} to {features}",
+                lambda b, k, _g, *xs, s=starts: b.flatten_dense(xs, [np.array(v) for v in s], k),
+                [numbers(*shape, 4) for shape in windows],
+                ("prepare_rows", numbers(10, 4, features)),
+                form="direct",
+            )
 
 
 def add_rows_cases() -> Iterator[Case]:
-    kernel = numbers(10, 4, 5)
-    for width, start in [(3, 0), (1, 9), (10, 0), (4, 5)]:
-        yield Case(
-            f"add_rows {width} at {start}",
-            lambda b, k, _g, x, s=start: b.add_rows(x, k, s),
-            [numbers(width, 6, 4)],
-            ("prepare_rows", kernel),
-            form="full",
-        )
+    for features in (5, 20):
+        for width, start in [(3, 0), (1, 9), (10, 0), (4, 5)]:
+            yield Case(
+                f"add_rows {width} at {start} to {features}",
+                lambda b, k, _g, x, s=start: b.add_rows(x, k, s),
+                [numbers(width, 6, 4)],
+                ("prepare_rows", numbers(10, 4, features)),
+                form="full",
+            )
 
 
 GENERATORS = (
@@ -577,6 +606,7 @@ GENERATORS = (
     lookup_cases,
     place_cases,
     overlap_add_cases,
+    rectified_overlap_add_cases,
     pool_window_cases,
     add_windows_cases,
     reference_cases,

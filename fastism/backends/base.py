@@ -223,6 +223,10 @@ class Backend(ABC):
     def take(self, x: Array, index: Any, axis: int) -> Array:
         """Select along an axis by a vector of indices (host or device)."""
 
+    def contiguous(self, x: Array) -> Array:
+        """`x` itself or a copy whose memory is in the order of its axes."""
+        return x
+
     def insert_zeros(self, x: Array, factor: int, axis: int) -> Array:
         """Every element along `axis` followed by ``factor - 1`` zeros."""
         mask = np.zeros(factor)
@@ -281,6 +285,27 @@ class Backend(ABC):
 
         The sum starts at `base` ``(width, blocks, 1, channels)``, or at zero.
         """
+
+    def rectified_overlap_add(
+        self,
+        x: Array,
+        taps: Array,
+        dilation: int,
+        offset: Any,
+        width: Any,
+        reference: Array,
+    ) -> Array:
+        """``relu(reference + overlap_add(x)) - relu(reference)``, and zero where nothing adds.
+
+        Parameters
+        ----------
+        x, taps, dilation, offset, width
+            As for `overlap_add`.
+        reference : array, shape (width, blocks, 1, channels)
+        """
+        start = self.function("negative_part", reference)
+        x = self.overlap_add(x, taps, dilation, offset, width, start)
+        return self.rectify(x, self.function("relu", reference), reuse=True)
 
     @abstractmethod
     def conv_window(

@@ -8,7 +8,10 @@ interface, so `usable` tries them once against a plain convolution before anythi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -134,45 +137,79 @@ class PackedMatrix:
             x.contiguous(), self._weight, None, "none", [], ""
         )
 
-    def plus(self, x: _Tensor, other: _Tensor) -> _Tensor:
-        """``x @ matrix + other`` in one pass."""
-        return torch.ops.mkldnn._linear_pointwise.binary(
-            x.contiguous(), other.contiguous(), self._weight, None, "add"
-        )
-
 
 class PackedRows:
-    """A dense kernel over positions, multiplied with windows of it.
+    """A dense kernel over positions, multiplied with windows that begin anywhere in it.
+
+    Windows overlap, so that a position is multiplied for all windows that cover it at once: its
+    part of the kernel is read once, however many windows there are.
 
     Parameters
     ----------
     kernel : ndarray, shape (length, channels, features)
     """
 
-    #: Most bytes that copies of the kernel for whole windows may take.
-    COPIES = 128 << 20
-
     def __init__(self, kernel: np.ndarray) -> None:
-        self._kernel = kernel
-        self._windows: dict[tuple[int, int], PackedMatrix] = {}
-        self._positions: list[PackedMatrix] | None = None
+        self.features = kernel.shape[2]
+        self._positions = [PackedTaps(matrix[None]) for matrix in kernel]
 
-    def window_sum(self, x: _Tensor, start: int) -> _Tensor:
-        """``sum_p x[p] @ kernel[start + p]`` for `x` of shape (width, rows, channels)."""
-        width, rows, channels = x.shape
-        length = len(self._kernel)
-        if width < length and width * self._kernel.nbytes <= self.COPIES:
-            key = start, width
-            if key not in self._windows:
-                part = self._kernel[start : start + width].reshape(width * channels, -1)
-                self._windows[key] = PackedMatrix(part)
-            return x.transpose(0, 1).reshape(rows, width * channels) @ self._windows[key]
-        if self._positions is None:
-            self._positions = [PackedMatrix(matrix) for matrix in self._kernel]
-        total = x[0] @ self._positions[start]
-        for p in range(1, width):
-            total = self._positions[start + p].plus(x[p], total)
-        return total
+    def window_sums(self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor:
+        """``sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.
+
+        Parameters
+        ----------
+        windows : sequence of tensor, each (width, blocks, mutants, channels)
+        starts : sequence of ndarray of int, each shape (blocks,)
+            Of the windows of each block.
+
+        Returns
+        -------
+        tensor, shape (mutants of all windows, features)
+        """
+        channels = windows[0].shape[3]
+        flat = torch.cat([window.reshape(-1, channels) for window in windows])
+        spans = _spans(windows, starts)
+        order = np.lexsort((spans.stop, spans.start))
+        spans = _Spans(*(column[order] for column in spans))
+        sums = flat.new_zeros((len(order), self.features))
+        for position, packed in enumerate(self._positions):
+            rows = np.flatnonzero((spans.start <= position) & (position < spans.stop))
+            if not len(rows):
+                continue
+            read = spans.row[rows] + (position - spans.start[rows]) * spans.step[rows]
+            x = flat.index_select(0, torch.from_numpy(read))
+            # One run of rows, unless windows contain one another.
+            ends = [*np.flatnonzero(np.diff(rows) != 1) + 1, len(rows)]
+            for first, last in pairwise([0, *ends]):
+                out = sums[rows[first] : rows[last - 1] + 1]
+                packed.add_to(out[None], x[None, first:last])
+        inverse = np.empty(len(order), dtype=np.int64)
+        inverse[order] = np.arange(len(order))
+        return sums.index_select(0, torch.from_numpy(inverse))
+
+
+class _Spans(NamedTuple):
+    """Where the windows of mutants lie, each an ndarray of int of shape (mutants,).
+
+    `row` is the row of a mutant's first position in all windows one after the other, `step` the
+    rows from one of its positions to the next.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    row: np.ndarray
+    step: np.ndarray
+
+
+def _spans(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Spans:
+    columns, done = [], 0
+    for window, first in zip(windows, starts, strict=True):
+        width, blocks, mutants, _ = window.shape
+        start = np.repeat(first, mutants)
+        row = done + np.arange(blocks * mutants)
+        columns.append((start, start + width, row, np.full_like(row, blocks * mutants)))
+        done += width * blocks * mutants
+    return _Spans(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 @cache
@@ -192,12 +229,11 @@ def usable() -> bool:
             PackedTaps(taps).add_to(out, torch.tensor(x), 2)
             rows = torch.tensor(x[0])
             narrow = PackedNarrowTaps(taps[:, :, :3])(torch.tensor(x))
-            matrix = PackedMatrix(taps[0])
-            twice = matrix.plus(rows, rows @ matrix)
+            product = rows @ PackedMatrix(taps[0])
     except (AttributeError, RuntimeError, NotImplementedError, TypeError):
         return False
     sums = np.zeros((7, 6, 3), dtype=np.float32)
     for j in range(3):
         sums[j : j + 5] += x @ taps[j, :, :3]
-    pairs = ((out, expected), (narrow, sums), (twice, 2 * (x[0] @ taps[0])))
+    pairs = ((out, expected), (narrow, sums), (product, x[0] @ taps[0]))
     return all(np.allclose(a.numpy(), e, atol=1e-4) for a, e in pairs)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fastism.backends import onednn
+from fastism.backends import compiled, onednn
 from fastism.backends.base import Array, Backend
 
 #: Below this many output channels all taps go into one matrix product: a product per tap would
@@ -85,7 +85,7 @@ class TorchBackend(Backend):
         return onednn.PackedMatrix(matrix) if self._packs else self.constant(matrix)
 
     def prepare_rows(self, kernel: np.ndarray) -> Array | onednn.PackedRows:
-        if self._packs:
+        if self._packs and kernel.shape[2] >= NARROW:
             return onednn.PackedRows(np.ascontiguousarray(kernel, dtype=self.dtype))
         return self.constant(kernel)
 
@@ -96,7 +96,8 @@ class TorchBackend(Backend):
             narrow = onednn.PackedNarrowTaps(taps.astype(self.dtype)) if self._packs else None
             return Taps(count, features, narrow=narrow, stacked=self.constant(stacked))
         if self._packs:
-            return Taps(count, features, packed=onednn.PackedTaps(taps.astype(self.dtype)))
+            packed = onednn.PackedTaps(taps.astype(self.dtype))
+            return Taps(count, features, packed=packed, columns=compiled.pack(taps))
         return Taps(count, features, matrices=tuple(self.constant(tap) for tap in taps))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,6 +191,9 @@ class TorchBackend(Backend):
     def take(self, x: Array, index: Any, axis: int) -> Array:
         return x.index_select(axis, self._index(index))
 
+    def contiguous(self, x: Array) -> Array:
+        return x.contiguous()
+
     def _index(self, index: Any) -> Array:
         if isinstance(index, torch.Tensor):
             return index
@@ -199,8 +203,15 @@ class TorchBackend(Backend):
 
     def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
         if isinstance(kernel, onednn.PackedRows):
-            return kernel.window_sum(x, start)
+            return kernel.window_sums([x[:, None]], [np.array([start])])
         return super().add_rows(x, kernel, start)
+
+    def flatten_dense(
+        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Any
+    ) -> Array:
+        if isinstance(kernel, onednn.PackedRows):
+            return kernel.window_sums(windows, starts)
+        return super().flatten_dense(windows, starts, kernel)
 
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         if len(sequence) == 1:
@@ -257,6 +268,19 @@ class TorchBackend(Backend):
             for j, tap in enumerate(taps.matrices):
                 _add_shifted(out, flat, offset + j * dilation, tap)
         return whole
+
+    def rectified_overlap_add(
+        self,
+        x: Array,
+        taps: Taps,
+        dilation: int,
+        offset: Any,
+        width: Any,
+        reference: Array,
+    ) -> Array:
+        if taps.columns is None:
+            return super().rectified_overlap_add(x, taps, dilation, offset, width, reference)
+        return taps.columns.rectified_overlap_add(x, dilation, offset or 0, width, reference)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int
@@ -358,8 +382,10 @@ class Taps:
         Number of taps and of output channels.
     packed : PackedTaps or None
         All taps in one convolution, where oneDNN is usable.
+    columns : PackedColumns or None
+        The same for the compiled kernel, where it is built and the taps suit it.
     narrow : PackedNarrowTaps or None
-        The same for few output channels, undilated.
+        All taps in one convolution for few output channels, undilated.
     matrices : tuple of tensor
         ``(channels in, features)`` each.
     stacked : tensor or None
@@ -369,6 +395,7 @@ class Taps:
     count: int
     features: int
     packed: onednn.PackedTaps | None = None
+    columns: compiled.PackedColumns | None = None
     narrow: onednn.PackedNarrowTaps | None = None
     matrices: tuple[Array, ...] = ()
     stacked: Array | None = None

@@ -71,6 +71,9 @@ class WindowCall:
         ``reference()`` is this node's own reference window.
     lookup : callable
         ``lookup(table)`` is the window of a constant table ``(1, length, channels)``.
+    rectify : bool
+        Whether to take the ReLU that follows as well; the result is its delta (only for rules
+        that accumulate, which get no `base` then).
     """
 
     inputs: Sequence[Array | None]
@@ -82,6 +85,7 @@ class WindowCall:
     channels: Sequence[int]
     reference: Callable[[], Array]
     lookup: Callable[[Array], Array]
+    rectify: bool = False
 
 
 class Rule(ABC):

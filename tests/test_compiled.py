@@ -1,0 +1,75 @@
+"""The compiled kernel: built where a compiler is, right on every instruction set, and optional."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_backends import CASES, TOLERANCE, computed, expected
+
+pytestmark = pytest.mark.torch
+torch = pytest.importorskip("torch")
+
+from fastism.backends import compiled  # noqa: E402
+from fastism.backends.torch import TorchBackend  # noqa: E402
+
+#: What each processor can run.
+RUNS = {"AVX512": ["AVX512", "AVX2"], "AVX2": ["AVX2"]}
+HERE = RUNS.get(torch.backends.cpu.get_cpu_capability(), [])
+
+
+def library(instructions: str):
+    found = compiled._open(compiled.LIBRARIES[instructions])
+    if found is None:
+        pytest.skip("The package was installed without a C++ compiler.")
+    return found
+
+
+def test_the_kernel_is_built_where_a_compiler_and_the_source_tree_are():
+    in_source_tree = (Path(compiled.__file__).parents[2] / "setup.py").is_file()
+    if not HERE or not in_source_tree or shutil.which("g++") is None:
+        pytest.skip("No x86 processor with AVX2, no checkout, or no g++.")
+    assert compiled.load() is not None
+
+
+@pytest.mark.parametrize("instructions", HERE)
+def test_every_instruction_set_gives_the_right_numbers(instructions, monkeypatch):
+    found = library(instructions)
+    monkeypatch.setattr(compiled, "load", lambda: found)
+    cases = [case for case in CASES["rectified_overlap_add"] if not case.per_block]
+    outcomes = computed(cases, TorchBackend("float32", "cpu"))
+    for case, (result, _) in zip(cases, outcomes, strict=True):
+        truth = expected(case, "float32")
+        allowed = TOLERANCE * np.finfo(np.float32).eps * np.abs(truth).max(initial=1)
+        np.testing.assert_allclose(result, truth, rtol=0, atol=allowed, err_msg=case.name)
+
+
+@pytest.mark.parametrize("instructions", HERE)
+def test_nan_is_handed_on(instructions):
+    taps = np.ones((1, 2, 32), dtype=np.float32)
+    x = torch.tensor([[[[np.nan, 1.0], [1.0, 1.0]]]])
+    packed = compiled.PackedColumns(taps, library(instructions))
+    y = packed.rectified_overlap_add(x, 1, 0, 1, torch.zeros(1, 1, 1, 32))
+    assert torch.isnan(y[0, 0, 0]).all()
+    assert (y[0, 0, 1] == 2).all()
+
+
+def test_the_environment_turns_it_off(monkeypatch):
+    taps = np.ones((3, 4, 64), dtype=np.float32)
+    monkeypatch.setenv("FASTISM_COMPILED", "0")
+    assert compiled.load() is None
+    assert compiled.pack(taps) is None
+
+
+def test_taps_that_do_not_suit_it_go_to_pytorch():
+    assert compiled.pack(np.ones((3, 4, 20), dtype=np.float32)) is None
+    assert compiled.pack(np.ones((3, compiled.MOST_TERMS, 64), dtype=np.float32)) is None
+
+
+def test_a_library_that_is_missing_or_broken_is_done_without(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    assert compiled._open.__wrapped__("_rectified_none") is None
+    (tmp_path / f"_rectified_none{compiled.EXTENSION_SUFFIXES[0]}").write_bytes(b"no library")
+    assert compiled._open.__wrapped__("_rectified_none") is None
