@@ -91,6 +91,7 @@ def test_info_names_versions_and_processors():
     assert shown["fastism-suite"] == __version__
     assert shown["numpy"] == np.__version__
     assert re.search(r"^tensorflow runs on +(CPU|\d+ GPU)", result.stdout, re.MULTILINE)
+    assert re.search(r"^compiled kernel +(none|AVX2|AVX512)$", result.stdout, re.MULTILINE)
 
 
 def test_info_of_a_model_and_of_scores(given):

@@ -70,5 +70,10 @@ class FastMethod(Method):
 
     @property
     def settings(self) -> Mapping[str, int | float | str]:
-        """How many neighbouring positions share a window."""
-        return {"block": int(self._ism.plan.layout.block)}
+        """How many neighbouring positions share a window, and PyTorch's compiled kernel."""
+        settings: dict[str, int | float | str] = {"block": int(self._ism.plan.layout.block)}
+        if self.backend == "torch":
+            from fastism.backends.compiled import kernel_in_use
+
+            settings["kernel"] = kernel_in_use()
+        return settings

@@ -100,6 +100,11 @@ def load() -> ctypes.CDLL | None:
     return _open(LIBRARIES.get(torch.backends.cpu.get_cpu_capability(), ""))
 
 
+def kernel_in_use() -> str:
+    """Instruction set of the kernel that is used, such as ``"AVX512"``, or ``"none"``."""
+    return torch.backends.cpu.get_cpu_capability() if load() else "none"
+
+
 @cache
 def _open(name: str) -> ctypes.CDLL | None:
     """The library of that name beside this file, or None."""

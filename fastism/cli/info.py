@@ -51,6 +51,10 @@ def _system() -> dict[str, Any]:
             if importlib.util.find_spec(name) is not None:
                 count = gpu_count(name)
                 shown[f"{name} runs on"] = f"{count} GPU{'s' * (count > 1)}" if count else "CPU"
+        if "torch runs on" in shown:
+            from fastism.backends.compiled import kernel_in_use
+
+            shown["compiled kernel"] = kernel_in_use()
     return shown
 
 
