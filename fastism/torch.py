@@ -58,6 +58,7 @@ def saturation_mutagenesis(
     device: str | torch.device | None = None,
     verbose: bool = False,
     func: Callable[[Any], Any] | None = None,
+    *,
     precision: str = "float32",
 ) -> torch.Tensor | RawOutputs:
     """Attributions by saturation mutagenesis, or the outputs that they are made of.

@@ -107,7 +107,9 @@ def test_a_profile_is_averaged_as_theirs():
 
 
 def test_positional_arguments_mean_the_same():
-    ours = list(inspect.signature(saturation_mutagenesis).parameters)
+    parameters = inspect.signature(saturation_mutagenesis).parameters.values()
+    ours = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    assert len(ours) > 10
     them = list(inspect.signature(tangermeme.saturation_mutagenesis).parameters)
     assert ours == them[: len(ours)]
 
