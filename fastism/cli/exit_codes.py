@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TypeVar
 
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, no_memory
 
 T = TypeVar("T")
 
@@ -90,13 +90,6 @@ def parsed(option: str, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except FastISMError as error:
         raise refuse(f"{option} {text}: {error}") from error
-
-
-def no_memory(error: Exception) -> bool:
-    """Whether an exception of Python or of a framework says that memory is used up."""
-    words = f"{type(error).__name__} {error}".lower()
-    known = ("outofmemory", "out of memory", "resourceexhausted", "resource_exhausted")
-    return isinstance(error, MemoryError) or any(word in words for word in known)
 
 
 def said(error: BaseException) -> str:
