@@ -9,6 +9,7 @@
 #                                              describes its keys
 #   snakemake --cores all write_readme_table   the README's table and figure, from the records in
 #                                              benchmarks/records
+#   snakemake --cores all write_targets_table  the targets beside what was measured, from the same
 #   snakemake --cores all regression           fails where speedups fell below the committed baseline
 #   snakemake --cores all train                trains the promoter model of data/ anew
 #   snakemake --cores all plot_promoters       what the promoter model relies on: results/promoter

@@ -100,7 +100,8 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
     ----------
     records : iterable of Record
         Those of other methods and kinds are passed over. Where a case was measured repeatedly,
-        its latest job counts.
+        the latest job counts in which naive and fast ISM ran: one that was skipped or failed hides
+        no earlier one.
 
     Returns
     -------
@@ -120,16 +121,26 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
 
     comparisons = []
     for key in sorted(jobs, key=lambda k: (order[k[0]], *k[1:])):
-        latest = max(jobs[key].values(), key=lambda group: group[0].where.date)
-        ran = [r for r in latest if r.result.status == "ok"]
-        naives = (r for r in ran if r.what.method == BASELINE)
-        naive = min(naives, key=lambda r: seconds_per_sequence(r)[0], default=None)
-        fast = [r for r in ran if r.what.method == FAST]
-        if naive and fast:
-            fast.sort(key=lambda r: seconds_per_sequence(r)[0])
-            missing = (r for r in latest if r.result.status != "ok")
-            comparisons.append(Comparison(naive, tuple(fast), tuple(missing)))
+        latest_first = sorted(jobs[key].values(), key=lambda g: g[0].where.date, reverse=True)
+        found = next(filter(None, map(_of_job, latest_first)), None)
+        if found:
+            comparisons.append(found)
     return comparisons
+
+
+def _of_job(group: Iterable[Record]) -> Comparison | None:
+    """Naive and fast ISM of one job; None where one of them did not run."""
+    naives, fasts, missing = [], [], []
+    for record in group:
+        if record.result.status != "ok":
+            missing.append(record)
+        else:
+            (naives if record.what.method == BASELINE else fasts).append(record)
+    if not naives or not fasts:
+        return None
+    naive = min(naives, key=lambda r: seconds_per_sequence(r)[0])
+    fasts.sort(key=lambda r: seconds_per_sequence(r)[0])
+    return Comparison(naive, tuple(fasts), tuple(missing))
 
 
 def _case(record: Record) -> Case:

@@ -4,7 +4,7 @@
 
 The page is a single file: figures are embedded in it.
 
-Requirements: the standard library; what was drawn must be in the folder.
+Requirements: pandas; what was drawn, and the table of targets, must be in the folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.records import Record, read
 from fastism.errors import FastISMError
 from figures.drawings import DRAWINGS, MISSING
+from figures.targets import FILE, TITLE
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto;
@@ -38,7 +39,9 @@ summary { cursor: pointer; color: #0072B2; }
 """
 
 
-def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, str, str]]) -> str:
+def page(
+    study: str, records: Sequence[Record], drawings: Sequence[tuple[str, str, str]], targets: str
+) -> str:
     """The page as HTML.
 
     Parameters
@@ -48,6 +51,8 @@ def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, st
     records : sequence of Record
         What the drawings show.
     drawings : sequence of (name, svg, markdown)
+    targets : str
+        The table of targets, Markdown.
 
     Returns
     -------
@@ -63,6 +68,8 @@ def page(study: str, records: Sequence[Record], drawings: Sequence[tuple[str, st
             f'<img src="data:image/svg+xml;base64,{image}" alt="{escape(title)}">',
             *_below(markdown),
         ]
+    contents.append(f'<li><a href="#targets">{escape(TITLE)}</a></li>')
+    sections += [f'<h2 id="targets">{escape(TITLE)}</h2>', *_as_html(targets)]
     contents.append('<li><a href="#where">Where it was measured</a></li>')
     return "\n".join(
         [
@@ -181,9 +188,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"`python -m figures.drawings {name}`."
             )
         found.append((name, svg.read_text(), markdown.read_text()))
+    targets = given.folder / FILE
+    if not targets.is_file():
+        raise FastISMError(
+            f"{given.folder} lacks {FILE}; write it with `python -m figures.targets`."
+        )
     records = read(given.records)
     study = records[0].what.study if records else given.folder.name
-    given.output.write_text(page(study, records, found))
+    given.output.write_text(page(study, records, found, targets.read_text()))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from benchmarks import store_size
 from benchmarks.compare import FAST, seconds_per_sequence
 from benchmarks.records import Record, read
 from benchmarks.store_size import Measured, StoreSize
+from benchmarks.tables import markdown_table
 from fastism.errors import FastISMError
 from figures.provenance import FRAMEWORKS, short_caption
-from figures.speedup_table import markdown_table, shown
+from figures.speedup_table import shown
 
 RECORDS = Path("benchmarks/records/library-cpu.jsonl")
 SIZES = Path("benchmarks/records/store_size.json")

@@ -27,6 +27,7 @@ from benchmarks.compare import (
 )
 from benchmarks.floor import recorded_fraction
 from benchmarks.records import Record, read
+from benchmarks.tables import markdown_table
 from figures.provenance import FRAMEWORKS, caption
 
 SPREAD = "in brackets, least and most of the ratio within a round"
@@ -251,14 +252,6 @@ def _missing(comparisons: Sequence[Comparison]) -> str:
 def _shown_method(record: Record) -> str:
     """What a line says besides the model: nothing for fast ISM, how naive ISM was to run."""
     return f"naive ISM ({record.how.mode}) of " if record.what.method == BASELINE else ""
-
-
-def markdown_table(
-    header: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]
-) -> str:
-    """A table in Markdown; the columns of `left` are aligned to the left."""
-    rule = [":--" if i in left else "--:" for i in range(len(header))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
 
 def _ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:

@@ -506,6 +506,16 @@ def test_the_latest_job_of_a_case_counts():
         assert comparison.naive.result.seconds == (7.0,)
 
 
+def test_a_later_job_that_did_not_run_hides_no_earlier_one():
+    later = dataclasses.replace(WHERE, date="2026-01-03T00:00:00+00:00")
+    skipped = Result(status="skipped", reason="No time")
+    names = (("naive_ism", "tensorflow"), ("fast_ism", "torch"))
+    again = [make_record(*name, result=skipped, job="b", where=later) for name in names]
+    for order in (some_records() + again, again + some_records()):
+        assert compare.compare(order) == compare.compare(some_records())
+    assert compare.compare(again) == []
+
+
 def test_first_calls_stand_in_a_table_of_their_own():
     call = make_record(
         result=Result(seconds=(3.25,), build_seconds=1.5, peak_bytes=2**29, macs=5.0)

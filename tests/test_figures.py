@@ -352,6 +352,7 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
         (tmp_path / f"{name}.md").write_text(
             f"### Title of {name}\n\n{table}\n\nCaption.\n\n{notes}"
         )
+    (tmp_path / "targets.md").write_text("| target |  |\n| :-- | --: |\n| x | not met |\n\nNote.\n")
     out = tmp_path / "report.html"
     given = ["--records", str(path), "--folder", str(tmp_path), "--output", str(out)]
     report.main(given)
@@ -364,8 +365,12 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     )
     assert "<li>two</li>" in text
     assert "Caption." not in text  # the figure has it
+    assert '<h2 id="targets">' in text and "<td>not met</td>" in text and "<p>Note.</p>" in text
     assert f"{len(made)} records: {len(made) - 2} ok, 1 failed, 1 skipped." in text
 
+    (tmp_path / "targets.md").unlink()
+    with pytest.raises(FastISMError, match=r"figures\.targets"):
+        report.main(given)
     (tmp_path / "table2.svg").unlink()
     with pytest.raises(FastISMError, match=r"figures\.drawings table2"):
         report.main(given)

@@ -86,6 +86,25 @@ def test_other_jobs_and_machines_are_not_compared():
     assert now[name].measured is None
 
 
+def test_modules_have_rows_of_their_own_where_they_were_timed():
+    def pair(model, naive, fast):
+        methods = (("naive_ism", [naive]), ("fast_ism", [fast]))
+        made = [
+            make_record(name, "torch", seconds, keras_backend="torch", job=model)
+            for name, seconds in methods
+        ]
+        return [dataclasses.replace(r, how=dataclasses.replace(r.how, model=model)) for r in made]
+
+    keras = pair("keras", 40.0, 1.0)
+    peer = [make_record("fastism05", "tensorflow", [60.0])]
+    both = found([*keras, *pair("torch", 10.0, 0.5), *peer])
+    assert both["Basset 1000: speedup over naive ISM"].measured == 40.0
+    assert both["Basset 1000, PyTorch module: speedup over naive ISM"].measured == 20.0
+    # Other implementations are held against the Keras model, which they ran.
+    assert both["Basset 1000: over fastISM 0.5.1, one sequence"].measured == 60.0
+    assert not any("module" in name for name in found(keras))
+
+
 def test_memory_is_counted_without_the_result_and_by_sequences():
     def call(number, peak, result):
         made = Result(seconds=(1.0,), peak_bytes=peak, result_bytes=result, build_seconds=1.0)

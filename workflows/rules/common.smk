@@ -10,7 +10,8 @@ def results_of(study):
     """The files that a config leads to."""
     names = [f"speedup.{suffix}" for suffix in ("csv", "md", "svg", "png")]
     if CONFIGS[study].report:
-        names += ["report.html", *(f"{d}.{s}" for d in DRAWINGS for s in SUFFIXES)]
+        names += ["report.html", "targets.csv", "targets.md"]
+        names += [f"{d}.{s}" for d in DRAWINGS for s in SUFFIXES]
     return [f"results/{study}/{name}" for name in names]
 
 

@@ -14,6 +14,19 @@ rule tabulate_speedup:
         " --markdown {output.markdown} 2> {log}"
 
 
+rule tabulate_targets:
+    input:
+        records="results/{study}/records.jsonl",
+    output:
+        csv="results/{study}/targets.csv",
+        markdown="results/{study}/targets.md",
+    log:
+        "results/{study}/logs/tabulate_targets.log",
+    shell:
+        "{PYTHON} -m figures.targets --records {input.records} --csv {output.csv}"
+        " --markdown {output.markdown} 2> {log}"
+
+
 rule plot_speedup:
     input:
         records="results/{study}/records.jsonl",
@@ -44,6 +57,7 @@ rule write_report:
     input:
         records="results/{study}/records.jsonl",
         speedup="results/{study}/speedup.svg",
+        targets="results/{study}/targets.md",
         drawings=[
             f"results/{{study}}/{drawing}.{suffix}" for drawing in DRAWINGS for suffix in SUFFIXES
         ],

@@ -2,6 +2,7 @@
 # results/library/records.jsonl to benchmarks/records/library-cpu.jsonl and ask for this rule;
 # likewise results/torch_modules/records.jsonl to benchmarks/records/torch-modules-cpu.jsonl.
 
+COMMITTED = [ROOT / f"benchmarks/records/{name}-cpu.jsonl" for name in ("library", "paper")]
 MODULE_RECORDS = ROOT / "benchmarks/records/torch-modules-cpu.jsonl"
 
 
@@ -18,3 +19,20 @@ rule write_readme_table:
     shell:
         "{PYTHON} -m figures.readme --records {input.records} {params.modules}"
         " --readme {params.readme} 2> {log}"
+
+
+# The targets beside what was measured, from all committed records; docs/results.md shows the table.
+
+
+rule write_targets_table:
+    input:
+        records=[repository(p) for p in (*COMMITTED, MODULE_RECORDS) if p.is_file()],
+    params:
+        # Not outputs: they are committed, and Snakemake would delete them before it runs the rule.
+        csv=repository("figures/reference/targets.csv"),
+        markdown=repository("figures/reference/targets.md"),
+    log:
+        "results/logs/write_targets_table.log",
+    shell:
+        "{PYTHON} -m figures.targets --records {input.records} --csv {params.csv}"
+        " --markdown {params.markdown} 2> {log}"
