@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastism.backends import get_backend
-from fastism.chunks import Chunk, Mutants
-from fastism.engine import batched
+from fastism.chunks import Chunk
 from fastism.inputs import saturating_mutants
-from fastism.ism import DEFAULT_MEMORY
 from fastism.plan import Plan
 from fastism.rules import Convolution
-from fastism.saturation import MOST_SEQUENCES
 from fastism.steps import Mode
+
+if TYPE_CHECKING:
+    from fastism import FastISM
 
 #: Rows, inner and columns of ``(rows, inner) @ (inner, columns)``.
 Shape = tuple[int, int, int]
@@ -66,30 +66,22 @@ class Product:
         return tuple(dict.fromkeys((gathered, added)))
 
 
-def saturating_products(
-    plan: Plan, backend: str, sequences: np.ndarray, memory: int = DEFAULT_MEMORY
-) -> tuple[Product, ...]:
-    """Products of all alternatives at all positions, at the default memory budget.
+def saturating_products(ism: FastISM, sequences: np.ndarray) -> tuple[Product, ...]:
+    """Products of all alternatives at all positions, in the chunks that `ism` runs them in.
 
     Parameters
     ----------
-    plan : Plan
-    backend : str
-        Whose chunk size counts.
+    ism : FastISM
+        Its backend and its memory budget decide how large chunks are.
     sequences : ndarray, shape (sequences, length, characters)
         One-hot; of many, those that share a run.
-    memory : int
-        Bytes that mutants may take at a time.
     """
-    chosen = sequences[:MOST_SEQUENCES]
+    chosen = sequences[: ism.sequences_per_run]
     mutants, _ = saturating_mutants(chosen, np.arange(chosen.shape[1]))
-    chunk_bytes = get_backend(backend, plan.graph.dtype).chunk_bytes
-    return plan_products(plan, mutants, chunk_bytes, memory)
+    return plan_products(ism.engine.plan, list(ism.engine.batches(mutants)))
 
 
-def plan_products(
-    plan: Plan, mutants: Mutants, chunk_bytes: int, memory: int
-) -> tuple[Product, ...]:
+def plan_products(plan: Plan, batches: Sequence[Sequence[Chunk]]) -> tuple[Product, ...]:
     """One product per layer that multiplies, with the rows of its typical chunk.
 
     Chunks differ near the ends of a sequence. Of the rows that a layer has in them, the one is
@@ -98,11 +90,9 @@ def plan_products(
     Parameters
     ----------
     plan : Plan
-    mutants : Mutants
-    chunk_bytes, memory : int
-        As for `fastism.engine.batched`.
+    batches : sequence of sequence of Chunk
+        From `fastism.engine.Engine.batches`.
     """
-    batches = list(batched(plan, chunk_bytes, memory, mutants))
     made = []
     for index, cost in enumerate(plan.costs):
         if cost.fast:

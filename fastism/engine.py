@@ -79,6 +79,7 @@ class Engine:
         self.plan, self.b, self.memory = plan, backend, memory
         self._accelerated, self._most_bytes = backend.accelerated, memory
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
+        self.windows: Callable[..., WindowRun] = WindowRun
         graph = plan.graph
         self._flattened = tuple(
             dict.fromkeys(graph.nodes[i].inputs[0] for i in plan.readouts if self._is_flatten(i))
@@ -234,9 +235,13 @@ class Engine:
         self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted
     ) -> Iterator[Started]:
         most = _most_in_full(self.plan, self.memory)
-        chunk_bytes = min(self.b.chunk_bytes, self._most_bytes)
-        for batch in batched(self.plan, chunk_bytes, self.memory, mutants):
+        for batch in self.batches(mutants):
             yield from self._run_batch(tables, mutants, batch, wanted, most)
+
+    def batches(self, mutants: Mutants) -> Iterator[list[Chunk]]:
+        """The chunks that mutants run in on this device, batch by batch."""
+        chunk_bytes = min(self.b.chunk_bytes, self._most_bytes)
+        return batched(self.plan, chunk_bytes, self.memory, mutants)
 
     def _landed(self, started: Iterator[Started]) -> Iterator[Part]:
         """On the host; with an accelerator one behind, so that it has work meanwhile."""
@@ -256,19 +261,22 @@ class Engine:
         wanted: Wanted,
         most: int,
     ) -> Iterator[Started]:
-        row = self.plan.layout.row_of[self.plan.graph.perturbed]
         ordered = list(tables.values())
         stored = []
-        made = (
-            input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
-            for chunk in batch
-        )
-        deltas = self.b.upload(list(made)) if self._accelerated else map(self.b.asarray, made)
-        for chunk, delta in zip(batch, deltas, strict=True):
+        for chunk, delta in zip(batch, self._deltas(mutants, batch), strict=True):
             stored.append(self._chunk(ordered, self._geometry(chunk), delta))
         vectors = self._vectors(tables, batch, stored)
         for first, last in _spans([chunk.slots.size for chunk in batch], most):
             yield self._finish(tables, batch, stored, vectors, (first, last), wanted)
+
+    def _deltas(self, mutants: Mutants, batch: Sequence[Chunk]) -> Iterator[Array]:
+        """Windows of the perturbed input on the device, chunk by chunk."""
+        row = self.plan.layout.row_of[self.plan.graph.perturbed]
+        made = (
+            input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
+            for chunk in batch
+        )
+        return iter(self.b.upload(list(made))) if self._accelerated else map(self.b.asarray, made)
 
     def _geometry(self, chunk: Chunk) -> Geometry:
         layout = self.plan.layout
@@ -290,17 +298,22 @@ class Engine:
         for position, index in enumerate(self._pooled):
             vectors[index] = self.b.concatenate([s[flat + position] for s in stored], 0)
         for index in self.plan.readouts:
-            if not self._is_flatten(index):
-                continue
-            source = self.plan.graph.nodes[index].inputs[0]
-            position = self._flattened.index(source)
-            delta = self.b.flatten_dense(
-                [s[position] for s in stored],
-                [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
-                self.weights[index][0],
-            )
-            vectors[index] = delta + self.b.take(tables[index], sequence, 0)
+            if self._is_flatten(index):
+                delta = self._changed_rows(index, batch, stored)
+                vectors[index] = delta + self.b.take(tables[index], sequence, 0)
         return vectors
+
+    def _changed_rows(
+        self, index: int, batch: Sequence[Chunk], stored: Sequence[list[Array]]
+    ) -> Array:
+        """What windows add to a dense layer after Flatten, ``(mutants of the batch, features)``."""
+        source = self.plan.graph.nodes[index].inputs[0]
+        position = self._flattened.index(source)
+        return self.b.flatten_dense(
+            [s[position] for s in stored],
+            [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
+            self.weights[index][0],
+        )
 
     def _finish(
         self,
@@ -361,12 +374,15 @@ class Engine:
         last = {i: max(graph.consumers[i], default=-1) for i in range(len(graph.nodes))}
         for index in self.plan.full_steps:
             node = graph.nodes[index]
-            sources = [values[i] for i in node.inputs]
-            values[index] = node.rule.full(self.b, self.weights[index], sources)
+            values[index] = self._step_in_full(index, [values[i] for i in node.inputs])
             for source in set(node.inputs):
                 if last[source] == index and source not in graph.outputs:
                     del values[source]
         return [values[i] for i in self._computed]
+
+    def _step_in_full(self, index: int, sources: Sequence[Array]) -> Array:
+        """The whole tensor of one node."""
+        return self.plan.graph.nodes[index].rule.full(self.b, self.weights[index], sources)
 
     # ---- windows ------------------------------------------------------------------------
 
@@ -380,7 +396,7 @@ class Engine:
             global pooling; windows to rebuild, in the kind their step produces.
         """
         by_key = dict(zip(self._keys, tables, strict=True))
-        run = WindowRun(self.plan, self.b, self.weights, by_key, geometry, delta)
+        run = self.windows(self.plan, self.b, self.weights, by_key, geometry, delta)
         for index in self.plan.window_steps:
             run.step(index)
         flattened = [run.window(i, Kind.DELTA) for i in self._flattened]

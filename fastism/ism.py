@@ -122,8 +122,18 @@ class FastISM(BaseISM):
     @property
     def plan(self) -> Plan:
         """How mutants are run; printing it shows widths, costs and the expected speedup."""
+        return self.engine.plan
+
+    @property
+    def engine(self) -> Engine:
+        """What runs `plan`: its chunks, and the memory that they may take."""
         width = self.perturb_width
-        return self._engine(width, self._other_chars if width == 1 else 1).plan
+        return self._engine(width, self._other_chars if width == 1 else 1)
+
+    @property
+    def sequences_per_run(self) -> int:
+        """How many sequences share a run when all positions are saturated."""
+        return self._sequences_per_run(1, self._other_chars)
 
     @property
     def num_outputs(self) -> int:
@@ -227,8 +237,11 @@ class FastISM(BaseISM):
         key = width, alternatives
         if key not in self._engines:
             plan = make_plan(self._graph, width, alternatives, self._backend.uniform)
-            self._engines[key] = Engine(plan, self._backend, self._memory, self._weights)
+            self._engines[key] = self._make_engine(plan)
         return self._engines[key]
+
+    def _make_engine(self, plan: Plan) -> Engine:
+        return Engine(plan, self._backend, self._memory, self._weights)
 
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         return self._front.output_shapes(self._graph)

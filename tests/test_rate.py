@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +16,15 @@ from benchmark_fakes import (
     make_record,
     make_subject,
 )
+from numpy_backend import NumpyBackend
 
 from benchmarks.floor import fraction_of_floor, ideal_seconds, mutants_of, recorded_fraction
 from benchmarks.measure import measure
 from benchmarks.methods.fast_ism import FastMethod
-from benchmarks.products import Product, plan_products
+from benchmarks.products import Product, plan_products, saturating_products
 from benchmarks.rate import RateProbe, makers, mean_rate
 from benchmarks.records import Record, Result, read
+from fastism.engine import Engine
 from fastism.graph import Graph, GraphBuilder
 from fastism.inputs import saturating_mutants
 from fastism.plan import make_plan
@@ -51,7 +55,8 @@ def products_of(uniform: bool, memory: int = 1 << 24) -> tuple[tuple[Product, ..
     plan = make_plan(graph, uniform=uniform)
     x = np.eye(4)[np.random.default_rng(2).integers(4, size=(2, 60))]
     mutants, _ = saturating_mutants(x, np.arange(60))
-    return plan_products(plan, mutants, 1 << 20, memory), plan.fast_macs
+    engine = Engine(plan, NumpyBackend("float32", uniform, chunk_bytes=1 << 20), memory)
+    return plan_products(plan, list(engine.batches(mutants))), plan.fast_macs
 
 
 @pytest.mark.parametrize("uniform", [False, True])
@@ -212,9 +217,31 @@ def test_fast_ism_probes_the_products_of_its_own_plan():
     x = keras.layers.Conv1D(8, 3, activation="relu", padding="same")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
     method = FastMethod(keras.backend.backend())
-    method.set_up(model, np.eye(4, dtype=np.float32)[np.zeros((1, 40), dtype=int)])
-    probe = method.rate_probe(FakeClock())
+    x = np.eye(4, dtype=np.float32)[np.zeros((1, 40), dtype=int)]
+    method.set_up(model, x)
+    # A clock that stands still would ask for hundreds of thousands of products.
+    probe = method.rate_probe(time.perf_counter)
     assert len(probe.chosen) == 2
+
+
+def test_products_have_the_chunks_of_the_device():
+    """What a backend likes as a chunk, and the memory that it has, decide the rows."""
+    graph = small_graph()
+    x = np.eye(4)[np.random.default_rng(2).integers(4, size=(2, 60))]
+
+    def rows(chunk_bytes: int, memory: int, sequences: int = 2) -> list[int]:
+        backend = NumpyBackend("float32", chunk_bytes=chunk_bytes)
+        engine = Engine(make_plan(graph), backend, memory)
+        made = saturating_products(SimpleNamespace(engine=engine, sequences_per_run=sequences), x)
+        return [product.rows for product in made]
+
+    large = rows(1 << 24, 1 << 26)
+    conv, _, head = rows(1 << 13, 1 << 26)
+    assert conv < large[0] and head == large[2]  # smaller chunks share their readouts
+    # The budget bounds chunks and batches, whatever the backend would like.
+    bounded = rows(1 << 24, 1 << 15)
+    assert bounded[0] < large[0] and bounded[2] < large[2]
+    assert rows(1 << 24, 1 << 26, sequences=1)[2] == large[2] // 2
 
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*.jsonl")), ids=lambda path: path.name)

@@ -59,8 +59,7 @@ class FastMethod(Method):
 
     def rate_probe(self, clock: Callable[[], float]) -> RateProbe:
         """Plain matrix products of the shapes of the plan, on the same framework."""
-        plan = self._ism.plan
-        products = saturating_products(plan, self.backend, self._one_hot)
+        products = saturating_products(self._ism, self._one_hot)
         return RateProbe(products, makers(self.backend), clock=clock)
 
     @property
