@@ -40,6 +40,8 @@ class Product:
         Multiply-adds of this layer, per mutant.
     taps : int
         Of a convolution, else one.
+    positions : int
+        Of the window that a dense layer after Flatten reads, else one.
     """
 
     layer: str
@@ -48,6 +50,7 @@ class Product:
     columns: int
     macs: float
     taps: int = 1
+    positions: int = 1
 
     @property
     def flops(self) -> float:
@@ -59,11 +62,13 @@ class Product:
         """The ways to write it as one product, all of the same multiply-adds.
 
         A convolution can gather its taps before the product or add them up after it, which is far
-        better for few channels out.
+        better for few channels out. A dense layer after Flatten can multiply whole windows, or one
+        position at a time for all windows that cover it, which makes more rows of it.
         """
         gathered = self.rows, self.inner, self.columns
         added = self.rows, self.inner // self.taps, self.columns * self.taps
-        return tuple(dict.fromkeys((gathered, added)))
+        covering = self.rows * self.positions, self.inner // self.positions, self.columns
+        return tuple(dict.fromkeys((gathered, added, covering)))
 
 
 def saturating_products(ism: FastISM, sequences: np.ndarray) -> tuple[Product, ...]:
@@ -97,8 +102,11 @@ def plan_products(plan: Plan, batches: Sequence[Sequence[Chunk]]) -> tuple[Produ
     for index, cost in enumerate(plan.costs):
         if cost.fast:
             node = plan.graph.nodes[index]
+            shape = _shape(plan, index, batches)
             taps = len(node.rule.kernel) if isinstance(node.rule, Convolution) else 1
-            made.append(Product(node.name, *_shape(plan, index, batches), cost.fast, taps))
+            read = plan.steps[index].mode is Mode.READOUT
+            positions = shape[1] // node.rule.kernel.shape[1] if read else 1
+            made.append(Product(node.name, *shape, cost.fast, taps, positions))
     return tuple(made)
 
 

@@ -71,6 +71,9 @@ def test_shapes_are_those_of_the_layers():
     assert (conv.inner, conv.columns) == (5 * 4, 8)
     assert conv.shapes == ((conv.rows, 20, 8), (conv.rows, 4, 40))
     assert dense.columns == 6 and dense.inner % 8 == 0 and dense.inner > 0
+    # Whole windows, or a position at a time of all windows that cover it.
+    width = dense.inner // 8
+    assert dense.shapes == ((dense.rows, dense.inner, 6), (dense.rows * width, 8, 6))
     # 180 mutants of each of two sequences share a batch, and the last layer sees all of them.
     assert (head.rows, head.inner, head.columns) == (360, 6, 3)
     assert head.shapes == ((360, 6, 3),)
