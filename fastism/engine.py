@@ -5,7 +5,6 @@ Requirements: numpy; frameworks only behind `Backend`. The engine computes no ge
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from fastism.backends.base import Array, Backend, Geometry
-from fastism.chunks import Chunk, Mutants, Part, input_windows, make_batches
-from fastism.errors import FastISMError, no_memory
+from fastism.budget import Budget
+from fastism.chunks import Chunk, Mutants, Part, input_windows
+from fastism.errors import no_memory
 from fastism.graph import Graph
 from fastism.plan import Plan
 from fastism.rules import FlattenDense, Kind
 from fastism.steps import Mode
 from fastism.windows import Key, WindowRun
-
-logger = logging.getLogger(__name__)
 
 #: Output nodes, and the entries to keep of each.
 Wanted = Sequence[tuple[int, np.ndarray | None]]
@@ -76,8 +74,8 @@ class Engine:
     def __init__(
         self, plan: Plan, backend: Backend, memory: int, weights: list[Any] | None = None
     ) -> None:
-        self.plan, self.b, self.memory = plan, backend, memory
-        self._accelerated, self._most_bytes = backend.accelerated, memory
+        self.plan, self.b = plan, backend
+        self._budget, self._accelerated = Budget(plan, memory), backend.accelerated
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
         self.windows: Callable[..., WindowRun] = WindowRun
         graph = plan.graph
@@ -210,38 +208,19 @@ class Engine:
             except Exception as error:
                 if not no_memory(error):
                     raise
-                self._shrink(error)
+                self._budget.halve(error, self.b.chunk_bytes)
             # Outside of `except`, whose traceback keeps the arrays of the failed chunk alive.
             left = np.delete(left, np.concatenate(done)) if done else left
-
-    def _shrink(self, error: Exception) -> None:
-        """Halve what chunks and batches may take, down to a block at a time."""
-        chunk = min(self.b.chunk_bytes, self.memory // 2, self._most_bytes)
-        if chunk < self.plan.window_bytes and self.memory // 4 < self.plan.stored_bytes:
-            raise FastISMError(
-                f"The device has no memory left even for the smallest chunk of mutants "
-                f"({type(error).__name__}). Free some, give fewer sequences at a time, or run on "
-                "the CPU."
-            ) from error
-        self.memory, self._most_bytes = self.memory // 2, chunk // 2
-        logger.warning(
-            "%s with chunks of %d bytes; going on with %d.",
-            type(error).__name__,
-            chunk,
-            self._most_bytes,
-        )
 
     def _started(
         self, tables: dict[Key, Array], mutants: Mutants, wanted: Wanted
     ) -> Iterator[Started]:
-        most = _most_in_full(self.plan, self.memory)
         for batch in self.batches(mutants):
-            yield from self._run_batch(tables, mutants, batch, wanted, most)
+            yield from self._run_batch(tables, mutants, batch, wanted)
 
     def batches(self, mutants: Mutants) -> Iterator[list[Chunk]]:
         """The chunks that mutants run in on this device, batch by batch."""
-        chunk_bytes = min(self.b.chunk_bytes, self._most_bytes)
-        return batched(self.plan, chunk_bytes, self.memory, mutants)
+        return self._budget.batches(mutants, self.b.chunk_bytes)
 
     def _landed(self, started: Iterator[Started]) -> Iterator[Part]:
         """On the host; with an accelerator one behind, so that it has work meanwhile."""
@@ -259,15 +238,14 @@ class Engine:
         mutants: Mutants,
         batch: Sequence[Chunk],
         wanted: Wanted,
-        most: int,
     ) -> Iterator[Started]:
         ordered = list(tables.values())
         stored = []
         for chunk, delta in zip(batch, self._deltas(mutants, batch), strict=True):
             stored.append(self._chunk(ordered, self._geometry(chunk), delta))
         vectors = self._vectors(tables, batch, stored)
-        for first, last in _spans([chunk.slots.size for chunk in batch], most):
-            yield self._finish(tables, batch, stored, vectors, (first, last), wanted)
+        for span in self._budget.spans(batch):
+            yield self._finish(tables, batch, stored, vectors, span, wanted)
 
     def _deltas(self, mutants: Mutants, batch: Sequence[Chunk]) -> Iterator[Array]:
         """Windows of the perturbed input on the device, chunk by chunk."""
@@ -402,45 +380,3 @@ class Engine:
         flattened = [run.window(i, Kind.DELTA) for i in self._flattened]
         pooled = [run.pool(i) for i in self._pooled]
         return flattened + pooled + [run.stored(i) for i in self.plan.rebuilt]
-
-
-def batched(plan: Plan, chunk_bytes: int, memory: int, mutants: Mutants) -> Iterator[list[Chunk]]:
-    """The chunks that mutants run in, batch by batch.
-
-    Parameters
-    ----------
-    plan : Plan
-    chunk_bytes : int
-        Working set of one chunk, as the backend likes it.
-    memory : int
-        Bytes that mutants may take at a time.
-    mutants : Mutants
-
-    Yields
-    ------
-    list of Chunk
-        The chunks that share their readouts.
-    """
-    if not len(mutants):
-        return
-    slots = plan.layout.block * plan.alternatives
-    most = min(_most_in_full(plan, memory), max(memory // 2 // plan.window_bytes, 1))
-    per_chunk = min(max(chunk_bytes // plan.window_bytes, 1), most)
-    per_batch = max(memory // 2 // max(plan.stored_bytes, 1), slots)
-    yield from make_batches(plan.layout, mutants, slots, per_chunk, per_batch)
-
-
-def _most_in_full(plan: Plan, memory: int) -> int:
-    """Most mutants whose steps in full run together."""
-    return max(memory // 4 // plan.full_bytes, 1)
-
-
-def _spans(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Cut consecutive `sizes` into runs whose sums stay within `most` (at least one each)."""
-    first, total = 0, 0
-    for i, size in enumerate(sizes):
-        if i > first and total + size > most:
-            yield first, i
-            first, total = i, 0
-        total += size
-    yield first, len(sizes)

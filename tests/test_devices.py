@@ -84,7 +84,7 @@ def test_chunks_are_halved_until_they_fit(uniform, error, caplog):
     roomy = engine_on(NumpyBackend("float64", uniform))
     expected = outputs_of(*roomy)
     crowded = Crowded(120, uniform, error)
-    with caplog.at_level(logging.WARNING, "fastism.engine"):
+    with caplog.at_level(logging.WARNING, "fastism.budget"):
         given = engine_on(crowded)
         closest(outputs_of(*given), expected, 1e-12)
     failed = [size for size in crowded.sizes if size > 120]

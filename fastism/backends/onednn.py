@@ -26,11 +26,15 @@ class PackedTaps:
     ----------
     taps : ndarray, shape (taps, channels in, channels out)
         In output order: input ``p`` adds ``x[p] @ taps[j]`` to output ``p + j * dilation``.
+    room : tensor, float32, shape (channels out, channels in, taps, 1), optional
+        Written to on the way.
     """
 
-    def __init__(self, taps: np.ndarray) -> None:
+    def __init__(self, taps: np.ndarray, room: _Tensor | None = None) -> None:
         self.count, self.channels, self.features = taps.shape
-        weight = torch.tensor(np.ascontiguousarray(taps[::-1].transpose(2, 1, 0)))[..., None]
+        shape = (self.features, self.channels, self.count, 1)
+        weight = torch.empty(shape, dtype=torch.float32) if room is None else room
+        weight.numpy()[..., 0] = taps[::-1].transpose(2, 1, 0)
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
             weight, [self.count - 1, 0], [1, 1], [1, 1], 1, [1, self.channels, 64, 64]
         )
@@ -150,8 +154,10 @@ class PackedRows:
     """
 
     def __init__(self, kernel: np.ndarray) -> None:
-        self.features = kernel.shape[2]
-        self._positions = [PackedTaps(matrix[None]) for matrix in kernel]
+        _, channels, self.features = kernel.shape
+        # Shared: copies that come and go between packed weights leave holes, half as large again.
+        room = torch.empty((self.features, channels, 1, 1), dtype=torch.float32)
+        self._positions = [PackedTaps(matrix[None], room) for matrix in kernel]
 
     def window_sums(self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor:
         """``sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from fastism.backends import compiled, onednn
 from fastism.backends.base import Array, Backend
+from fastism.backends.shelf import Shelf
 
 #: Below this many output channels all taps go into one matrix product: a product per tap would
 #: read the input window once per tap for little arithmetic.
@@ -104,7 +105,14 @@ class TorchBackend(Backend):
         return torch.inference_mode()(function)
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return self.compile(function)
+        if self.accelerated:
+            return self.compile(function)
+        shelf = Shelf()
+
+        def run(*arguments: Any) -> list[Array]:
+            return [shelf.keep(x) for x in function(*arguments)]
+
+        return self.compile(run)
 
     def available_memory(self) -> int | None:
         if not self.accelerated:
