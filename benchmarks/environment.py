@@ -67,6 +67,15 @@ def describe(device: str = "cpu") -> Where:
     )
 
 
+def caption(where: Where) -> str:
+    """Hardware, software and date, as they stand below a table."""
+    versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
+    return (
+        f"{where.cpu}, {where.threads} threads. Measured {where.date[:10]} at commit "
+        f"{where.commit or 'unknown'} with {versions}."
+    )
+
+
 def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

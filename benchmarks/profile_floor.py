@@ -290,12 +290,7 @@ def kind_of(plan: Plan, index: int) -> str:
 
 def markdown(profiles: Sequence[Profile], backend: str, where: Where) -> str:
     """Tables of several models, with hardware, software and date."""
-    versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
-    head = (
-        f"Fast ISM on {backend}, one process on the CPU: {where.cpu}, {where.threads} threads. "
-        f"Measured {where.date[:10]} at commit {where.commit or 'unknown'} with {versions}."
-    )
-    parts = [head]
+    parts = [f"Fast ISM on {backend}, one process on the CPU: {environment.caption(where)}"]
     for made in profiles:
         parts += [f"#### {made.title}", markdown_table(HEADER, made.cells(), LEFT), made.caption()]
     return "\n\n".join(parts) + "\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.promoter.network import promoter_model, promoter_module
 from fastism.errors import FastISMError
 
 
@@ -16,7 +17,8 @@ def make_twin(model: Any) -> Any:
     Parameters
     ----------
     model : keras.Model
-        From a builder of `fastism.models`, which it is recognised by (its name).
+        From a builder of `fastism.models`, or `benchmarks.promoter.network.promoter_model`; its
+        name tells which.
 
     Returns
     -------
@@ -33,20 +35,22 @@ def make_twin(model: Any) -> Any:
     from fastism.models import torch as twins
     from fastism.models.transfer import to_torch
 
-    builder = getattr(twins, model.name, None)
-    if model.name not in twins.__all__ or not callable(builder):
-        known = [name for name in twins.__all__ if name.endswith("_model")]
+    builders = {name: getattr(twins, name) for name in twins.__all__ if name.endswith("_model")}
+    builders[promoter_model.__name__] = promoter_module
+    if model.name not in builders:
         raise FastISMError(
             f"There is no PyTorch twin of a model called {model.name!r}; expected one of "
-            f"{', '.join(known)}."
+            f"{', '.join(builders)}."
         )
-    module = builder(**_arguments(model))
+    module = builders[model.name](**_arguments(model))
     to_torch(model, module)
     return module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _arguments(model: Any) -> dict[str, int]:
     length, characters = model.inputs[0].shape[1:]
+    if model.name == promoter_model.__name__:
+        return {"seqlen": length}
     if model.name == "bpnet_model":
         dilated = sum(layer.name.startswith("dilated") for layer in model.layers)
         return {
