@@ -15,8 +15,10 @@ from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import discover
 from docs.generate import ROOT, table
 from figures.readme import BEGIN, END, FIGURE
+from figures.targets import FILE
 
 REFERENCE = Path("figures/reference")
+RECORDS = Path("benchmarks/records")
 #: Of a CSV file that has no Markdown beside it, more columns than this are not shown.
 MOST_COLUMNS = 12
 
@@ -34,6 +36,22 @@ def speedups() -> str:
         raise ValueError("README.md has no part between the markers of figures/readme.py.")
     measured = readme.partition(BEGIN)[2].partition(END)[0].strip()
     return re.sub(r"\(figures/reference/(\S+)\)", r"(figures/\1){ .plot }", measured)
+
+
+def targets() -> str:
+    """The committed table of targets, which `snakemake write_targets_table` renews."""
+    return (ROOT / REFERENCE / FILE).read_text().strip()
+
+
+def profiles() -> str:
+    """The committed profiles, which `python -m benchmarks.profile_floor` writes."""
+    path = ROOT / RECORDS / "profile-cpu.md"
+    return path.read_text().strip() if path.is_file() else "None has been committed."
+
+
+def rounding() -> str:
+    """The committed table of what rounding does, which `python -m benchmarks.rounding` writes."""
+    return (ROOT / RECORDS / "rounding.md").read_text().strip()
 
 
 def reference_figures() -> str:
@@ -82,7 +100,7 @@ def _table_of(stem: Path) -> tuple[str, str]:
 def record_files() -> str:
     """The files of committed records: how many, of which methods, from when and where."""
     rows = []
-    for path in sorted((ROOT / "benchmarks" / "records").rglob("*.jsonl")):
+    for path in sorted((ROOT / RECORDS).rglob("*.jsonl")):
         records = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
         methods = Counter(record["what"]["method"] for record in records)
         dates = sorted(record["where"]["date"][:10] for record in records)
