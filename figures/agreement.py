@@ -65,7 +65,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
             ]
             body.append([shown_case(case), LABELS.get(method, method), *_quantiles(values)])
     panels[0][0].set_ylabel("Spearman correlation")
-    figure.text(0.01, 0.985, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.1)
     used = [record for record in found.values() if record.result.correlations]
     counts = sorted({len(record.result.correlations) for record in used})
     caption = (

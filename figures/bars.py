@@ -89,7 +89,7 @@ def draw_bars(
     panel.set_yticks(middles, groups)
     panel.set_ylim(rows - GAP, -BAR)
     panel.set_xlabel(axis)
-    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontweight="bold")
+    style.add_title(figure, title, 0.1)
     _legend(figure, series, height)
     style.add_caption(figure, caption, BOTTOM - 0.5)
     return figure

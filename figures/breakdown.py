@@ -109,7 +109,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
         range(len(keys)), [f"{shown_case(case)}\n{LABELS[method]}" for case, method in keys]
     )
     panels[0].set_ylim(len(keys) - 0.5, -0.5)
-    figure.text(0.01, 1 - 0.1 / height, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.1)
     handles = [
         plt.Rectangle((0, 0), 1, 1, label=label, **face(FACES[index]))
         for index, label in enumerate(("convolutions, norms and pools", "dense part"))

@@ -60,7 +60,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
                 elinewidth=0.8,
             )
     _frame(panel, rows)
-    figure.text(0.01, 0.985, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.1)
     _legend(figure, comparisons, names)
     used = [r for c in comparisons for r in (c.naive, *c.fast)]
     count = "one sequence" if least == 1 else f"{least} sequences"

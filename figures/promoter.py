@@ -74,7 +74,7 @@ def draw(record: Measured) -> Drawing:
     _draw_profile(_panel(figure, 0.8, 4.38, 8.08, 1.45), content["profile"])
     _draw_methods(_panel(figure, 0.8, 6.6, 2.9, 1.95), content["profile"]["near"])
     _draw_motifs(_panel(figure, 4.95, 6.6, 3.93, 1.95), content["enrichment"])
-    figure.text(0.01, 1 - 0.08 / HEIGHT, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.08)
     caption = _caption(record)
     style.add_caption(figure, caption, BOTTOM, characters=168)
     rows = content["enrichment"]

@@ -4,7 +4,8 @@
 
 The page is a single file: figures are embedded in it.
 
-Requirements: pandas; what was drawn, and the table of targets, must be in the folder.
+Requirements: pandas and matplotlib; what was drawn, and the table of targets, must be in the
+folder.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from pathlib import Path
 from benchmarks.records import Record, read
 from fastism.errors import FastISMError
 from figures.drawings import DRAWINGS, MISSING
+from figures.speedup import TITLE as SPEEDUP_TITLE
+from figures.style import TITLE_ID
 from figures.targets import FILE, TITLE
+
+#: The figure that every config leads to, `figures.speedup`; its table has no title.
+SPEEDUP = "speedup"
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto;
@@ -59,14 +65,16 @@ def page(
     str
     """
     sections, contents = [], []
+    hidden = f"<style>#{TITLE_ID}{{display:none}}</style></svg>"
     for name, svg, markdown in drawings:
         title = _title(markdown) or name
-        image = base64.b64encode(svg.encode()).decode()
+        # The heading is the title: the one within the figure is hidden.
+        image = base64.b64encode(svg.replace("</svg>", hidden).encode()).decode()
         contents.append(f'<li><a href="#{name}">{escape(title)}</a></li>')
         sections += [
             f'<h2 id="{name}">{escape(title)}</h2>',
             f'<img src="data:image/svg+xml;base64,{image}" alt="{escape(title)}">',
-            *_below(markdown),
+            *_below(markdown, captioned=name != SPEEDUP),
         ]
     contents.append(f'<li><a href="#targets">{escape(TITLE)}</a></li>')
     sections += [f'<h2 id="targets">{escape(TITLE)}</h2>', *_as_html(targets)]
@@ -88,18 +96,26 @@ def page(
     )
 
 
-def _below(markdown: str) -> Iterator[str]:
+def _below(markdown: str, captioned: bool) -> Iterator[str]:
     """What stands below a figure: its numbers, and what is not among them, folded.
 
-    The caption is part of the figure.
+    Texts are left out where the figure has them as its caption.
     """
     numbers, _, missing = markdown.partition(f"\n{MISSING}\n")
     blocks = re.split(r"\n\n+", numbers)
-    yield from _as_html("\n\n".join(block for block in blocks if block.startswith("|")))
+    kept = (block for block in blocks if block.startswith("|") or not captioned)
+    yield from _as_html("\n\n".join(kept))
     if missing:
         yield "<details><summary>Not run, and why</summary>"
         yield from _as_html(missing)
         yield "</details>"
+
+
+def _drawn_by(name: str) -> str:
+    """The commands that write a figure and its table."""
+    if name == SPEEDUP:
+        return "`python -m figures.speedup` and `python -m figures.speedup_table`"
+    return f"`python -m figures.drawings {name}`"
 
 
 def _title(markdown: str) -> str:
@@ -161,7 +177,7 @@ def _table(
 ) -> Iterator[str]:
     def row(cells: Sequence[str], tag: str) -> str:
         written = [
-            f"<{tag}{' class=left' if i in left else ''}>{escape(cell)}</{tag}>"
+            f"<{tag}{' class=left' if i in left else ''}>{_inline(cell)}</{tag}>"
             for i, cell in enumerate(cells)
         ]
         return f"<tr>{''.join(written)}</tr>"
@@ -172,6 +188,11 @@ def _table(
     yield "</table></div>"
 
 
+def _inline(text: str) -> str:
+    """Words of a cell, bold where Markdown has them bold."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Gather tables and figures in one page."""
     parser = argparse.ArgumentParser(prog="python -m figures.report", description=main.__doc__)
@@ -180,14 +201,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="HTML")
     given = parser.parse_args(arguments)
     found = []
-    for name in DRAWINGS:
+    for name in (SPEEDUP, *DRAWINGS):
         svg, markdown = (given.folder / f"{name}.{suffix}" for suffix in ("svg", "md"))
         if not (svg.is_file() and markdown.is_file()):
             raise FastISMError(
                 f"{given.folder} lacks {svg.name} or {markdown.name}; draw it with "
-                f"`python -m figures.drawings {name}`."
+                f"{_drawn_by(name)}."
             )
-        found.append((name, svg.read_text(), markdown.read_text()))
+        title = f"### {SPEEDUP_TITLE}\n\n" if name == SPEEDUP else ""
+        found.append((name, svg.read_text(), title + markdown.read_text()))
     targets = given.folder / FILE
     if not targets.is_file():
         raise FastISMError(

@@ -25,6 +25,7 @@ from figures import style
 from figures.provenance import FRAMEWORKS, caption
 from figures.speedup_table import shown_model
 
+TITLE = "Exact ISM, every substitution of a sequence"
 TOP, ROW, BOTTOM = 0.95, 0.58, 1.15  # inches
 WIDTH = 9.0
 
@@ -73,13 +74,7 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
     first.set_yticks(range(len(cases)), [f"{name}\n{length} bp" for name, length in cases])
     first.set_ylim(len(cases) - 0.5, -0.5)
     _widen(first, comparisons)
-    figure.text(
-        0.01,
-        1 - 0.1 / height,
-        "Exact ISM, every substitution of a sequence",
-        va="top",
-        fontweight="bold",
-    )
+    style.add_title(figure, TITLE, 0.1)
     figure.legend(
         handles=_legend(comparisons),
         loc="upper left",

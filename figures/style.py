@@ -55,6 +55,16 @@ def label_decades(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+#: The id of the title in an SVG; a page that has the title as a heading hides it there.
+TITLE_ID = "title"
+
+
+def add_title(figure: Figure, text: str, top: float) -> None:
+    """Write the title of a whole figure, `top` inches below its upper edge."""
+    height = figure.get_size_inches()[1]
+    figure.text(0.01, 1 - top / height, text, va="top", fontweight="bold", gid=TITLE_ID)
+
+
 def add_caption(figure: Figure, text: str, bottom: float, characters: int = 165) -> None:
     """Write a caption under the axes.
 

@@ -75,7 +75,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
                 body.append(_shown(row, label, len(devices) > 1))
     for panel in panels[:, 0]:
         panel.set_ylabel("speedup, times")
-    figure.text(0.01, 0.985, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.1)
     handles, names = panels.flat[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, names, loc="upper left", bbox_to_anchor=(0, 0.965), ncols=4)

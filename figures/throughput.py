@@ -147,7 +147,7 @@ def _draw(panel: Axes, found: dict[str, dict[int, Record]]) -> None:
 
 
 def _label(figure: plt.Figure, panels: Sequence[Axes], height: float) -> None:
-    figure.text(0.01, 1 - 0.1 / height, TITLE, va="top", fontweight="bold")
+    style.add_title(figure, TITLE, 0.1)
     found = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

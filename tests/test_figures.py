@@ -1,10 +1,13 @@
 """Tables and figures on a few fake records: what they show, and that what is missing is said."""
 
+import base64
 import csv
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas
 import pytest
@@ -346,13 +349,15 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     path = tmp_path / "records.jsonl"
     records.append(path, made)
     for name in DRAWINGS:
-        (tmp_path / f"{name}.svg").write_text("<svg/>")
+        (tmp_path / f"{name}.svg").write_text("<svg></svg>")
         table = "| a | b |\n| :-- | --: |\n| x < y | 1 |"
         notes = "Not run:\n\n- one\n- two\n"
         (tmp_path / f"{name}.md").write_text(
             f"### Title of {name}\n\n{table}\n\nCaption.\n\n{notes}"
         )
     (tmp_path / "targets.md").write_text("| target |  |\n| :-- | --: |\n| x | not met |\n\nNote.\n")
+    (tmp_path / "speedup.svg").write_text("<svg>speedups</svg>")
+    (tmp_path / "speedup.md").write_text("| model |\n| :-- |\n| **21** (apart) |\n\nLegend.\n")
     out = tmp_path / "report.html"
     given = ["--records", str(path), "--folder", str(tmp_path), "--output", str(out)]
     report.main(given)
@@ -368,12 +373,37 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     assert '<h2 id="targets">' in text and "<td>not met</td>" in text and "<p>Note.</p>" in text
     assert f"{len(made)} records: {len(made) - 2} ok, 1 failed, 1 skipped." in text
 
+    assert '<h2 id="speedup">' in text and "<b>21</b> (apart)" in text and "<p>Legend.</p>" in text
+    first = re.search(r"image/svg\+xml;base64,([^\"]+)", text).group(1)
+    assert "speedups" in base64.b64decode(first).decode()
+
     (tmp_path / "targets.md").unlink()
     with pytest.raises(FastISMError, match=r"figures\.targets"):
         report.main(given)
     (tmp_path / "table2.svg").unlink()
     with pytest.raises(FastISMError, match=r"figures\.drawings table2"):
         report.main(given)
+    (tmp_path / "speedup.md").unlink()
+    with pytest.raises(FastISMError, match=r"speedup\.md.*figures\.speedup_table"):
+        report.main(given)
+
+
+@pytest.mark.parametrize("name", [*DRAWINGS, "speedup"])
+def test_the_report_hides_titles_that_its_headings_repeat(drawn, name, tmp_path):
+    path = tmp_path / "x.svg"
+    with style.styled():
+        comparisons = main_cases(compare(some_records()))
+        figure = speedup.plot(comparisons) if name == "speedup" else drawn[name].figure
+        figure.savefig(path)
+    markdown = f"### {name}\n\n| a |\n| :-- |\n| b |\n"
+    text = report.page("study", some_records(), [(name, path.read_text(), markdown)], "")
+    image = base64.b64decode(re.search(r"base64,([^\"]+)", text).group(1))
+    root = ElementTree.fromstring(image)
+    titles = [element for element in root.iter() if element.get("id") == style.TITLE_ID]
+    assert len(titles) == 1
+    rules = [e.text for e in root if e.tag.endswith("}style")]
+    assert rules == [f"#{style.TITLE_ID}{{display:none}}"]
+    assert text.count(f"{name}</h2>") == 1
 
 
 def test_names_of_drawings_need_no_plotting_library():

@@ -56,7 +56,7 @@ rule draw_figure:
 rule write_report:
     input:
         records="results/{study}/records.jsonl",
-        speedup="results/{study}/speedup.svg",
+        speedup=["results/{study}/speedup.svg", "results/{study}/speedup.md"],
         targets="results/{study}/targets.md",
         drawings=[
             f"results/{{study}}/{drawing}.{suffix}" for drawing in DRAWINGS for suffix in SUFFIXES
