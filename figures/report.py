@@ -38,7 +38,7 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; border-bottom: 2px solid #888; }
 .left { text-align: left; }
-td:first-child { white-space: nowrap; }
+td:first-child, td:not(.left) { white-space: nowrap; }
 details { margin-top: .8em; }
 nav ul { columns: 2; }
 summary { cursor: pointer; color: #0072B2; }

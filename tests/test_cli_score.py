@@ -120,7 +120,8 @@ def test_a_failed_write_keeps_what_was_finished(given, whole, monkeypatch):
     result = invoke(*command)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         5,
-        f"fastism: error: {path}.partial: No space left on device.",
+        f"fastism: error: {path}.partial: No space left on device. {path}.partial keeps 4 of 7 "
+        "sequences; the same command with --resume goes on from there.",
     )
     monkeypatch.undo()
     result = invoke(*command, "--resume", "--content", "mutants")

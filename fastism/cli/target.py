@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastism.cli.exit_codes import Exit, refuse, stage
+from fastism.cli.exit_codes import Exit, Failure, refuse, stage
 from fastism.errors import FastISMError
 from fastism.store.export import check_free, check_planned, export, output_files
 from fastism.store.layout import Header
@@ -72,7 +72,7 @@ class Target:
         """The store to fill, which is kept if filling it fails, unless it is empty."""
         writer = self._writer(header)
         try:
-            with writer:
+            with self._resumable(), writer:
                 yield writer
         except BaseException:
             if not writer.consumed:
@@ -89,9 +89,20 @@ class Target:
             self.partial.unlink(missing_ok=True)
             return StoreWriter.create(self.partial, header)
 
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """If the system refuses to write, such as on a full disk, say what is kept as well."""
+        try:
+            yield
+        except Failure as failure:
+            if failure.code is Exit.OUTPUT and _from_system(failure) and self.partial.exists():
+                said = f"{failure.message} {self.left()}"
+                raise Failure(failure.code, said) from failure.__cause__
+            raise
+
     def finish(self) -> list[Path]:
         """Make the output from the complete store; the files that were written."""
-        with stage(Exit.OUTPUT):
+        with self._resumable(), stage(Exit.OUTPUT):
             if self.is_shard:
                 os.replace(self.partial, self.output)
                 return [self.output]
@@ -109,3 +120,10 @@ class Target:
             f"{self.partial} keeps {done} of {total} sequences; the same command with --resume "
             "goes on from there."
         )
+
+
+def _from_system(error: BaseException | None) -> bool:
+    """Whether an error comes from one of the operating system's."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
