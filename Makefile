@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 INSTALLED := $(VENV)/.installed
-KERNEL := fastism/backends/rectified_overlap_add.cpp
+KERNEL := $(wildcard fastism/backends/*.cpp fastism/backends/*.h)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SNAKEMAKE_ARGS ?=
 # Two processes; the threads of PyTorch in both of them would wait for each other.

@@ -1,4 +1,4 @@
-"""The compiled kernel, once per instruction set; everything else is in pyproject.toml.
+"""The compiled kernels, once per instruction set; everything else is in pyproject.toml.
 
 It is optional: where there is no compiler, or it does not know the instructions or OpenMP, the
 package installs without it (see fastism/backends/compiled.py).
@@ -6,7 +6,8 @@ package installs without it (see fastism/backends/compiled.py).
 
 from setuptools import Extension, setup
 
-SOURCE = "fastism/backends/rectified_overlap_add.cpp"
+HERE = "fastism/backends"
+SOURCES = [f"{HERE}/rectified_overlap_add.cpp", f"{HERE}/rectified_max_pool.cpp"]
 #: Flags, numbers in a register, and rows of a tile: as many as leave room for two registers.
 INSTRUCTION_SETS = {
     "avx512": (["-mavx512f", "-mfma"], 16, 12),
@@ -17,7 +18,8 @@ setup(
     ext_modules=[
         Extension(
             f"fastism.backends._rectified_{name}",
-            [SOURCE],
+            SOURCES,
+            depends=[f"{HERE}/vectors.h"],
             language="c++",
             define_macros=[("VECTOR", str(vector)), ("ROWS", str(rows))],
             extra_compile_args=["-std=c++17", "-O3", "-fopenmp", *flags],

@@ -176,21 +176,11 @@ def sign_into_convolution(graph: Graph, index: int) -> Graph | None:
     if not isinstance(pool.rule, MaxPool) or pool.rule.sign is None or source is None:
         return None
     before = graph.nodes[source]
-    if not isinstance(before.rule, Convolution):
+    if pool.rule.negated or not isinstance(before.rule, Convolution):
         return None
-    sign = pool.rule.sign
-    plain = replace(pool, rule=replace(pool.rule, sign=None), stop=False)
-    negated = replace(before, rule=_scaled(graph, before.rule, sign, 0.0))
-    back = Node(
-        f"{pool.name} (signs)",
-        pool.kind,
-        Affine(sign, np.zeros_like(sign)),
-        (index,),
-        pool.shape,
-        stop=pool.stop,
-    )
-    last = len(graph.nodes)
-    return _changed(graph, {source: negated, index: plain, last: back}, {index: last})
+    negated = replace(before, rule=_scaled(graph, before.rule, pool.rule.sign, 0.0))
+    plain = replace(pool, rule=replace(pool.rule, negated=True))
+    return _changed(graph, {source: negated, index: plain}, {})
 
 
 def join_reshapes(graph: Graph, index: int) -> Graph | None:

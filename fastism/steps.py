@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fastism.graph import Graph, Node
-from fastism.rules import Convolution, FlattenDense, GlobalPool, Kind, Opaque, Pointwise, Source
+from fastism.rules import (
+    Convolution,
+    FlattenDense,
+    GlobalPool,
+    Kind,
+    MaxPool,
+    Opaque,
+    Pointwise,
+    Source,
+)
 
 
 class Mode(Enum):
@@ -41,7 +50,8 @@ class Step:
     reason : str
         Why the node runs in full, for people; empty otherwise.
     rectifies : int or None
-        The ReLU that alone reads this convolution's window, and is taken in the same pass.
+        The ReLU that alone reads the window of this convolution or max pool, and is taken in the
+        same pass.
     """
 
     mode: Mode
@@ -61,11 +71,12 @@ def assign_steps(graph: Graph) -> tuple[Step, ...]:
         consumes = produces = None
         if modes[index] in (Mode.WINDOW, Mode.READOUT):
             made = [steps[i].produces for i in node.inputs if modes[i] is Mode.WINDOW]
-            consumes = _consumes(node, made, wants[index])
+            taken = any(steps[i].rectifies == index for i in node.inputs)
+            consumes = _consumes(node, made, wants[index], taken)
             if modes[index] is Mode.WINDOW:
                 produces = _produces(graph, modes, index, consumes, wants)
         reuse = _last_use(graph, modes, steps, index)
-        rectifies = _rectifies(graph, index, produces)
+        rectifies = _rectifies(graph, modes, index, produces, wants)
         steps.append(Step(modes[index], consumes, produces, reuse, reasons[index], rectifies))
     return tuple(steps)
 
@@ -123,9 +134,13 @@ def _is_relu(node: Node) -> bool:
     return isinstance(node.rule, Pointwise) and node.rule.function == "relu"
 
 
-def _consumes(node: Node, made: Sequence[Kind | None], wants_values: bool) -> Kind | None:
+def _consumes(
+    node: Node, made: Sequence[Kind | None], wants_values: bool, taken: bool
+) -> Kind | None:
     if isinstance(node.rule, Source):
         return None
+    if taken:
+        return Kind.RECTIFIED
     if _is_relu(node):
         from_values = made == [Kind.VALUES]
         return Kind.VALUES if wants_values or from_values else Kind.RECTIFIED
@@ -154,11 +169,18 @@ def _produces(
     return Kind.DELTA
 
 
-def _rectifies(graph: Graph, index: int, produces: Kind | None) -> int | None:
-    """The ReLU to take in the same pass: only convolutions have one that does."""
-    rule = graph.nodes[index].rule
-    if produces is Kind.RECTIFIED and isinstance(rule, Convolution) and rule.taps_apart:
-        return graph.consumers[index][0]
+def _rectifies(
+    graph: Graph, modes: Sequence[Mode], index: int, produces: Kind | None, wants: Sequence[bool]
+) -> int | None:
+    """The ReLU to take in the same pass: only convolutions and max pools have one that does."""
+    rule, readers = graph.nodes[index].rule, graph.consumers[index]
+    if isinstance(rule, Convolution) and rule.taps_apart and produces is Kind.RECTIFIED:
+        return readers[0]
+    alone = len(readers) == 1 and index not in graph.outputs
+    if isinstance(rule, MaxPool) and produces is Kind.VALUES and alone:
+        reader = readers[0]
+        relu_to_delta = _is_relu(graph.nodes[reader]) and not wants[reader]
+        return reader if relu_to_delta and modes[reader] is Mode.WINDOW else None
     return None
 
 

@@ -238,6 +238,10 @@ class Oracle(Backend):
         mutant = self.overlap_add(x, taps, dilation, offset, width, reference)
         return np.maximum(mutant, 0) - np.maximum(reference, 0)
 
+    def rectified_max_pool(self, x, size, stride, width, sign, reference):
+        y = self.pool_window(x, size, stride, width, "max")
+        return np.maximum(y if sign is None else y * sign, 0) - np.maximum(reference, 0)
+
     def flatten_dense(self, windows, starts, kernel):
         rows = []
         for window, start in zip(windows, starts, strict=True):

@@ -440,6 +440,26 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
             )
 
 
+def rectified_max_pool_cases() -> Iterator[Case]:
+    # Channels that fill registers of a compiled kernel, leave a part of one, and do not fill one.
+    for channels, mutants, signed in [(3, 2, True), (32, 1, True), (37, 4, True), (20, 2, False)]:
+        sign = [np.where(np.arange(channels) % 3, 1.0, -1.0)] if signed else []
+        for size, stride, width in [(2, 2, 3), (3, 1, 4), (3, 2, 2), (1, 1, 4)]:
+            yield Case(
+                f"rectified_max_pool of {size}, stride {stride}, {channels} channels"
+                + ", signed" * signed,
+                lambda b, _p, g, x, z, *sign, a=size, s=stride: b.rectified_max_pool(
+                    x, a, s, g.widths[0], sign[0] if sign else None, z
+                ),
+                [
+                    numbers((width - 1) * stride + size, 3, mutants, channels),
+                    numbers(width, 3, 1, channels),
+                    *sign,
+                ],
+                width=width,
+            )
+
+
 def pool_window_cases() -> Iterator[Case]:
     for mode in ("max", "sum"):
         for size, stride, width in [(2, 2, 3), (3, 1, 4), (3, 2, 2), (2, 3, 2), (1, 1, 4)]:
@@ -607,6 +627,7 @@ GENERATORS = (
     place_cases,
     overlap_add_cases,
     rectified_overlap_add_cases,
+    rectified_max_pool_cases,
     pool_window_cases,
     add_windows_cases,
     reference_cases,

@@ -38,7 +38,8 @@ def test_the_kernel_is_built_where_a_compiler_and_the_source_tree_are():
 def test_every_instruction_set_gives_the_right_numbers(instructions, monkeypatch):
     found = library(instructions)
     monkeypatch.setattr(compiled, "load", lambda: found)
-    cases = [case for case in CASES["rectified_overlap_add"] if not case.per_block]
+    both = CASES["rectified_overlap_add"] + CASES["rectified_max_pool"]
+    cases = [case for case in both if not case.per_block]
     outcomes = computed(cases, TorchBackend("float32", "cpu"))
     for case, (result, _) in zip(cases, outcomes, strict=True):
         truth = expected(case, "float32")
@@ -54,6 +55,18 @@ def test_nan_is_handed_on(instructions):
     y = packed.rectified_overlap_add(x, 1, 0, 1, torch.zeros(1, 1, 1, 32))
     assert torch.isnan(y[0, 0, 0]).all()
     assert (y[0, 0, 1] == 2).all()
+
+
+@pytest.mark.parametrize("instructions", HERE)
+@pytest.mark.parametrize("place", range(3))
+def test_nan_is_handed_on_by_the_pool(instructions, place, monkeypatch):
+    found = library(instructions)
+    monkeypatch.setattr(compiled, "load", lambda: found)
+    x = torch.ones(3, 1, 1, 16)
+    x[place, ..., 5] = np.nan
+    y = compiled.rectified_max_pool(x, 3, 3, 1, None, torch.zeros(1, 1, 1, 16))
+    assert torch.isnan(y[..., 5]).all()
+    assert (y[..., :5] == 1).all()
 
 
 def test_the_environment_turns_it_off(monkeypatch):

@@ -123,8 +123,7 @@ def test_rows_are_the_layers_and_what_is_around_them():
     layers = [row for row in rows if row.kind != AROUND]
     assert [(row.name, row.kind) for row in layers] == [
         ("conv", "convolution"),
-        ("pool", "pooling"),
-        ("relu", "element-wise"),
+        ("pool + relu", "pooling"),
         ("dense", "readout"),
         ("relu2", "element-wise"),
         ("head", "dense"),

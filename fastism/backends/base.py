@@ -307,6 +307,29 @@ class Backend(ABC):
         x = self.overlap_add(x, taps, dilation, offset, width, start)
         return self.rectify(x, self.function("relu", reference), reuse=True)
 
+    def rectified_max_pool(
+        self,
+        x: Array,
+        size: int,
+        stride: int,
+        width: Any,
+        sign: Array | None,
+        reference: Array,
+    ) -> Array:
+        """``relu(y) - relu(reference)`` of the pooled window ``y = sign * max(x)``.
+
+        Parameters
+        ----------
+        x, size, stride, width
+            As for `pool_window`.
+        sign : array of 1 and -1 or None, shape (channels,)
+        reference : array, shape (width, blocks, 1, channels)
+            What the pool gives for the reference.
+        """
+        y = self.pool_window(x, size, stride, width, "max")
+        y = self.function("relu", y if sign is None else y * sign, reuse=size > 1)
+        return self.add_reference(y, -self.function("relu", reference), reuse=True)
+
     @abstractmethod
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

@@ -1,7 +1,7 @@
-"""The compiled kernel for convolutions with a ReLU, where it was built for this processor.
+"""The compiled kernels for layers with a ReLU, where they were built for this processor.
 
-Requirements: torch. `setup.py` compiles ``rectified_overlap_add.cpp`` once per instruction set
-when the package is installed with a C++ compiler at hand. Nothing requires it: without it, or
+Requirements: torch. `setup.py` compiles ``rectified_*.cpp`` once per instruction set
+when the package is installed with a C++ compiler at hand. Nothing requires them: without them, or
 with the environment variable ``FASTISM_COMPILED=0``, PyTorch's own operators do the same.
 """
 
@@ -84,6 +84,53 @@ class PackedColumns:
         return out
 
 
+def rectified_max_pool(
+    x: _Tensor,
+    size: int,
+    stride: int,
+    width: int,
+    sign: _Tensor | None,
+    reference: _Tensor,
+) -> _Tensor | None:
+    """See `Backend.rectified_max_pool`; None where the kernel was not built or does not suit.
+
+    Parameters
+    ----------
+    x : tensor, float32, shape (at least (width - 1) * stride + size, blocks, mutants, channels)
+    size, stride, width : int
+    sign : tensor, float32, shape (channels,), or None
+    reference : tensor, float32, shape (width, blocks, 1, channels)
+
+    Returns
+    -------
+    tensor, float32, shape (width, blocks, mutants, channels), or None
+    """
+    library = load()
+    _, blocks, mutants, channels = x.shape
+    if library is None or channels < library.columns() // 2:
+        return None
+    x = x.contiguous()
+    if reference.stride(3) != 1:
+        reference = reference.contiguous()
+    out = x.new_empty((width, blocks, mutants, channels))
+    library.rectified_max_pool(
+        x.data_ptr(),
+        size,
+        stride,
+        blocks,
+        mutants,
+        channels,
+        None if sign is None else sign.data_ptr(),
+        reference.data_ptr(),
+        reference.stride(0),
+        reference.stride(1),
+        out.data_ptr(),
+        width,
+        torch.get_num_threads(),
+    )
+    return out
+
+
 def pack(taps: np.ndarray) -> PackedColumns | None:
     """Taps for the kernel; None where it was not built or they do not suit it."""
     library = load()
@@ -122,6 +169,11 @@ def _open(name: str) -> ctypes.CDLL | None:
     library.rectified_overlap_add.argtypes = [
         *(pointer, number, number, number, number),
         *(pointer, number, number, number, number),
+        *(pointer, number, number, pointer, number, number),
+    ]
+    library.rectified_max_pool.restype = None
+    library.rectified_max_pool.argtypes = [
+        *(pointer, number, number, number, number, number, pointer),
         *(pointer, number, number, pointer, number, number),
     ]
     return library

@@ -172,49 +172,49 @@ class PackedRows:
         -------
         tensor, shape (mutants of all windows, features)
         """
-        channels = windows[0].shape[3]
-        flat = torch.cat([window.reshape(-1, channels) for window in windows])
+        pieces = [piece for window in windows for piece in window.flatten(0, 1)]
         spans = _spans(windows, starts)
         order = np.lexsort((spans.stop, spans.start))
         spans = _Spans(*(column[order] for column in spans))
-        sums = flat.new_zeros((len(order), self.features))
+        rows = np.cumsum([0, *spans.mutants])
+        sums = windows[0].new_zeros((rows[-1], self.features))
         for position, packed in enumerate(self._positions):
-            rows = np.flatnonzero((spans.start <= position) & (position < spans.stop))
-            if not len(rows):
+            read = np.flatnonzero((spans.start <= position) & (position < spans.stop))
+            if not len(read):
                 continue
-            read = spans.row[rows] + (position - spans.start[rows]) * spans.step[rows]
-            x = flat.index_select(0, torch.from_numpy(read))
+            place = spans.piece[read] + (position - spans.start[read]) * spans.step[read]
             # One run of rows, unless windows contain one another.
-            ends = [*np.flatnonzero(np.diff(rows) != 1) + 1, len(rows)]
+            ends = [*np.flatnonzero(np.diff(read) != 1) + 1, len(read)]
             for first, last in pairwise([0, *ends]):
-                out = sums[rows[first] : rows[last - 1] + 1]
-                packed.add_to(out[None], x[None, first:last])
-        inverse = np.empty(len(order), dtype=np.int64)
-        inverse[order] = np.arange(len(order))
-        return sums.index_select(0, torch.from_numpy(inverse))
+                x = torch.cat([pieces[i] for i in place[first:last]])
+                out = sums[rows[read[first]] : rows[read[last - 1] + 1]]
+                packed.add_to(out[None], x[None])
+        back = np.argsort(order)
+        return torch.cat([sums[rows[i] : rows[i + 1]] for i in back])
 
 
 class _Spans(NamedTuple):
-    """Where the windows of mutants lie, each an ndarray of int of shape (mutants,).
+    """Where the windows of blocks lie, each an ndarray of int of shape (blocks,).
 
-    `row` is the row of a mutant's first position in all windows one after the other, `step` the
-    rows from one of its positions to the next.
+    `piece` counts the positions of all blocks of all windows, one after the other; it is that of a
+    block's first position, `step` the pieces from one of its positions to the next.
     """
 
     start: np.ndarray
     stop: np.ndarray
-    row: np.ndarray
+    piece: np.ndarray
     step: np.ndarray
+    mutants: np.ndarray
 
 
 def _spans(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Spans:
     columns, done = [], 0
-    for window, first in zip(windows, starts, strict=True):
+    for window, start in zip(windows, starts, strict=True):
         width, blocks, mutants, _ = window.shape
-        start = np.repeat(first, mutants)
-        row = done + np.arange(blocks * mutants)
-        columns.append((start, start + width, row, np.full_like(row, blocks * mutants)))
-        done += width * blocks * mutants
+        piece = done + np.arange(blocks)
+        same = (np.full_like(piece, number) for number in (blocks, mutants))
+        columns.append((start, start + width, piece, *same))
+        done += width * blocks
     return _Spans(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 

@@ -15,19 +15,13 @@
 // holds, and ROWS, as many as leave registers for two vectors of a tap. NaN is handed on.
 
 #include <algorithm>
-#include <cstdint>
 #include <vector>
+
+#include "vectors.h"
 
 namespace {
 
 constexpr int64_t COLUMNS = 2 * VECTOR;
-
-typedef float Vector __attribute__((vector_size(VECTOR * sizeof(float)), aligned(4), may_alias));
-
-inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
-inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
-inline Vector negative_part(Vector z) { return z > 0 ? Vector{} : z; }
-inline Vector at_least(Vector values, Vector least) { return values < least ? least : values; }
 
 // One tap as a tile sees it: rows of the input, and the columns of the tap.
 struct Tap {

@@ -312,6 +312,19 @@ class TorchBackend(Backend):
                 out = torch.add(first, part, out=out)
         return out
 
+    def rectified_max_pool(
+        self,
+        x: Array,
+        size: int,
+        stride: int,
+        width: Any,
+        sign: Array | None,
+        reference: Array,
+    ) -> Array:
+        given = (x, size, stride, width, sign, reference)
+        made = compiled.rectified_max_pool(*given) if self._packs else None
+        return super().rectified_max_pool(*given) if made is None else made
+
     def add_windows(
         self,
         xs: Sequence[Array | None],

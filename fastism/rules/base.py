@@ -72,8 +72,8 @@ class WindowCall:
     lookup : callable
         ``lookup(table)`` is the window of a constant table ``(1, length, channels)``.
     rectify : bool
-        Whether to take the ReLU that follows as well; the result is its delta (only for rules
-        that accumulate, which get no `base` then).
+        Whether to take the ReLU that follows as well; the result is its delta. Only convolutions,
+        which get no `base` then, and max pools are asked to.
     """
 
     inputs: Sequence[Array | None]

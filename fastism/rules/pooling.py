@@ -70,9 +70,13 @@ class MaxPool(_Pool):
     ----------
     sign : ndarray of 1 and -1 or None, shape (channels,)
         Channels with -1 take the minimum instead (a maximum after a negative factor).
+    negated : bool
+        Whether these channels of the input are negated already, so that the maximum is taken of
+        the input as it is, and negated back.
     """
 
     sign: np.ndarray | None = None
+    negated: bool = False
 
     def sign_times(self, sign: np.ndarray) -> np.ndarray | None:
         """This pool's signs times `sign`; None if all are positive."""
@@ -83,15 +87,22 @@ class MaxPool(_Pool):
         return None if self.sign is None else b.constant(self.sign)
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
-        x = inputs[0] if weights is None else inputs[0] * weights
-        y = b.max_pool(x, self.size, self.stride, self.pad)
+        y = b.max_pool(self._upright(weights, inputs[0]), self.size, self.stride, self.pad)
         return y if weights is None else y * weights
 
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
-        x = call.inputs[0] if weights is None else call.inputs[0] * weights
+        x = self._upright(weights, call.inputs[0])
         x = self._aligned(b, replace(call, inputs=[x]), -np.inf)
+        if call.rectify:
+            return b.rectified_max_pool(
+                x, self.size, self.stride, call.width, weights, call.reference()
+            )
         y = b.pool_window(x, self.size, self.stride, call.width, "max")
         return y if weights is None else y * weights
+
+    def _upright(self, sign: Any, x: Array) -> Array:
+        """The input with the channels negated that take the minimum."""
+        return x if sign is None or self.negated else x * sign
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,14 @@
+// Registers of VECTOR numbers, for the kernels beside this file. `load` and `store` need no
+// alignment.
+
+#pragma once
+
+#include <cstdint>
+
+typedef float Vector __attribute__((vector_size(VECTOR * sizeof(float)), aligned(4), may_alias));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
+inline Vector negative_part(Vector z) { return z > 0 ? Vector{} : z; }
+// NaN in `values` is handed on.
+inline Vector at_least(Vector values, Vector least) { return values < least ? least : values; }
