@@ -77,6 +77,11 @@ class Layout:
         """Row of each node in `starts` and `widths`."""
         return {node: row for row, node in enumerate(self.nodes)}
 
+    def coincide(self, first: int, second: int) -> bool:
+        """Whether two nodes have the same windows."""
+        a, b = self.windows[first], self.windows[second]
+        return np.array_equal(a.start, b.start) and np.array_equal(a.stop, b.stop)
+
     @cached_property
     def placement_of(self) -> dict[tuple[int, int], int]:
         """Number of the placement of a node's argument, where it is not trivial."""

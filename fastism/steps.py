@@ -20,6 +20,7 @@ from fastism.rules import (
     Opaque,
     Pointwise,
     Source,
+    WeightedSum,
 )
 
 
@@ -52,6 +53,9 @@ class Step:
     rectifies : int or None
         The ReLU that alone reads the window of this convolution or max pool, and is taken in the
         same pass.
+    adds : int or None
+        The sum of that ReLU's delta and of a window made before, a residual connection, which is
+        taken in the same pass where its window is that of the convolution.
     """
 
     mode: Mode
@@ -60,6 +64,7 @@ class Step:
     reuse: tuple[bool, ...] = ()
     reason: str = ""
     rectifies: int | None = None
+    adds: int | None = None
 
 
 def assign_steps(graph: Graph) -> tuple[Step, ...]:
@@ -77,7 +82,9 @@ def assign_steps(graph: Graph) -> tuple[Step, ...]:
                 produces = _produces(graph, modes, index, consumes, wants)
         reuse = _last_use(graph, modes, steps, index)
         rectifies = _rectifies(graph, modes, index, produces, wants)
-        steps.append(Step(modes[index], consumes, produces, reuse, reasons[index], rectifies))
+        adds = _adds(graph, modes, index, rectifies, wants)
+        kinds = (modes[index], consumes, produces)
+        steps.append(Step(*kinds, reuse, reasons[index], rectifies, adds))
     return tuple(steps)
 
 
@@ -182,6 +189,27 @@ def _rectifies(
         relu_to_delta = _is_relu(graph.nodes[reader]) and not wants[reader]
         return reader if relu_to_delta and modes[reader] is Mode.WINDOW else None
     return None
+
+
+def _adds(
+    graph: Graph, modes: Sequence[Mode], index: int, relu: int | None, wants: Sequence[bool]
+) -> int | None:
+    """The sum to take in the same pass as a convolution and its ReLU."""
+    if relu is None or not isinstance(graph.nodes[index].rule, Convolution):
+        return None
+    readers = graph.consumers[relu]
+    if len(readers) != 1 or relu in graph.outputs or modes[readers[0]] is not Mode.WINDOW:
+        return None
+    total = graph.nodes[readers[0]]
+    if not isinstance(total.rule, WeightedSum) or total.rule.weights != (1.0, 1.0):
+        return None
+    (other,) = {*total.inputs} - {relu} or {relu}
+    at_hand = other < index and modes[other] is Mode.WINDOW
+    # Its memory may be taken here, so that nothing may want to read it between here and the sum.
+    read_later = any(c > index for c in graph.consumers[other] if c != readers[0])
+    delta = _produces(graph, modes, readers[0], Kind.DELTA, wants) is Kind.DELTA
+    same = graph.nodes[other].shape == total.shape == graph.nodes[relu].shape
+    return readers[0] if at_hand and not read_later and delta and same else None
 
 
 def _last_use(

@@ -6,6 +6,7 @@ Requirements: numpy; frameworks only behind `Backend`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastism.backends.base import Array, Backend, Geometry
@@ -48,7 +49,9 @@ class WindowRun:
         }
 
     def step(self, index: int) -> None:
-        """Compute the window of one node, or of the ReLU after it where one pass gives that."""
+        """Compute the window of one node, or of what follows it where one pass gives that."""
+        if index in self.windows:
+            return
         node, step = self.plan.graph.nodes[index], self.plan.steps[index]
         inputs, offsets = [], []
         for argument, source in enumerate(node.inputs):
@@ -76,11 +79,32 @@ class WindowRun:
             lambda table: self._lookup(table, index, self.geometry.sequence * 0),
             rectify,
         )
+        total = self._sum_in_place(index)
+        if total is not None:
+            call = replace(call, **self._residual(total, step.rectifies))
         made = node.rule.window(self.b, self.weights[index], call)
         if rectify:
-            self.windows[step.rectifies] = {Kind.DELTA: made}
+            self.windows[step.rectifies if total is None else total] = {Kind.DELTA: made}
         else:
             self.windows[index] = {step.produces: made}
+
+    def _sum_in_place(self, index: int) -> int | None:
+        """The sum to take with a convolution, if its window lies where that of the latter does."""
+        total = self.plan.steps[index].adds
+        if total is None or not self.plan.layout.coincide(total, index):
+            return None
+        return total
+
+    def _residual(self, total: int, relu: int) -> dict[str, Any]:
+        """What a sum adds to the delta of a ReLU, and where it begins."""
+        inputs = self.plan.graph.nodes[total].inputs
+        argument = 1 - inputs.index(relu)
+        placed = self.plan.layout.placement_of.get((total, argument))
+        last = self.plan.steps[total].reuse[argument]
+        return {
+            "residual": self.window(inputs[argument], Kind.DELTA, last),
+            "residual_offset": None if placed is None else self.geometry.offsets[placed],
+        }
 
     def window(self, index: int, kind: Kind, last: bool = False) -> Array:
         """The window of `index` as `kind`; if `last`, its memory may be taken."""

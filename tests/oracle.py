@@ -234,9 +234,12 @@ class Oracle(Backend):
     def contiguous(self, x):
         return x
 
-    def rectified_overlap_add(self, x, taps, dilation, offset, width, reference):
+    def rectified_overlap_add(
+        self, x, taps, dilation, offset, width, reference, residual=None, residual_offset=None
+    ):
         mutant = self.overlap_add(x, taps, dilation, offset, width, reference)
-        return np.maximum(mutant, 0) - np.maximum(reference, 0)
+        made = np.maximum(mutant, 0) - np.maximum(reference, 0)
+        return made if residual is None else made + self.place(residual, residual_offset, width)
 
     def rectified_max_pool(self, x, size, stride, width, sign, reference):
         y = self.pool_window(x, size, stride, width, "max")

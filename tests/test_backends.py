@@ -427,17 +427,21 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
     ]:
         for offset, width in OFFSETS:
             width = 5 + (count - 1) * dilation if offset is None else width
-            yield Case(
+            case = Case(
                 f"rectified_overlap_add {count} taps {channels} to {features}, "
                 f"dilation {dilation}, {mutants} mutants, at {offset} in {width}",
-                lambda b, t, g, x, z, d=dilation: b.rectified_overlap_add(
-                    x, t, d, g.offsets[0], g.widths[0], z
+                lambda b, t, g, x, z, *residual, d=dilation: b.rectified_overlap_add(
+                    x, t, d, g.offsets[0], g.widths[0], z, *residual, *residual and g.offsets
                 ),
                 [numbers(5, 3, mutants, channels), numbers(width, 3, 1, features)],
                 ("prepare_taps", numbers(count, channels, features)),
                 width=width,
                 **on_blocks(offset),
             )
+            yield case
+            size = width if offset is None else 4
+            residual = [*case.arrays, numbers(size, 3, mutants, features)]
+            yield replace(case, name=f"{case.name}, with a residual", arrays=residual)
 
 
 def rectified_max_pool_cases() -> Iterator[Case]:

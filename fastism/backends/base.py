@@ -294,6 +294,8 @@ class Backend(ABC):
         offset: Any,
         width: Any,
         reference: Array,
+        residual: Array | None = None,
+        residual_offset: Any = None,
     ) -> Array:
         """``relu(reference + overlap_add(x)) - relu(reference)``, and zero where nothing adds.
 
@@ -302,10 +304,18 @@ class Backend(ABC):
         x, taps, dilation, offset, width
             As for `overlap_add`.
         reference : array, shape (width, blocks, 1, channels)
+        residual : array, shape (size, blocks, mutants, channels), optional
+            The delta of a residual connection to add, placed at `residual_offset`.
+        residual_offset
+            As `offset` of `place`.
         """
         start = self.function("negative_part", reference)
         x = self.overlap_add(x, taps, dilation, offset, width, start)
-        return self.rectify(x, self.function("relu", reference), reuse=True)
+        made = self.rectify(x, self.function("relu", reference), reuse=True)
+        if residual is None:
+            return made
+        both, offsets = [made, residual], [None, residual_offset]
+        return self.add_windows(both, [1.0, 1.0], offsets, width, None, [True, False])
 
     def rectified_max_pool(
         self,

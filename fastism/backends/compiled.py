@@ -44,7 +44,14 @@ class PackedColumns:
         self._library = library
 
     def rectified_overlap_add(
-        self, x: _Tensor, dilation: int, offset: int, width: int, reference: _Tensor
+        self,
+        x: _Tensor,
+        dilation: int,
+        offset: int,
+        width: int,
+        reference: _Tensor,
+        residual: _Tensor | None = None,
+        residual_offset: int = 0,
     ) -> _Tensor:
         """See `Backend.rectified_overlap_add`.
 
@@ -53,12 +60,15 @@ class PackedColumns:
         x : tensor, float32, shape (size, blocks, mutants, channels in)
         dilation, offset, width : int
         reference : tensor, float32, shape (width, blocks, 1, channels out)
+        residual : tensor, float32, shape (residual size, blocks, mutants, channels out), optional
+        residual_offset : int
 
         Returns
         -------
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
         x = x.contiguous()
+        residual = None if residual is None else residual.contiguous()
         size, blocks, mutants, channels = x.shape
         if reference.stride(3) != 1:
             reference = reference.contiguous()
@@ -77,6 +87,9 @@ class PackedColumns:
             reference.data_ptr(),
             reference.stride(0),
             reference.stride(1),
+            None if residual is None else residual.data_ptr(),
+            0 if residual is None else len(residual),
+            residual_offset,
             out.data_ptr(),
             width,
             torch.get_num_threads(),
@@ -169,7 +182,7 @@ def _open(name: str) -> ctypes.CDLL | None:
     library.rectified_overlap_add.argtypes = [
         *(pointer, number, number, number, number),
         *(pointer, number, number, number, number),
-        *(pointer, number, number, pointer, number, number),
+        *(pointer, number, number, pointer, number, number, pointer, number, number),
     ]
     library.rectified_max_pool.restype = None
     library.rectified_max_pool.argtypes = [

@@ -6,8 +6,9 @@
 //           where q = p - offset - j * dilation lies in the input window
 //     out[p, r, f] = max(sum, -max(z, 0))            ( = relu(z + delta) - relu(z) )
 //
-// Without it the window goes through memory three times besides the convolution: to start the sum,
-// to take the maximum, and to read the reference of each. A tile of the output stays in registers
+// and the delta of a residual connection on top, where there is one. Without it the window goes
+// through memory three times besides the convolution: to start the sum, to take the maximum, and
+// to read the reference of each; four times with a residual. A tile of the output stays in registers
 // instead: ROWS mutants times two vectors of features. The taps that two vectors of features need
 // lie together, so that a thread keeps them in its cache while mutants pass by.
 //
@@ -31,7 +32,7 @@ struct Tap {
 
 template <int rows>
 inline void tile(const Tap* taps, int64_t count, int64_t channels, const float* const* reference,
-                 float* out, int64_t features) {
+                 const float* residual, float* out, int64_t features) {
     Vector sum[rows][2];
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 2; c++) sum[r][c] = negative_part(load(reference[r] + c * VECTOR));
@@ -51,19 +52,24 @@ inline void tile(const Tap* taps, int64_t count, int64_t channels, const float* 
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 2; c++) {
             const Vector z = load(reference[r] + c * VECTOR);
-            store(out + r * features + c * VECTOR, at_least(sum[r][c], negative_part(z) - z));
+            const int64_t at = r * features + c * VECTOR;
+            Vector made = at_least(sum[r][c], negative_part(z) - z);
+            if (residual) made += load(residual + at);
+            store(out + at, made);
         }
 }
 
 // A tile of at most `most` rows, as many as there are.
 template <int most>
 inline void smaller_tile(int64_t rows, const Tap* taps, int64_t count, int64_t channels,
-                         const float* const* reference, float* out, int64_t features) {
+                         const float* const* reference, const float* residual, float* out,
+                         int64_t features) {
     if constexpr (most > 0) {
         if (rows >= most)
-            tile<most>(taps, count, channels, reference, out, features);
+            tile<most>(taps, count, channels, reference, residual, out, features);
         else
-            smaller_tile<most - 1>(rows, taps, count, channels, reference, out, features);
+            smaller_tile<most - 1>(rows, taps, count, channels, reference, residual, out,
+                                   features);
     }
 }
 
@@ -71,13 +77,15 @@ inline void smaller_tile(int64_t rows, const Tap* taps, int64_t count, int64_t c
 
 // x: (size, blocks * mutants, channels). taps: (features / COLUMNS, count, channels, COLUMNS), in
 // output order. reference: element (p, block, f) lies at p * position_stride + block *
-// block_stride + f. out: (width, blocks * mutants, features).
+// block_stride + f. residual: (residual_size, blocks * mutants, features), from position
+// residual_offset of the output on, or null. out: (width, blocks * mutants, features).
 extern "C" void rectified_overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants,
                                       int64_t channels, const float* taps, int64_t count,
                                       int64_t features, int64_t dilation, int64_t offset,
                                       const float* reference, int64_t position_stride,
-                                      int64_t block_stride, float* out, int64_t width,
-                                      int64_t threads) {
+                                      int64_t block_stride, const float* residual,
+                                      int64_t residual_size, int64_t residual_offset, float* out,
+                                      int64_t width, int64_t threads) {
     const int64_t rows = blocks * mutants;
 #pragma omp parallel num_threads(threads)
     {
@@ -91,8 +99,14 @@ extern "C" void rectified_overlap_add(const float* x, int64_t size, int64_t bloc
                 seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
             }
             float* here = out + p * rows * features;
+            const int64_t q = p - residual_offset;
+            const bool beside = residual && q >= 0 && q < residual_size;
+            const float* there = beside ? residual + q * rows * features : nullptr;
             if (!found) {
-                std::fill(here, here + rows * features, 0.0f);
+                if (beside)
+                    std::copy(there, there + rows * features, here);
+                else
+                    std::fill(here, here + rows * features, 0.0f);
                 continue;
             }
             for (int64_t f = 0; f < features; f += COLUMNS) {
@@ -105,8 +119,9 @@ extern "C" void rectified_overlap_add(const float* x, int64_t size, int64_t bloc
                     for (int64_t r = 0; r < size_of_tile; r++)
                         terms[r] = reference + p * position_stride +
                                    (first + r) / mutants * block_stride + f;
+                    const int64_t at = first * features + f;
                     smaller_tile<ROWS>(size_of_tile, moved.data(), found, channels, terms,
-                                       here + first * features + f, features);
+                                       beside ? there + at : nullptr, here + at, features);
                 }
             }
         }

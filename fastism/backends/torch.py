@@ -285,10 +285,15 @@ class TorchBackend(Backend):
         offset: Any,
         width: Any,
         reference: Array,
+        residual: Array | None = None,
+        residual_offset: Any = None,
     ) -> Array:
+        beside = (residual, residual_offset or 0)
         if taps.columns is None:
-            return super().rectified_overlap_add(x, taps, dilation, offset, width, reference)
-        return taps.columns.rectified_overlap_add(x, dilation, offset or 0, width, reference)
+            given = (x, taps, dilation, offset, width, reference)
+            return super().rectified_overlap_add(*given, *beside)
+        given = (x, dilation, offset or 0, width, reference)
+        return taps.columns.rectified_overlap_add(*given, *beside)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

@@ -74,6 +74,10 @@ class WindowCall:
     rectify : bool
         Whether to take the ReLU that follows as well; the result is its delta. Only convolutions,
         which get no `base` then, and max pools are asked to.
+    residual : array or None
+        Delta window to add behind that ReLU; only convolutions are given one.
+    residual_offset
+        Where it begins in the window to produce, as `offsets`.
     """
 
     inputs: Sequence[Array | None]
@@ -86,6 +90,8 @@ class WindowCall:
     reference: Callable[[], Array]
     lookup: Callable[[Array], Array]
     rectify: bool = False
+    residual: Array | None = None
+    residual_offset: Any = None
 
 
 class Rule(ABC):

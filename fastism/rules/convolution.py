@@ -100,10 +100,11 @@ class Convolution(Rule):
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         kernel, _, taps = weights
         if self.taps_apart:
-            add, term = b.overlap_add, call.base
-            if call.rectify:
-                add, term = b.rectified_overlap_add, call.reference()
-            return add(call.inputs[0], taps, self.dilation, call.offsets[0], call.width, term)
+            given = (call.inputs[0], taps, self.dilation, call.offsets[0], call.width)
+            if not call.rectify:
+                return b.overlap_add(*given, call.base)
+            beside = (call.residual, call.residual_offset)
+            return b.rectified_overlap_add(*given, call.reference(), *beside)
         size = self.kernel.shape[0]
         read = (call.width - 1) * self.stride + (size - 1) * self.dilation + 1
         x = b.place(call.inputs[0], call.offsets[0], read)

@@ -1,0 +1,150 @@
+"""Which layers share one pass over a window: a convolution or a pool, its ReLU, and a residual."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy_backend import NumpyBackend
+from oracle import full_pass
+
+from fastism.engine import Engine
+from fastism.graph import Graph, GraphBuilder
+from fastism.inputs import saturating_mutants
+from fastism.intervals import same_padding
+from fastism.plan import make_plan
+from fastism.rules import Convolution, FlattenDense, MaxPool, Pointwise, Source, WeightedSum
+from fastism.steps import assign_steps
+
+LENGTH, CHANNELS = 24, 4
+
+
+def conv(dilation: int = 1) -> Convolution:
+    kernel = np.random.default_rng(dilation).normal(size=(3, CHANNELS, CHANNELS))
+    return Convolution(kernel, dilation=dilation, pad=same_padding(LENGTH, 3, 1, dilation))
+
+
+class Drawn:
+    """A graph whose nodes are looked up by name."""
+
+    def __init__(self) -> None:
+        self.builder = GraphBuilder()
+        self.number = {"x": self.add("x", Source((LENGTH, CHANNELS)))}
+
+    def add(self, name: str, rule, *inputs: str) -> int:
+        made = self.builder.add(name, name, rule, [self.number[i] for i in inputs])
+        if name != "x":
+            self.number[name] = made
+        return made
+
+    def residual(self, weights: tuple[float, float] = (1.0, 1.0)) -> Drawn:
+        """``first + relu(conv(first))``, with `first` a convolution of the input."""
+        self.add("first", conv(), "x")
+        self.add("conv", conv(2), "first")
+        self.add("relu", Pointwise("relu"), "conv")
+        self.add("sum", WeightedSum(weights), "relu", "first")
+        return self
+
+    def graph(self, output: str) -> Graph:
+        kernel = np.random.default_rng(9).normal(size=(LENGTH, CHANNELS, 2))
+        self.add("dense", FlattenDense(kernel, None), output)
+        return self.builder.build([0], [self.number["dense"]], 0, "float64")
+
+
+def taken(drawn: Drawn, output: str) -> dict[str, tuple[str | None, str | None]]:
+    """Per node that takes others in its pass: the ReLU and the sum."""
+    graph = drawn.graph(output)
+    name = {None: None} | {i: node.name for i, node in enumerate(graph.nodes)}
+    return {
+        graph.nodes[i].name: (name[step.rectifies], name[step.adds])
+        for i, step in enumerate(assign_steps(graph))
+        if step.rectifies is not None
+    }
+
+
+def test_a_residual_is_taken_with_convolution_and_relu():
+    assert taken(Drawn().residual(), "sum") == {"conv": ("relu", "sum")}
+
+
+def test_a_difference_is_a_step_of_its_own():
+    assert taken(Drawn().residual((1.0, -1.0)), "sum") == {"conv": ("relu", None)}
+
+
+def test_a_sum_that_a_relu_reads_starts_from_the_reference_and_is_a_step_of_its_own():
+    drawn = Drawn().residual()
+    drawn.add("last", Pointwise("relu"), "sum")
+    assert taken(drawn, "last")["conv"] == ("relu", None)
+
+
+def test_a_relu_with_another_reader_keeps_its_window():
+    drawn = Drawn().residual()
+    drawn.add("both", WeightedSum((1.0, 1.0)), "sum", "relu")
+    assert taken(drawn, "both")["conv"] == ("relu", None)
+
+
+def test_a_residual_that_is_read_again_before_the_sum_is_left_alone():
+    drawn = Drawn()
+    drawn.add("first", conv(), "x")
+    drawn.add("conv", conv(2), "first")
+    drawn.add("relu", Pointwise("relu"), "conv")
+    drawn.add("beside", conv(3), "first")
+    drawn.add("sum", WeightedSum((1.0, 1.0)), "relu", "first")
+    drawn.add("both", WeightedSum((1.0, 1.0)), "sum", "beside")
+    assert taken(drawn, "both") == {"conv": ("relu", None)}
+
+
+def test_a_relu_is_taken_with_a_max_pool():
+    drawn = Drawn()
+    drawn.add("conv", conv(), "x")
+    drawn.add("pool", MaxPool(2, 1, (0, 1)), "conv")
+    drawn.add("relu", Pointwise("relu"), "pool")
+    assert taken(drawn, "relu") == {"pool": ("relu", None)}
+
+
+def test_a_pool_is_left_alone_where_values_go_on():
+    drawn = Drawn()
+    drawn.add("conv", conv(), "x")
+    drawn.add("pool", MaxPool(2, 1, (0, 1)), "conv")
+    drawn.add("relu", Pointwise("relu"), "pool")
+    drawn.add("tanh", Pointwise("tanh"), "relu")
+    assert taken(drawn, "tanh") == {}
+
+
+class Noting(NumpyBackend):
+    """Notes which residuals come with convolutions."""
+
+    def __init__(self, uniform: bool) -> None:
+        super().__init__("float64", uniform)
+        self.residuals: list[bool] = []
+
+    def rectified_overlap_add(self, *arguments, **named):
+        self.residuals.append(len(arguments) > 6 and arguments[6] is not None)
+        return super().rectified_overlap_add(*arguments, **named)
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+@pytest.mark.parametrize("crop", [False, True], ids=["same window", "another window"])
+def test_what_is_taken_together_gives_what_a_full_pass_gives(uniform, crop):
+    drawn = Drawn().residual()
+    if crop:
+        # The residual reaches further than the convolution of it.
+        drawn = Drawn()
+        drawn.add("wide", conv(5), "x")
+        drawn.add("conv", conv(1), "x")
+        drawn.add("relu", Pointwise("relu"), "conv")
+        drawn.add("sum", WeightedSum((1.0, 1.0)), "wide", "relu")
+    graph = drawn.graph("sum")
+    plan = make_plan(graph, uniform=uniform)
+    x = np.eye(CHANNELS)[np.random.default_rng(1).integers(CHANNELS, size=(2, LENGTH))]
+    mutants, _ = saturating_mutants(x, np.arange(LENGTH))
+    backend = Noting(uniform)
+    reference, parts = Engine(plan, backend, 1 << 20).run([x], mutants)
+    np.testing.assert_allclose(reference[0], full_pass(graph, [x])[0], atol=1e-12)
+    mutated = x[mutants.sequence].copy()
+    rows = np.arange(len(mutants))
+    mutated[rows, mutants.start] = mutants.replacement[:, 0]
+    expected = full_pass(graph, [mutated])[0]
+    got = np.empty_like(expected)
+    for part in parts:
+        got[part.index] = part.outputs[0]
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+    assert any(backend.residuals) is not crop
