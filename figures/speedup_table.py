@@ -137,9 +137,9 @@ def markdown(records: Sequence[Record]) -> str:
     calls = first_calls(records)
     if calls:
         parts += [
-            "The first use, in a fresh process; memory is what the process needs on top of the "
-            "model, and of the result where that was noted, loading a backend's framework "
-            "included:",
+            "The first use, in a fresh process: building takes in the loading of the backend's "
+            "framework; memory is what the process needs on top of the model, the frameworks, and "
+            "the result:",
             _first_calls(calls),
         ]
     return "\n\n".join(parts) + "\n"
