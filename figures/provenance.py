@@ -33,7 +33,7 @@ def caption(comparisons: Sequence[Comparison], spread: str) -> str:
             f"Medians of {_span(repeats)} runs in turns after a warm-up; {spread}.",
             _baseline(comparisons),
             f"Sequences: {_listed(c.naive.what.data.partition(', seed')[0] for c in comparisons)}.",
-            _systems([c.naive.where for c in comparisons]),
+            caption_of_systems([c.naive.where for c in comparisons]),
         ]
     )
 
@@ -80,12 +80,14 @@ def _machines(systems: Sequence[Where]) -> str:
     )
 
 
-def _systems(systems: Sequence[Where]) -> str:
+def caption_of_systems(systems: Sequence[Where]) -> str:
+    """Machines, dates, commits, and the versions of every package."""
     machines = _machines(systems)
-    versions = _listed(
-        ", ".join(f"{package} {version}" for package, version in w.versions.items())
-        for w in systems
-    )
+    found: dict[str, dict[str, None]] = {}
+    for system in systems:
+        for package, version in system.versions.items():
+            found.setdefault(package, {})[version] = None
+    versions = ", ".join(f"{package} {' or '.join(several)}" for package, several in found.items())
     dates = sorted({w.date[:10] for w in systems})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     commits = _listed(w.commit or "unknown" for w in systems)

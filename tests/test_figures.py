@@ -23,6 +23,7 @@ from figures import (
     choices,
     drawings,
     floor,
+    provenance,
     report,
     speedup,
     speedup_table,
@@ -420,3 +421,9 @@ def test_the_command_draws_from_files(tmp_path):
     paper = ROOT / "data" / "paper_p100_timings.csv"
     drawings.main(["floor", "--records", str(path), "--paper", str(paper), "--output", str(out)])
     assert "| Basset | 1000 | PyTorch | 20.0 | 24.0 | 120% |" in out.read_text()
+
+
+def test_a_caption_names_every_version_of_a_package_once():
+    newer = dataclasses.replace(WHERE, versions={"numpy": "2.5.0", "shap": "0.51.0"})
+    made = provenance.caption_of_systems([WHERE, newer, WHERE])
+    assert made.endswith("with python 3.11.7, numpy 2.4.6 or 2.5.0, shap 0.51.0.")
