@@ -121,7 +121,8 @@ class Result:
     build_seconds : float or None
         Seconds to make the method ready, of kind "first_call" and of peers.
     peak_bytes : int or None
-        Peak resident memory above that of the process with its model, of kind "first_call".
+        Peak resident memory above that of the process with its model and the backend's framework,
+        of kind "first_call".
     macs : float or None
         Multiply-adds per mutant, counted, not measured.
     difference, spread : float or None
