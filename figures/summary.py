@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,12 +21,20 @@ from figures.speedup_table import shown_model
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """One row per comparison, with its fastest backend."""
-    result = Table(title="Exact ISM, seconds per sequence", title_justify="left")
+    # Logs are 80 wide: narrow rules, and only the names of models may take two lines.
+    result = Table(
+        title="Exact ISM, seconds per sequence",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+    )
     result.add_column("model")
     for name in ("bp", "sequences", "naive", "fastISM", "speedup", "range"):
-        result.add_column(name, justify="right")
-    result.add_column("naive on")
-    result.add_column("fast on")
+        result.add_column(name, justify="right", no_wrap=True)
+    result.add_column("naive on", no_wrap=True)
+    result.add_column("fast on", no_wrap=True)
     for c in comparisons:
         ratio = c.speedup(c.best)
         result.add_row(

@@ -3,6 +3,7 @@
 import base64
 import csv
 import dataclasses
+import io
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import pandas
 import pytest
 from benchmark_fakes import WHERE, make_record
+from rich.console import Console
 
 from benchmarks import records
 from benchmarks.compare import compare, main_cases
@@ -427,3 +429,18 @@ def test_a_caption_names_every_version_of_a_package_once():
     newer = dataclasses.replace(WHERE, versions={"numpy": "2.5.0", "shap": "0.51.0"})
     made = provenance.caption_of_systems([WHERE, newer, WHERE])
     assert made.endswith("with python 3.11.7, numpy 2.4.6 or 2.5.0, shap 0.51.0.")
+
+
+def test_the_summary_fits_a_log():
+    names = ("basset", "factorized_basset", "bpnet")
+    records = [
+        make_record(method, "tensorflow", seconds, architecture=name, job=name)
+        for name in names
+        for method, seconds in (("naive_ism", [19.23, 21.0]), ("fast_ism", [0.5592, 0.61]))
+    ]
+    stream = io.StringIO()
+    table = summary.table(main_cases(compare(records)))
+    Console(file=stream, width=80).print(table)
+    printed = stream.getvalue()
+    assert "…" not in printed
+    assert printed.count("TensorFlow") == 2 * len(names)
