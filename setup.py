@@ -7,7 +7,9 @@ package installs without it (see fastism/backends/compiled.py).
 from setuptools import Extension, setup
 
 HERE = "fastism/backends"
-SOURCES = [f"{HERE}/rectified_overlap_add.cpp", f"{HERE}/rectified_max_pool.cpp"]
+SOURCES = [
+    f"{HERE}/{name}.cpp" for name in ("overlap_add", "narrow_overlap_add", "rectified_max_pool")
+]
 #: Flags, numbers in a register, and rows of a tile: as many as leave room for two registers.
 INSTRUCTION_SETS = {
     "avx512": (["-mavx512f", "-mfma"], 16, 12),
@@ -17,7 +19,7 @@ INSTRUCTION_SETS = {
 setup(
     ext_modules=[
         Extension(
-            f"fastism.backends._rectified_{name}",
+            f"fastism.backends._kernels_{name}",
             SOURCES,
             depends=[f"{HERE}/vectors.h"],
             language="c++",

@@ -391,8 +391,11 @@ def overlap_add_cases() -> Iterator[Case]:
     # Few and many channels in and out: backends choose their algorithm by these numbers.
     sizes = [(2, 40), (4, 3), (5, 1), (20, 18)]
     kernels = [(1, 1), (3, 1), (3, 4), (8, 1)]
-    for number, (channels, features, count, dilation) in enumerate(
-        (*size, *kernel) for size in sizes for kernel in kernels
+    # Taps and features that fill several groups of registers, and mutants that leave a part of a
+    # tile over, for the compiled kernel of few channels out; for that of few channels in likewise.
+    large = [(3, 1, 25, 1, 11), (2, 2, 60, 1, 5), (4, 45, 19, 1, 9), (4, 32, 3, 8, 1)]
+    for number, (channels, features, count, dilation, mutants) in enumerate(
+        [*((*size, *kernel, 2) for size in sizes for kernel in kernels), *large]
     ):
         # All offsets for one kernel of the two largest sizes, some of them for the others.
         whole = count * dilation == 3 and features > 10
@@ -405,7 +408,7 @@ def overlap_add_cases() -> Iterator[Case]:
                 lambda b, t, g, x, *base, d=dilation: b.overlap_add(
                     x, t, d, g.offsets[0], g.widths[0], base[0] if base else None
                 ),
-                [numbers(5, 3, 2, channels)],
+                [numbers(5, 3, mutants, channels)],
                 ("prepare_taps", numbers(count, channels, features)),
                 width=width,
                 **on_blocks(offset),
@@ -422,6 +425,7 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
         (4, 3, 3, 1, 2),
         (5, 32, 1, 1, 2),
         (20, 64, 3, 1, 5),
+        (7, 45, 3, 2, 13),
         (6, 32, 3, 8, 1),
         (3, 96, 4, 4, 4),
     ]:

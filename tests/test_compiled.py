@@ -1,4 +1,4 @@
-"""The compiled kernel: built where a compiler is, right on every instruction set, and optional."""
+"""The compiled kernels: built where a compiler is, right on every instruction set, and optional."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_the_kernel_is_built_where_a_compiler_and_the_source_tree_are():
 def test_every_instruction_set_gives_the_right_numbers(instructions, monkeypatch):
     found = library(instructions)
     monkeypatch.setattr(compiled, "load", lambda: found)
-    both = CASES["rectified_overlap_add"] + CASES["rectified_max_pool"]
-    cases = [case for case in both if not case.per_block]
+    primitives = ("overlap_add", "rectified_overlap_add", "rectified_max_pool")
+    cases = [case for name in primitives for case in CASES[name] if not case.per_block]
     outcomes = computed(cases, TorchBackend("float32", "cpu"))
     for case, (result, _) in zip(cases, outcomes, strict=True):
         truth = expected(case, "float32")
@@ -55,6 +55,17 @@ def test_nan_is_handed_on(instructions):
     y = packed.rectified_overlap_add(x, 1, 0, 1, torch.zeros(1, 1, 1, 32))
     assert torch.isnan(y[0, 0, 0]).all()
     assert (y[0, 0, 1] == 2).all()
+
+
+@pytest.mark.parametrize("instructions", HERE)
+def test_nan_is_handed_on_to_few_channels(instructions):
+    x = torch.ones(9, 1, 2, 2)
+    x[4, 0, 1, 0] = np.nan
+    packed = compiled.PackedNarrowColumns(np.ones((3, 2, 1), np.float32), library(instructions))
+    y = packed.overlap_add(x, 0, 11, None)
+    assert torch.isnan(y[4:7, 0, 1]).all()
+    assert not torch.isnan(y[:, 0, 0]).any()
+    assert not torch.isnan(y[:4, 0, 1]).any()
 
 
 @pytest.mark.parametrize("instructions", HERE)
@@ -74,6 +85,7 @@ def test_the_environment_turns_it_off(monkeypatch):
     monkeypatch.setenv("FASTISM_COMPILED", "0")
     assert compiled.load() is None
     assert compiled.pack(taps) is None
+    assert compiled.pack_narrow(taps[:, :, :1]) is None
 
 
 def test_taps_that_do_not_suit_it_go_to_pytorch():
@@ -83,6 +95,6 @@ def test_taps_that_do_not_suit_it_go_to_pytorch():
 
 def test_a_library_that_is_missing_or_broken_is_done_without(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
-    assert compiled._open.__wrapped__("_rectified_none") is None
-    (tmp_path / f"_rectified_none{compiled.EXTENSION_SUFFIXES[0]}").write_bytes(b"no library")
-    assert compiled._open.__wrapped__("_rectified_none") is None
+    assert compiled._open.__wrapped__("_kernels_none") is None
+    (tmp_path / f"_kernels_none{compiled.EXTENSION_SUFFIXES[0]}").write_bytes(b"no library")
+    assert compiled._open.__wrapped__("_kernels_none") is None

@@ -1,6 +1,6 @@
-"""The compiled kernels for layers with a ReLU, where they were built for this processor.
+"""The compiled kernels for convolutions and pools, where they were built for this processor.
 
-Requirements: torch. `setup.py` compiles ``rectified_*.cpp`` once per instruction set
+Requirements: torch. `setup.py` compiles the ``.cpp`` beside this file once per instruction set
 when the package is installed with a C++ compiler at hand. Nothing requires them: without them, or
 with the environment variable ``FASTISM_COMPILED=0``, PyTorch's own operators do the same.
 """
@@ -19,7 +19,7 @@ import torch
 _Tensor = torch.Tensor
 
 #: The library for every instruction set that PyTorch may report.
-LIBRARIES = {"AVX512": "_rectified_avx512", "AVX2": "_rectified_avx2"}
+LIBRARIES = {"AVX512": "_kernels_avx512", "AVX2": "_kernels_avx2"}
 #: Products of taps and channels up to which the kernel is used. Measured on two cores: at 192
 #: (BPNet) it takes 0.6 to 0.8 of the time of oneDNN with the passes that it saves, from about
 #: 1,500 on the two are equal.
@@ -27,21 +27,47 @@ MOST_TERMS = 1024
 
 
 class PackedColumns:
-    """A convolution along axis 0 of ``(width, blocks, mutants, channels)`` and its ReLU.
+    """A convolution along axis 0 of ``(width, blocks, mutants, channels)``.
 
     Parameters
     ----------
     taps : ndarray, shape (taps, channels in, channels out)
-        In output order: input ``p`` adds ``x[p] @ taps[j]`` to output ``p + j * dilation``.
+        In output order: input ``p`` adds ``x[p] @ taps[j]`` to output ``p + j * dilation``. No
+        fewer channels out than ``library.columns()``.
     library : CDLL
         From `load`.
     """
 
     def __init__(self, taps: np.ndarray, library: ctypes.CDLL) -> None:
         self.count, self.channels, self.features = taps.shape
-        split = taps.reshape(self.count, self.channels, -1, library.columns())
-        self._taps = torch.tensor(np.ascontiguousarray(split.transpose(2, 0, 1, 3), np.float32))
+        columns = library.columns()
+        # The last columns overlap those before where the features do not fill them.
+        starts = [min(f, self.features - columns) for f in range(0, self.features, columns)]
+        split = np.stack([taps[:, :, f : f + columns] for f in starts])
+        self._taps = torch.tensor(np.ascontiguousarray(split, np.float32))
         self._library = library
+
+    def overlap_add(
+        self,
+        x: _Tensor,
+        dilation: int,
+        offset: int,
+        width: int,
+        base: _Tensor | None,
+    ) -> _Tensor:
+        """See `Backend.overlap_add`.
+
+        Parameters
+        ----------
+        x : tensor, float32, shape (size, blocks, mutants, channels in)
+        dilation, offset, width : int
+        base : tensor, float32, shape (width, blocks, 1, channels out), or None
+
+        Returns
+        -------
+        tensor, float32, shape (width, blocks, mutants, channels out)
+        """
+        return self._run(False, x, dilation, offset, width, base)
 
     def rectified_overlap_add(
         self,
@@ -67,13 +93,26 @@ class PackedColumns:
         -------
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
+        return self._run(True, x, dilation, offset, width, reference, residual, residual_offset)
+
+    def _run(
+        self,
+        rectify: bool,
+        x: _Tensor,
+        dilation: int,
+        offset: int,
+        width: int,
+        reference: _Tensor | None,
+        residual: _Tensor | None = None,
+        residual_offset: int = 0,
+    ) -> _Tensor:
         x = x.contiguous()
         residual = None if residual is None else residual.contiguous()
         size, blocks, mutants, channels = x.shape
-        if reference.stride(3) != 1:
-            reference = reference.contiguous()
         out = x.new_empty((width, blocks, mutants, self.features))
-        self._library.rectified_overlap_add(
+        reference, *reference_arguments = _rows(reference)
+        self._library.overlap_add(
+            rectify,
             x.data_ptr(),
             size,
             blocks,
@@ -84,9 +123,7 @@ class PackedColumns:
             self.features,
             dilation,
             offset,
-            reference.data_ptr(),
-            reference.stride(0),
-            reference.stride(1),
+            *reference_arguments,
             None if residual is None else residual.data_ptr(),
             0 if residual is None else len(residual),
             residual_offset,
@@ -95,6 +132,75 @@ class PackedColumns:
             torch.get_num_threads(),
         )
         return out
+
+
+class PackedNarrowColumns:
+    """A convolution to few channels along axis 0 of ``(width, blocks, mutants, channels)``.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (taps, channels in, channels out)
+        In output order, undilated.
+    library : CDLL
+        From `load`.
+    """
+
+    def __init__(self, taps: np.ndarray, library: ctypes.CDLL) -> None:
+        self.count, channels, self.features = taps.shape
+        size = library.vector_size()
+        vectors = -(-self.count * self.features // size)
+        columns = np.zeros((channels, vectors * size), dtype=np.float32)
+        columns[:, : self.count * self.features] = taps.transpose(1, 0, 2).reshape(channels, -1)
+        group = library.widest() * size
+        groups = [columns[:, first : first + group] for first in range(0, vectors * size, group)]
+        self._taps = torch.tensor(np.concatenate([group.reshape(-1) for group in groups]))
+        self._library = library
+
+    def overlap_add(self, x: _Tensor, offset: int, width: int, base: _Tensor | None) -> _Tensor:
+        """See `Backend.overlap_add`.
+
+        Parameters
+        ----------
+        x : tensor, float32, shape (size, blocks, mutants, channels in)
+        offset, width : int
+        base : tensor, float32, shape (width, blocks, 1, channels out), or None
+
+        Returns
+        -------
+        tensor, float32, shape (width, blocks, mutants, channels out)
+        """
+        x = x.contiguous()
+        size, blocks, mutants, channels = x.shape
+        out = x.new_empty((width, blocks, mutants, self.features))
+        base, *base_arguments = _rows(base)
+        self._library.narrow_overlap_add(
+            x.data_ptr(),
+            size,
+            blocks,
+            mutants,
+            channels,
+            self._taps.data_ptr(),
+            self.count,
+            self.features,
+            offset,
+            *base_arguments,
+            out.data_ptr(),
+            width,
+            torch.get_num_threads(),
+        )
+        return out
+
+
+def _rows(reference: _Tensor | None) -> tuple[_Tensor | None, int | None, int, int]:
+    """Windows of the reference with features side by side, their address, and their strides.
+
+    The caller holds on to the windows as long as the address is in use.
+    """
+    if reference is None:
+        return None, None, 0, 0
+    if reference.stride(3) != 1:
+        reference = reference.contiguous()
+    return reference, reference.data_ptr(), reference.stride(0), reference.stride(1)
 
 
 def rectified_max_pool(
@@ -123,8 +229,7 @@ def rectified_max_pool(
     if library is None or channels < library.columns() // 2:
         return None
     x = x.contiguous()
-    if reference.stride(3) != 1:
-        reference = reference.contiguous()
+    reference, *reference_arguments = _rows(reference)
     out = x.new_empty((width, blocks, mutants, channels))
     library.rectified_max_pool(
         x.data_ptr(),
@@ -134,9 +239,7 @@ def rectified_max_pool(
         mutants,
         channels,
         None if sign is None else sign.data_ptr(),
-        reference.data_ptr(),
-        reference.stride(0),
-        reference.stride(1),
+        *reference_arguments,
         out.data_ptr(),
         width,
         torch.get_num_threads(),
@@ -148,9 +251,15 @@ def pack(taps: np.ndarray) -> PackedColumns | None:
     """Taps for the kernel; None where it was not built or they do not suit it."""
     library = load()
     count, channels, features = taps.shape
-    if library is None or features % library.columns() or count * channels > MOST_TERMS:
+    if library is None or features < library.columns() or count * channels > MOST_TERMS:
         return None
     return PackedColumns(taps, library)
+
+
+def pack_narrow(taps: np.ndarray) -> PackedNarrowColumns | None:
+    """Taps to few channels for the kernel; None where it was not built."""
+    library = load()
+    return None if library is None else PackedNarrowColumns(taps, library)
 
 
 def load() -> ctypes.CDLL | None:
@@ -177,12 +286,18 @@ def _open(name: str) -> ctypes.CDLL | None:
     except OSError:  # built for another system, or its OpenMP is missing
         return None
     number, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.columns.restype = number
-    library.rectified_overlap_add.restype = None
-    library.rectified_overlap_add.argtypes = [
-        *(pointer, number, number, number, number),
+    for count in (library.columns, library.widest, library.vector_size):
+        count.restype = number
+    library.overlap_add.restype = None
+    library.overlap_add.argtypes = [
+        *(number, pointer, number, number, number, number),
         *(pointer, number, number, number, number),
         *(pointer, number, number, pointer, number, number, pointer, number, number),
+    ]
+    library.narrow_overlap_add.restype = None
+    library.narrow_overlap_add.argtypes = [
+        *(pointer, number, number, number, number, pointer, number, number, number),
+        *(pointer, number, number, pointer, number, number),
     ]
     library.rectified_max_pool.restype = None
     library.rectified_max_pool.argtypes = [

@@ -21,6 +21,9 @@ from fastism.backends.shelf import Shelf
 #: Below this many output channels all taps go into one matrix product: a product per tap would
 #: read the input window once per tap for little arithmetic.
 NARROW = 16
+#: Up to so many channels in, as in a model's first layer, the compiled kernel takes convolutions
+#: without a ReLU too. From 48 channels on, oneDNN is as fast.
+FEW_CHANNELS = 4
 
 
 class TorchBackend(Backend):
@@ -94,12 +97,16 @@ class TorchBackend(Backend):
         count, channels, features = taps.shape
         if features < NARROW:
             stacked = taps.transpose(0, 2, 1).reshape(-1, channels)
-            narrow = onednn.PackedNarrowTaps(taps.astype(self.dtype)) if self._packs else None
-            return Taps(count, features, narrow=narrow, stacked=self.constant(stacked))
+            return Taps(count, features, narrow=self._narrow(taps), stacked=self.constant(stacked))
         if self._packs:
             packed = onednn.PackedTaps(taps.astype(self.dtype))
             return Taps(count, features, packed=packed, columns=compiled.pack(taps))
         return Taps(count, features, matrices=tuple(self.constant(tap) for tap in taps))
+
+    def _narrow(self, taps: np.ndarray) -> NarrowTaps | None:
+        if not self._packs:
+            return None
+        return compiled.pack_narrow(taps) or onednn.PackedNarrowTaps(taps.astype(self.dtype))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.inference_mode()(function)
@@ -252,6 +259,10 @@ class TorchBackend(Backend):
     ) -> Array:
         size, blocks, mutants, channels = x.shape
         rows, offset = blocks * mutants, offset or 0
+        if taps.columns is not None and channels <= FEW_CHANNELS:
+            return taps.columns.overlap_add(x, dilation, offset, width, base)
+        if isinstance(taps.narrow, compiled.PackedNarrowColumns) and dilation == 1:
+            return taps.narrow.overlap_add(x, offset, width, base)
         natural = size + (taps.count - 1) * dilation
         # The buffer covers the planned window and all that the taps reach: packed taps cannot
         # leave out what lies outside. It is summed into and thrown away, so any content will do.
@@ -398,6 +409,9 @@ def _add_shifted(out: Array, x: Array, shift: int, tap: Array | None = None) -> 
         part.view(-1, part.shape[2]).addmm_(read.reshape(-1, read.shape[2]), tap)
 
 
+NarrowTaps = compiled.PackedNarrowColumns | onednn.PackedNarrowTaps
+
+
 @dataclass(frozen=True)
 class Taps:
     """Kernel taps in output order, in the forms that suit them.
@@ -410,7 +424,7 @@ class Taps:
         All taps in one convolution, where oneDNN is usable.
     columns : PackedColumns or None
         The same for the compiled kernel, where it is built and the taps suit it.
-    narrow : PackedNarrowTaps or None
+    narrow : PackedNarrowColumns, PackedNarrowTaps or None
         All taps in one convolution for few output channels, undilated.
     matrices : tuple of tensor
         ``(channels in, features)`` each.
@@ -422,7 +436,7 @@ class Taps:
     features: int
     packed: onednn.PackedTaps | None = None
     columns: compiled.PackedColumns | None = None
-    narrow: onednn.PackedNarrowTaps | None = None
+    narrow: NarrowTaps | None = None
     matrices: tuple[Array, ...] = ()
     stacked: Array | None = None
 
