@@ -34,7 +34,7 @@ Key = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
-    """Speedup over naive ISM of one case, in repeated runs, each in a process of its own.
+    """Speedup over naive ISM of one case, in repeated runs.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ import numpy as np
 from fastism.backends.precision import check_precision
 from fastism.chunks import Mutants, Part
 from fastism.errors import FastISMError
+from fastism.filled import Filled
 from fastism.frontends import front_end
 from fastism.inputs import (
     Ranges,
@@ -38,7 +39,7 @@ class BaseISM(ABC):
 
     Axes: N sequences, L positions, C characters. Inputs and results have the layout of the model:
     (N, L, C) for Keras, (N, C, L) for torch modules. In here positions come first; layouts are
-    exchanged where users hand something in (`_inputs`) and where results are made (`_filled`).
+    exchanged where users hand something in (`_inputs`) and where results are made (`_fill`).
     """
 
     def __init__(
@@ -132,17 +133,12 @@ class BaseISM(ABC):
         replacement = check_replacement(
             replace_with, self.perturb_width, self.num_chars, self._front.channels_first
         )
-        outputs = None
+        select = dict.fromkeys(range(self.num_outputs))
+        whole = Filled(len(inputs[0]), (len(self._ranges),))
         for part, chosen in self._groups(inputs, self.perturb_width, 1):
             mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
-            select = dict.fromkeys(range(self.num_outputs))
-            _, filled = self._filled(chosen, mutants, index, (len(self._ranges),), select, None)
-            if outputs is None:
-                size = len(inputs[0])
-                outputs = [np.empty((size, *y.shape[1:]), y.dtype) for y in filled]
-            for whole, y in zip(outputs, filled, strict=True):
-                whole[part] = y
-        return outputs if self.num_outputs > 1 else outputs[0]
+            self._fill(whole, part, chosen, mutants, index, select)
+        return self._packed(whole.mutants)
 
     def saturate(
         self,
@@ -183,28 +179,14 @@ class BaseISM(ABC):
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
         count = len(inputs[0])
-        whole: list[tuple[np.ndarray, np.ndarray]] | None = None
-        alternatives = np.empty((count, len(chosen)), dtype=np.int64)
+        shape = (len(chosen), self.num_chars)
+        whole = Filled(count, shape, swapped=self._front.channels_first, dtype=kind)
+        alternatives = np.zeros((count, len(chosen)), dtype=np.int64)
         for part, group in self._groups(inputs, 1, self._other_chars):
-            result = self._saturate_group(group, chosen, select, kind)
-            alternatives[part] = result.alternatives
-            pairs = list(zip(listed(result.reference), listed(result.mutants), strict=True))
-            if whole is None:
-                if len(group[0]) == count:
-                    return result
-                whole = [
-                    (
-                        np.empty((count, *reference.shape[1:]), reference.dtype),
-                        np.empty((count, *mutants.shape[1:]), mutants.dtype),
-                    )
-                    for reference, mutants in pairs
-                ]
-            for (all_reference, all_mutants), (reference, mutants) in zip(
-                whole, pairs, strict=True
-            ):
-                all_reference[part], all_mutants[part] = reference, mutants
-        reference, mutants = [r for r, _ in whole], [m for _, m in whole]
-        packed = self._packed(reference), self._packed(mutants)
+            mutants, index = saturating_mutants(group[self.seq_input_idx], chosen)
+            np.add.at(alternatives[part], index[:2], 1)
+            self._fill(whole, part, group, mutants, index, select)
+        packed = self._packed(whole.reference), self._packed(whole.mutants)
         return Saturation(*packed, chosen, alternatives, self.axes)
 
     def saturate_each(
@@ -323,54 +305,27 @@ class BaseISM(ABC):
             part = slice(first, first + size)
             yield part, [x[part] for x in inputs]
 
-    def _saturate_group(
-        self,
-        inputs: Sequence[np.ndarray],
-        positions: np.ndarray,
-        select: dict[int, np.ndarray | None],
-        dtype: Any,
-    ) -> Saturation:
-        x = inputs[self.seq_input_idx]
-        mutants, index = saturating_mutants(x, positions)
-        shape = (len(positions), self.num_chars)
-        reference, filled = self._filled(inputs, mutants, index, shape, select, dtype)
-        alternatives = np.zeros((len(x), len(positions)), dtype=np.int64)
-        np.add.at(alternatives, index[:2], 1)
-        packed = self._packed(reference), self._packed(filled)
-        return Saturation(*packed, positions, alternatives, self.axes)
-
     def _packed(self, arrays: list[np.ndarray]) -> Outputs:
         return arrays if self.num_outputs > 1 else arrays[0]
 
-    def _filled(
+    def _fill(
         self,
+        whole: Filled,
+        part: slice,
         inputs: Sequence[np.ndarray],
         mutants: Mutants,
         index: tuple[np.ndarray, ...],
-        shape: tuple[int, ...],
         select: dict[int, np.ndarray | None],
-        dtype: Any,
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Reference, and arrays (N, *shape, *output) of mutants over the reference.
-
-        A shape of positions and characters comes in the model's order.
-        """
-        saturating = len(shape) == 2
-        swapped = saturating and self._front.channels_first
-        shape = shape[::-1] if swapped else shape
-        alternatives = self._other_chars if saturating else 1
+    ) -> None:
+        """Run the mutants of a group of sequences; `index` says where in the group they belong."""
+        alternatives = self._other_chars if len(whole.shape) == 2 else 1
         reference, parts = self._run(inputs, mutants, select, alternatives)
-        reference = [np.asarray(y, dtype=dtype or y.dtype) for y in reference]
-        filled = []
-        for y in reference:
-            spread = y.reshape(len(y), *[1] * len(shape), *y.shape[1:])
-            filled.append(np.array(np.broadcast_to(spread, (len(y), *shape, *y.shape[1:]))))
-        for part in parts:
-            where = tuple(i[part.index] for i in index)
-            for whole, y in zip(filled, part.outputs, strict=True):
+        filled = whole.group(part, reference)
+        for made in parts:
+            where = tuple(i[made.index] for i in index)
+            for array, y in zip(filled, made.outputs, strict=True):
                 if y is not None:
-                    (whole.swapaxes(1, 2) if swapped else whole)[where] = y
-        return reference, filled
+                    array[where] = y
 
 
 def _float_type(dtype: Any) -> np.dtype:

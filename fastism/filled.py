@@ -1,0 +1,64 @@
+"""Arrays of results that groups of sequences fill one after the other.
+
+Requirements: numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Filled:
+    """Outputs of all sequences; groups of them write into it, so that none has arrays of its own.
+
+    Parameters
+    ----------
+    count : int
+        Number of sequences.
+    shape : tuple of int
+        How many mutants a sequence has: ranges, or positions and characters.
+    swapped : bool
+        Whether characters come before positions in the arrays, as in models of torch.
+    dtype : dtype, optional
+        That of the outputs by default.
+
+    Attributes
+    ----------
+    reference, mutants : list of ndarray, each (N, *output) and (N, *shape, *output)
+        One per output, from the first group on.
+    """
+
+    count: int
+    shape: tuple[int, ...]
+    swapped: bool = False
+    dtype: np.dtype | None = None
+    reference: list[np.ndarray] = field(default_factory=list)
+    mutants: list[np.ndarray] = field(default_factory=list)
+
+    def group(self, part: slice, reference: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Take the reference of the sequences in `part`.
+
+        Returns
+        -------
+        list of ndarray, each (sequences of the part, *shape, *output)
+            Views of their mutants, which hold the reference as yet.
+        """
+        shape = self.shape[::-1] if self.swapped else self.shape
+        if not self.reference:
+            for y in reference:
+                kind = y.dtype if self.dtype is None else self.dtype
+                self.reference.append(np.empty((self.count, *y.shape[1:]), kind))
+                self.mutants.append(np.empty((self.count, *shape, *y.shape[1:]), kind))
+        views = []
+        for all_reference, all_mutants, y in zip(
+            self.reference, self.mutants, reference, strict=True
+        ):
+            all_reference[part] = y
+            view = all_mutants[part]
+            view[...] = y.reshape(len(y), *[1] * len(shape), *y.shape[1:])
+            views.append(view.swapaxes(1, 2) if self.swapped else view)
+        return views
