@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     label = ARCHITECTURES[given.architecture].label
     with Progress(f"{label}, {given.length} bp: where the time goes") as progress:
         try:
-            sequences = encoded(given.fasta, given.length)[: given.sequences]
+            sequences = encoded(given.fasta, given.length, count=given.sequences)
             model = build(given.architecture, given.length)
             parts = {WHOLE: model, CONVOLUTIONS: convolutions_of(model)}
             methods = methods_of_parts()

@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     label = ARCHITECTURES[given.architecture].label
     with Progress(f"{label}, {given.length} bp: agreement with exact ISM") as progress:
         try:
-            sequences = encoded(given.fasta, given.length)[: given.sequences]
+            sequences = encoded(given.fasta, given.length, count=given.sequences)
             model = build(given.architecture, given.length)
             (exact,) = chosen([FAST], discover())
             methods = chosen(given.methods, discover())

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"{label}, {given.length} bp: first call on {given.backend}"
     with Progress(title) as progress:
         try:
-            sequences = encoded(given.fasta, given.length)[: given.sequences]
+            sequences = encoded(given.fasta, given.length, count=given.sequences)
             model = build(given.architecture, given.length)
         except FastISMError as error:
             progress.wrong(str(error))

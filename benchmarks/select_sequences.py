@@ -39,8 +39,10 @@ def select(fasta: str | Path, number: int, seed: int) -> list[Record]:
     return [records[i] for i in order[:number]]
 
 
-def encoded(fasta: str | Path, length: int, joined: bool = False) -> np.ndarray:
-    """One-hot of the last `length` characters of every sequence of a file.
+def encoded(
+    fasta: str | Path, length: int, joined: bool = False, count: int | None = None
+) -> np.ndarray:
+    """One-hot of the last `length` characters of the sequences of a file.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def encoded(fasta: str | Path, length: int, joined: bool = False) -> np.ndarray:
     joined : bool, default False
         Whether sequences that are shorter may be continued, at their beginning, with those that
         come before them in the file (in a circle).
+    count : int, optional
+        Only so many, the first ones; all by default.
 
     Returns
     -------
@@ -57,18 +61,22 @@ def encoded(fasta: str | Path, length: int, joined: bool = False) -> np.ndarray:
     Raises
     ------
     FastISMError
-        A sequence is shorter.
+        A sequence is shorter, or there are fewer than `count`.
     """
     records = list(read_fasta(fasta))
+    if count is not None and len(records) < count:
+        raise FastISMError(
+            f"{fasta} holds {len(records)} sequences; {count} are asked for. Give a file with more."
+        )
     if joined:
-        return one_hot([_continued(records, i, length) for i in range(len(records))])
+        return one_hot([_continued(records, i, length) for i in range(len(records))[:count]])
     short = next((r for r in records if len(r.sequence) < length), None)
     if short is not None:
         raise FastISMError(
             f"{fasta}: {short.name!r} has {len(short.sequence)} characters; a model of length "
             f"{length} cannot be timed on it. Choose a shorter length."
         )
-    return one_hot([r.sequence[-length:] for r in records])
+    return one_hot([r.sequence[-length:] for r in records[:count]])
 
 
 def _continued(records: Sequence[Record], index: int, length: int) -> str:

@@ -460,6 +460,12 @@ def test_models_get_the_end_of_a_sequence(fasta):
         encoded(fasta, 9)
 
 
+def test_a_file_with_fewer_sequences_than_asked_for_is_an_error(fasta):
+    assert (encoded(fasta, 5, count=3) == encoded(fasta, 5)[:3]).all()
+    with pytest.raises(FastISMError, match="holds 4 sequences; 5 are asked for"):
+        encoded(fasta, 5, count=5)
+
+
 # ---- tables and figures ----------------------------------------------------------------------
 
 

@@ -108,16 +108,12 @@ class PackedColumns:
     ) -> _Tensor:
         x = x.contiguous()
         residual = None if residual is None else residual.contiguous()
-        size, blocks, mutants, channels = x.shape
-        out = x.new_empty((width, blocks, mutants, self.features))
+        out = x.new_empty((width, *x.shape[1:3], self.features))
         reference, *reference_arguments = _rows(reference)
         self._library.overlap_add(
             rectify,
             x.data_ptr(),
-            size,
-            blocks,
-            mutants,
-            channels,
+            *x.shape,
             self._taps.data_ptr(),
             self.count,
             self.features,
@@ -170,15 +166,11 @@ class PackedNarrowColumns:
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
         x = x.contiguous()
-        size, blocks, mutants, channels = x.shape
-        out = x.new_empty((width, blocks, mutants, self.features))
+        out = x.new_empty((width, *x.shape[1:3], self.features))
         base, *base_arguments = _rows(base)
         self._library.narrow_overlap_add(
             x.data_ptr(),
-            size,
-            blocks,
-            mutants,
-            channels,
+            *x.shape,
             self._taps.data_ptr(),
             self.count,
             self.features,
@@ -226,7 +218,7 @@ def rectified_max_pool(
     """
     library = load()
     _, blocks, mutants, channels = x.shape
-    if library is None or channels < library.columns() // 2:
+    if library is None or channels < library.vector_size():
         return None
     x = x.contiguous()
     reference, *reference_arguments = _rows(reference)
