@@ -7,9 +7,8 @@ package installs without it (see fastism/backends/compiled.py).
 from setuptools import Extension, setup
 
 HERE = "fastism/backends"
-SOURCES = [
-    f"{HERE}/{name}.cpp" for name in ("overlap_add", "narrow_overlap_add", "rectified_max_pool")
-]
+NAMES = ("overlap_add", "narrow_overlap_add", "pooled_overlap_add", "rectified_max_pool")
+SOURCES = [f"{HERE}/{name}.cpp" for name in NAMES]
 #: Flags, numbers in a register, and rows of a tile: as many as leave room for two registers.
 INSTRUCTION_SETS = {
     "avx512": (["-mavx512f", "-mfma"], 16, 12),
@@ -21,7 +20,7 @@ setup(
         Extension(
             f"fastism.backends._kernels_{name}",
             SOURCES,
-            depends=[f"{HERE}/vectors.h"],
+            depends=[f"{HERE}/vectors.h", f"{HERE}/tiles.h"],
             language="c++",
             define_macros=[("VECTOR", str(vector)), ("ROWS", str(rows))],
             extra_compile_args=["-std=c++17", "-O3", "-fopenmp", *flags],

@@ -275,9 +275,10 @@ def layer_rows(
 
 
 def shown(plan: Plan, index: int) -> str:
-    """The layer, and the ReLU that is taken with it."""
-    taken = plan.steps[index].rectifies
-    names = [index] if taken is None else [index, taken]
+    """The layer, and the pool and the ReLU that are taken with it."""
+    step = plan.steps[index]
+    pool = None if step.pools is None else plan.steps[step.pools].rectifies
+    names = [i for i in (index, step.pools, step.rectifies, pool) if i is not None]
     return " + ".join(plan.graph.nodes[i].name for i in names)
 
 

@@ -70,9 +70,9 @@ class ProfiledEngine(Engine):
         with self._ledger.span(REBUILDING):
             return super()._rebuilt(*given)
 
-    def _changed_rows(self, index: int, *given: Any) -> Any:
+    def _flatten_dense(self, tables: dict, index: int, *given: Any) -> Any:
         with self._ledger.span(index):
-            return super()._changed_rows(index, *given)
+            return super()._flatten_dense(tables, index, *given)
 
     def _step_in_full(self, index: int, sources: Sequence[Any]) -> Any:
         with self._ledger.span(index):

@@ -129,6 +129,8 @@ class Engine:
             step = steps[index]
             if step.consumes is Kind.RECTIFIED or step.produces in (Kind.VALUES, Kind.RECTIFIED):
                 needed.add(index)
+            if step.pools is not None:
+                needed.add(step.pools)
             for source in graph.nodes[index].inputs:
                 made = steps[source].produces or Kind.DELTA
                 if made is not step.consumes:
@@ -270,27 +272,31 @@ class Engine:
         self, tables: dict[Key, Array], batch: Sequence[Chunk], stored: Sequence[list[Array]]
     ) -> dict[int, Array]:
         """Feature vectors ``(mutants of the batch, features)`` of every readout."""
-        sequence = np.concatenate([np.repeat(c.sequence, c.slots.shape[1]) for c in batch])
         vectors: dict[int, Array] = {}
         flat = len(self._flattened)
         for position, index in enumerate(self._pooled):
             vectors[index] = self.b.concatenate([s[flat + position] for s in stored], 0)
         for index in self.plan.readouts:
             if self._is_flatten(index):
-                delta = self._changed_rows(index, batch, stored)
-                vectors[index] = delta + self.b.take(tables[index], sequence, 0)
+                vectors[index] = self._flatten_dense(tables, index, batch, stored)
         return vectors
 
-    def _changed_rows(
-        self, index: int, batch: Sequence[Chunk], stored: Sequence[list[Array]]
+    def _flatten_dense(
+        self,
+        tables: dict[Key, Array],
+        index: int,
+        batch: Sequence[Chunk],
+        stored: Sequence[list[Array]],
     ) -> Array:
-        """What windows add to a dense layer after Flatten, ``(mutants of the batch, features)``."""
+        """A dense layer after Flatten, ``(mutants of the batch, features)``."""
         source = self.plan.graph.nodes[index].inputs[0]
         position = self._flattened.index(source)
         return self.b.flatten_dense(
             [s[position] for s in stored],
             [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
             self.weights[index][0],
+            tables[index],
+            [c.sequence for c in batch],
         )
 
     def _finish(

@@ -104,7 +104,7 @@ class Plan:
     @property
     def window_steps(self) -> tuple[int, ...]:
         """Nodes that run on windows by a step of their own, without the perturbed input."""
-        taken = {step.rectifies for step in self.steps}
+        taken = {i for step in self.steps for i in (step.rectifies, step.pools)}
         return tuple(i for i in self.layout.nodes if self.graph.nodes[i].inputs and i not in taken)
 
     @property

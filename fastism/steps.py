@@ -56,6 +56,9 @@ class Step:
     adds : int or None
         The sum of that ReLU's delta and of a window made before, a residual connection, which is
         taken in the same pass where its window is that of the convolution.
+    pools : int or None
+        The max pool that alone reads the window of this convolution, and is taken in the same pass
+        with its ReLU.
     """
 
     mode: Mode
@@ -65,6 +68,7 @@ class Step:
     reason: str = ""
     rectifies: int | None = None
     adds: int | None = None
+    pools: int | None = None
 
 
 def assign_steps(graph: Graph) -> tuple[Step, ...]:
@@ -83,8 +87,9 @@ def assign_steps(graph: Graph) -> tuple[Step, ...]:
         reuse = _last_use(graph, modes, steps, index)
         rectifies = _rectifies(graph, modes, index, produces, wants)
         adds = _adds(graph, modes, index, rectifies, wants)
+        pools = _pools(graph, modes, index, produces, wants)
         kinds = (modes[index], consumes, produces)
-        steps.append(Step(*kinds, reuse, reasons[index], rectifies, adds))
+        steps.append(Step(*kinds, reuse, reasons[index], rectifies, adds, pools))
     return tuple(steps)
 
 
@@ -210,6 +215,22 @@ def _adds(
     delta = _produces(graph, modes, readers[0], Kind.DELTA, wants) is Kind.DELTA
     same = graph.nodes[other].shape == total.shape == graph.nodes[relu].shape
     return readers[0] if at_hand and not read_later and delta and same else None
+
+
+def _pools(
+    graph: Graph, modes: Sequence[Mode], index: int, produces: Kind | None, wants: Sequence[bool]
+) -> int | None:
+    """The max pool to take in the same pass as a convolution, if it takes its ReLU."""
+    rule, readers = graph.nodes[index].rule, graph.consumers[index]
+    values = isinstance(rule, Convolution) and rule.taps_apart and produces is Kind.VALUES
+    if not values or len(readers) != 1 or index in graph.outputs:
+        return None
+    pool = graph.nodes[readers[0]].rule
+    if not isinstance(pool, MaxPool) or modes[readers[0]] is not Mode.WINDOW:
+        return None
+    upright = pool.sign is None or pool.negated
+    relu = _rectifies(graph, modes, readers[0], Kind.VALUES, wants)
+    return None if relu is None or not upright else readers[0]
 
 
 def _last_use(

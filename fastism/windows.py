@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.base import Array, Backend, Geometry, Pooling
 from fastism.plan import Plan
 from fastism.rules import Kind, WindowCall
 
@@ -82,8 +82,12 @@ class WindowRun:
         total = self._sum_in_place(index)
         if total is not None:
             call = replace(call, **self._residual(total, step.rectifies))
+        if step.pools is not None:
+            call = replace(call, pooling=self._pooling(step.pools))
         made = node.rule.window(self.b, self.weights[index], call)
-        if rectify:
+        if step.pools is not None:
+            self.windows[self.plan.steps[step.pools].rectifies] = {Kind.DELTA: made}
+        elif rectify:
             self.windows[step.rectifies if total is None else total] = {Kind.DELTA: made}
         else:
             self.windows[index] = {step.produces: made}
@@ -105,6 +109,19 @@ class WindowRun:
             "residual": self.window(inputs[argument], Kind.DELTA, last),
             "residual_offset": None if placed is None else self.geometry.offsets[placed],
         }
+
+    def _pooling(self, index: int) -> Pooling:
+        """The max pool `index`, to be taken with the convolution before it."""
+        rule = self.plan.graph.nodes[index].rule
+        placed = self.plan.layout.placement_of.get((index, 0))
+        return Pooling(
+            rule.size,
+            rule.stride,
+            self.weights[index],
+            None if placed is None else self.geometry.offsets[placed],
+            self._width(index),
+            self._reference(index),
+        )
 
     def window(self, index: int, kind: Kind, last: bool = False) -> Array:
         """The window of `index` as `kind`; if `last`, its memory may be taken."""

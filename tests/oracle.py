@@ -245,13 +245,20 @@ class Oracle(Backend):
         y = self.pool_window(x, size, stride, width, "max")
         return np.maximum(y if sign is None else y * sign, 0) - np.maximum(reference, 0)
 
-    def flatten_dense(self, windows, starts, kernel):
+    def pooled_overlap_add(self, x, taps, dilation, offset, width, base, pooling):
+        x = self.overlap_add(x, taps, dilation, offset, width, base)
+        x = self.place(x, pooling.offset, pooling.read, -np.inf)
+        given = (pooling.size, pooling.stride, pooling.width, pooling.sign, pooling.reference)
+        return self.rectified_max_pool(x, *given)
+
+    def flatten_dense(self, windows, starts, kernel, reference, sequences):
         rows = []
-        for window, start in zip(windows, starts, strict=True):
-            for block, first in enumerate(start):
+        for window, start, sequence in zip(windows, starts, sequences, strict=True):
+            for block, (first, which) in enumerate(zip(start, sequence, strict=True)):
                 for mutant in range(window.shape[2]):
                     part = kernel[first : first + len(window)]
-                    rows.append(np.einsum("pc,pcf->f", window[:, block, mutant], part))
+                    delta = np.einsum("pc,pcf->f", window[:, block, mutant], part)
+                    rows.append(reference[which] + delta)
         return np.stack(rows)
 
     def add_rows(self, x, kernel, start):

@@ -17,7 +17,7 @@ import pytest
 from oracle import FUNCTIONS, Oracle
 
 from fastism.backends import _CLASSES, available_backends, get_backend
-from fastism.backends.base import Backend, Geometry
+from fastism.backends.base import Backend, Geometry, Pooling
 from fastism.errors import FastISMError
 from fastism.rules.pointwise import CHANNELWISE, ELEMENTWISE
 
@@ -448,6 +448,55 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
             yield replace(case, name=f"{case.name}, with a residual", arrays=residual)
 
 
+def pooled_overlap_add_cases() -> Iterator[Case]:
+    # Few and many channels in; features that fill registers of a compiled kernel and such that do
+    # not; mutants that leave a part of a tile over; pools that overlap, that leave positions out,
+    # that reach beyond the convolution's window on either side, and that see a part of it.
+    for channels, features, count, dilation, mutants in [
+        (4, 3, 3, 1, 2),
+        (4, 32, 1, 1, 1),
+        (4, 45, 7, 1, 7),
+        (2, 64, 3, 2, 5),
+        (20, 40, 2, 1, 3),
+    ]:
+        for size, stride, placed, width in [
+            (2, 2, 0, 4),
+            (3, 3, 1, 3),
+            (3, 2, -1, 3),
+            (3, 1, 0, 6),
+            (2, 3, -2, 2),
+        ]:
+            for offset, before in [(0, 8), (-1, 8), (2, 9)]:
+                sign = np.where(np.arange(features) % 3, 1.0, -1.0)
+                case = Case(
+                    f"pooled_overlap_add {count} taps {channels} to {features}, at {offset} in "
+                    f"{before}, {mutants} mutants; pool of {size}, stride {stride}, at {placed}",
+                    lambda b, t, g, x, base, z, *sign, d=dilation, w=before, a=size, s=stride: (
+                        b.pooled_overlap_add(
+                            x,
+                            t,
+                            d,
+                            g.offsets[0],
+                            w,
+                            base,
+                            Pooling(a, s, sign[0] if sign else None, g.offsets[1], g.widths[0], z),
+                        )
+                    ),
+                    [
+                        numbers(5, 3, mutants, channels),
+                        numbers(before, 3, 1, features),
+                        numbers(width, 3, 1, features),
+                    ],
+                    ("prepare_taps", numbers(count, channels, features)),
+                    width=width,
+                    offsets=[offset, placed],
+                    sequence=(0,) * 3,
+                    starts=(0,) * 3,
+                )
+                yield case
+                yield replace(case, name=f"{case.name}, signed", arrays=[*case.arrays, sign])
+
+
 def rectified_max_pool_cases() -> Iterator[Case]:
     # Channels that fill registers of a compiled kernel, leave a part of one, and do not fill one.
     for channels, mutants, signed in [(3, 2, True), (32, 1, True), (37, 4, True), (20, 2, False)]:
@@ -604,8 +653,15 @@ def flatten_dense_cases() -> Iterator[Case]:
         for features in (5, 20):
             yield Case(
                 f"flatten_dense {name} to {features}",
-                lambda b, k, _g, *xs, s=starts: b.flatten_dense(xs, [np.array(v) for v in s], k),
-                [numbers(*shape, 4) for shape in windows],
+                lambda b, k, _g, table, *xs, s=starts: b.flatten_dense(
+                    xs,
+                    [np.array(v) for v in s],
+                    k,
+                    table,
+                    # Blocks of three sequences in turns.
+                    [np.arange(len(v)) % 3 for v in s],
+                ),
+                [numbers(3, features), *(numbers(*shape, 4) for shape in windows)],
                 ("prepare_rows", numbers(10, 4, features)),
                 form="direct",
             )
@@ -635,6 +691,7 @@ GENERATORS = (
     place_cases,
     overlap_add_cases,
     rectified_overlap_add_cases,
+    pooled_overlap_add_cases,
     rectified_max_pool_cases,
     pool_window_cases,
     add_windows_cases,

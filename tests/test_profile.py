@@ -32,7 +32,7 @@ from fastism.errors import FastISMError
 from fastism.graph import GraphBuilder
 from fastism.inputs import saturating_mutants
 from fastism.plan import make_plan
-from fastism.rules import Convolution, GlobalPool, Pointwise, Source
+from fastism.rules import Convolution, GlobalPool, MaxPool, Pointwise, Source
 
 
 class Ticking:
@@ -122,8 +122,7 @@ def test_rows_are_the_layers_and_what_is_around_them():
     rows = layer_rows(plan, ledger.seconds, rates, mutants=360)
     layers = [row for row in rows if row.kind != AROUND]
     assert [(row.name, row.kind) for row in layers] == [
-        ("conv", "convolution"),
-        ("pool + relu", "pooling"),
+        ("conv + pool + relu", "convolution"),
         ("dense", "readout"),
         ("relu2", "element-wise"),
         ("head", "dense"),
@@ -134,6 +133,18 @@ def test_rows_are_the_layers_and_what_is_around_them():
     macs = [row.macs for row in layers if row.macs]
     expected = [2 * m * 360 / rate for m, rate in zip(macs, rates, strict=True)]
     assert ideal == pytest.approx(expected)
+
+
+def test_a_pool_that_a_convolution_does_not_take_has_a_row_of_its_own():
+    g = GraphBuilder()
+    y = g.add("x", "Input", Source((30, 4)))
+    y = first = g.add("conv", "Conv1D", Convolution(np.ones((3, 4, 8), np.float32)), [y])
+    y = g.add("pool", "MaxPooling1D", MaxPool(2, 2), [y])
+    y = g.add("relu", "ReLU", Pointwise("relu"), [y])
+    means = [g.add(f"mean{i}", "Mean", GlobalPool("mean"), [i]) for i in (first, y)]
+    plan = make_plan(g.build([0], means, 0, "float32"))
+    rows = [(shown(plan, i), kind_of(plan, i)) for i in plan.window_steps]
+    assert rows == [("conv", "convolution"), ("pool + relu", "pooling")]
 
 
 def test_a_relu_in_the_pass_of_a_convolution_is_named_with_it():

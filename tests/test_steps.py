@@ -109,12 +109,61 @@ def test_a_pool_is_left_alone_where_values_go_on():
     assert taken(drawn, "tanh") == {}
 
 
+def pooled(drawn: Drawn, output: str) -> dict[str, str]:
+    """Per convolution that takes a max pool in its pass: the pool."""
+    graph = drawn.graph(output)
+    nodes = graph.nodes
+    return {
+        nodes[i].name: nodes[step.pools].name
+        for i, step in enumerate(assign_steps(graph))
+        if step.pools is not None
+    }
+
+
+def with_pool(pool: MaxPool) -> Drawn:
+    """A convolution, a max pool over it, and a ReLU."""
+    drawn = Drawn()
+    drawn.add("conv", conv(), "x")
+    drawn.add("pool", pool, "conv")
+    drawn.add("relu", Pointwise("relu"), "pool")
+    return drawn
+
+
+SIGN = np.array([1.0, -1.0, 1.0, 1.0])
+
+
+def test_a_max_pool_and_its_relu_are_taken_with_the_convolution():
+    assert pooled(with_pool(MaxPool(2, 1, (0, 1))), "relu") == {"conv": "pool"}
+
+
+def test_a_pool_of_negated_channels_is_taken_with_the_convolution_that_negates_them():
+    assert pooled(with_pool(MaxPool(2, 1, (0, 1), SIGN, True)), "relu") == {"conv": "pool"}
+    assert pooled(with_pool(MaxPool(2, 1, (0, 1), SIGN, False)), "relu") == {}
+
+
+def test_a_pool_without_a_relu_of_its_own_is_left_alone():
+    drawn = with_pool(MaxPool(2, 1, (0, 1)))
+    drawn.add("both", WeightedSum((1.0, 1.0)), "pool", "relu")
+    assert pooled(drawn, "both") == {}
+
+
+def test_a_convolution_with_another_reader_keeps_its_window():
+    drawn = with_pool(MaxPool(2, 1, (0, 1)))
+    drawn.add("both", WeightedSum((1.0, 1.0)), "conv", "relu")
+    assert pooled(drawn, "both") == {}
+
+
 class Noting(NumpyBackend):
-    """Notes which residuals come with convolutions."""
+    """Notes which residuals come with convolutions, and the pools."""
 
     def __init__(self, uniform: bool) -> None:
         super().__init__("float64", uniform)
         self.residuals: list[bool] = []
+        self.pools: list[int] = []
+
+    def pooled_overlap_add(self, *arguments, **named):
+        self.pools.append(arguments[-1].size)
+        return super().pooled_overlap_add(*arguments, **named)
 
     def rectified_overlap_add(self, *arguments, **named):
         self.residuals.append(len(arguments) > 6 and arguments[6] is not None)
@@ -132,11 +181,32 @@ def test_what_is_taken_together_gives_what_a_full_pass_gives(uniform, crop):
         drawn.add("conv", conv(1), "x")
         drawn.add("relu", Pointwise("relu"), "conv")
         drawn.add("sum", WeightedSum((1.0, 1.0)), "wide", "relu")
-    graph = drawn.graph("sum")
-    plan = make_plan(graph, uniform=uniform)
+    backend = Noting(uniform)
+    check_mutants(drawn.graph("sum"), backend)
+    assert any(backend.residuals) is not crop
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        MaxPool(2, 1, (0, 1)),
+        MaxPool(3, 1, (1, 1)),
+        MaxPool(2, 1, (1, 0), SIGN, True),
+    ],
+    ids=["two", "three, padded", "negated channels"],
+)
+def test_a_pool_taken_with_its_convolution_gives_what_a_full_pass_gives(uniform, pool):
+    backend = Noting(uniform)
+    check_mutants(with_pool(pool).graph("relu"), backend)
+    assert set(backend.pools) == {pool.size}
+
+
+def check_mutants(graph: Graph, backend: NumpyBackend) -> None:
+    """All single mutants of two sequences against full passes."""
+    plan = make_plan(graph, uniform=backend.uniform)
     x = np.eye(CHANNELS)[np.random.default_rng(1).integers(CHANNELS, size=(2, LENGTH))]
     mutants, _ = saturating_mutants(x, np.arange(LENGTH))
-    backend = Noting(uniform)
     reference, parts = Engine(plan, backend, 1 << 20).run([x], mutants)
     np.testing.assert_allclose(reference[0], full_pass(graph, [x])[0], atol=1e-12)
     mutated = x[mutants.sequence].copy()
@@ -147,4 +217,3 @@ def test_what_is_taken_together_gives_what_a_full_pass_gives(uniform, crop):
     for part in parts:
         got[part.index] = part.outputs[0]
     np.testing.assert_allclose(got, expected, atol=1e-12)
-    assert any(backend.residuals) is not crop

@@ -41,6 +41,36 @@ class Geometry:
     offsets: Sequence[Any]
 
 
+@dataclass(frozen=True)
+class Pooling:
+    """A max pool and its ReLU behind a convolution, on windows.
+
+    Parameters
+    ----------
+    size, stride : int
+    sign : array of 1 and -1 or None, shape (channels,)
+        Factors of the maximum; where -1, the convolution's channel is negated already.
+    offset
+        Where the window of the convolution begins in what is pooled, as `offset` of `place`.
+    width : int
+        Width of the pooled window.
+    reference : array, shape (width, blocks, 1, channels)
+        What the pool gives for the reference.
+    """
+
+    size: int
+    stride: int
+    sign: Array | None
+    offset: Any
+    width: Any
+    reference: Array
+
+    @property
+    def read(self) -> Any:
+        """How many positions are pooled."""
+        return (self.width - 1) * self.stride + self.size
+
+
 class Backend(ABC):
     """Array primitives of one framework.
 
@@ -317,6 +347,29 @@ class Backend(ABC):
         both, offsets = [made, residual], [None, residual_offset]
         return self.add_windows(both, [1.0, 1.0], offsets, width, None, [True, False])
 
+    def pooled_overlap_add(
+        self,
+        x: Array,
+        taps: Array,
+        dilation: int,
+        offset: Any,
+        width: Any,
+        base: Array,
+        pooling: Pooling,
+    ) -> Array:
+        """`rectified_max_pool` of what `overlap_add` gives; the pool sees no more than that.
+
+        Parameters
+        ----------
+        x, taps, dilation, offset, width, base
+            As for `overlap_add`.
+        pooling : Pooling
+        """
+        x = self.overlap_add(x, taps, dilation, offset, width, base)
+        x = self.place(x, pooling.offset, pooling.read, -np.inf)
+        given = (pooling.size, pooling.stride, pooling.width, pooling.sign, pooling.reference)
+        return self.rectified_max_pool(x, *given)
+
     def rectified_max_pool(
         self,
         x: Array,
@@ -388,11 +441,14 @@ class Backend(ABC):
         """
 
     def flatten_dense(
-        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Array
+        self,
+        windows: Sequence[Array],
+        starts: Sequence[np.ndarray],
+        kernel: Array,
+        reference: Array,
+        sequences: Sequence[np.ndarray],
     ) -> Array:
-        """Deltas after Flatten times the rows of `kernel` at the positions they changed.
-
-        Mutants whose window starts at the same position are multiplied together.
+        """A dense layer after Flatten of all mutants, from the positions that they changed.
 
         Parameters
         ----------
@@ -402,13 +458,27 @@ class Backend(ABC):
             Host copy of the windows' starts.
         kernel
             What `prepare_rows` gave.
+        reference : array, shape (sequences, features)
+            What the layer gives for the sequences themselves.
+        sequences : sequence of ndarray of int, each shape (blocks,)
+            Which of them the blocks of each chunk belong to.
 
         Returns
         -------
         array, shape (mutants of all chunks, features)
         """
+        delta = self._changed_rows(windows, starts, kernel)
+        return delta + self.take(reference, np.concatenate(per_mutant(windows, sequences)), 0)
+
+    def _changed_rows(
+        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Array
+    ) -> Array:
+        """Deltas times the rows of `kernel` at the positions they changed, as `flatten_dense`.
+
+        Mutants whose window starts at the same position are multiplied together.
+        """
         results, order = [], []
-        rows = [np.repeat(s, w.shape[2]) for w, s in zip(windows, starts, strict=True)]
+        rows = per_mutant(windows, starts)
         first = np.cumsum([0, *(len(r) for r in rows)])
         for width in sorted({int(w.shape[0]) for w in windows}):
             chosen = [i for i, w in enumerate(windows) if int(w.shape[0]) == width]
@@ -435,3 +505,8 @@ class Backend(ABC):
         part = self.reshape(kernel[start : start + width], (width * channels, -1))
         flat = self.reshape(self.transpose(x, (1, 0, 2)), (-1, width * channels))
         return self.matmul(flat, part)
+
+
+def per_mutant(windows: Sequence[Array], of_blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Numbers of the blocks of each window, once for each of a block's mutants."""
+    return [np.repeat(of, x.shape[2]) for x, of in zip(windows, of_blocks, strict=True)]

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fastism.backends.base import Pooling
+
 _Tensor = torch.Tensor
 
 #: The library for every instruction set that PyTorch may report.
@@ -94,6 +96,54 @@ class PackedColumns:
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
         return self._run(True, x, dilation, offset, width, reference, residual, residual_offset)
+
+    def pooled_overlap_add(
+        self,
+        x: _Tensor,
+        dilation: int,
+        offset: int,
+        width: int,
+        base: _Tensor,
+        pooling: Pooling,
+    ) -> _Tensor:
+        """See `Backend.pooled_overlap_add`.
+
+        Parameters
+        ----------
+        x : tensor, float32, shape (size, blocks, mutants, channels in)
+        dilation, offset, width : int
+        base : tensor, float32, shape (width, blocks, 1, channels out)
+        pooling : Pooling
+            With tensors of float32.
+
+        Returns
+        -------
+        tensor, float32, shape (pooling.width, blocks, mutants, channels out)
+        """
+        x = x.contiguous()
+        out = x.new_empty((pooling.width, *x.shape[1:3], self.features))
+        base, *base_arguments = _rows(base)
+        _held, *reference_arguments = _rows(pooling.reference)
+        self._library.pooled_overlap_add(
+            x.data_ptr(),
+            *x.shape,
+            self._taps.data_ptr(),
+            self.count,
+            self.features,
+            dilation,
+            offset,
+            *base_arguments,
+            width,
+            pooling.size,
+            pooling.stride,
+            pooling.offset or 0,
+            None if pooling.sign is None else pooling.sign.data_ptr(),
+            *reference_arguments,
+            out.data_ptr(),
+            pooling.width,
+            torch.get_num_threads(),
+        )
+        return out
 
     def _run(
         self,
@@ -290,6 +340,12 @@ def _open(name: str) -> ctypes.CDLL | None:
     library.narrow_overlap_add.argtypes = [
         *(pointer, number, number, number, number, pointer, number, number, number),
         *(pointer, number, number, pointer, number, number),
+    ]
+    library.pooled_overlap_add.restype = None
+    library.pooled_overlap_add.argtypes = [
+        *(pointer, number, number, number, number, pointer, number, number, number, number),
+        *(pointer, number, number, number, number, number, number),
+        *(pointer, pointer, number, number, pointer, number, number),
     ]
     library.rectified_max_pool.restype = None
     library.rectified_max_pool.argtypes = [

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 
-from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.base import Array, Backend, Geometry, per_mutant
 
 #: The default of XLA on accelerators is TF32 or bfloat16 products, which are not exact ISM.
 EXACT = lax.Precision.HIGHEST
@@ -277,10 +277,10 @@ class JaxBackend(Backend):
         with self._exact_types():
             return _rebuild(table, _integers(sequence), _integers(start), x, delta)
 
-    def flatten_dense(
+    def _changed_rows(
         self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Array
     ) -> Array:
-        rows = [np.repeat(s, w.shape[2]) for w, s in zip(windows, starts, strict=True)]
+        rows = per_mutant(windows, starts)
         first = np.cumsum([0, *(len(r) for r in rows)])
         results, order = [], []
         for width in sorted({w.shape[0] for w in windows}):

@@ -159,14 +159,23 @@ class PackedRows:
         room = torch.empty((self.features, channels, 1, 1), dtype=torch.float32)
         self._positions = [PackedTaps(matrix[None], room) for matrix in kernel]
 
-    def window_sums(self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor:
-        """``sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.
+    def window_sums(
+        self,
+        windows: Sequence[_Tensor],
+        starts: Sequence[np.ndarray],
+        table: _Tensor,
+        sequences: Sequence[np.ndarray],
+    ) -> _Tensor:
+        """``table[sequence] + sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.
 
         Parameters
         ----------
         windows : sequence of tensor, each (width, blocks, mutants, channels)
         starts : sequence of ndarray of int, each shape (blocks,)
             Of the windows of each block.
+        table : tensor, shape (sequences, features)
+        sequences : sequence of ndarray of int, each shape (blocks,)
+            Rows of `table` to start the sums of each block from.
 
         Returns
         -------
@@ -177,7 +186,9 @@ class PackedRows:
         order = np.lexsort((spans.stop, spans.start))
         spans = _Spans(*(column[order] for column in spans))
         rows = np.cumsum([0, *spans.mutants])
-        sums = windows[0].new_zeros((rows[-1], self.features))
+        first_terms = np.repeat(np.concatenate(sequences)[order], spans.mutants)
+        sums = table.new_empty((int(rows[-1]), self.features))
+        torch.index_select(table, 0, torch.from_numpy(first_terms), out=sums)
         for position, packed in enumerate(self._positions):
             read = np.flatnonzero((spans.start <= position) & (position < spans.stop))
             if not len(read):
@@ -189,8 +200,10 @@ class PackedRows:
                 x = torch.cat([pieces[i] for i in place[first:last]])
                 out = sums[rows[read[first]] : rows[read[last - 1] + 1]]
                 packed.add_to(out[None], x[None])
-        back = np.argsort(order)
-        return torch.cat([sums[rows[i] : rows[i + 1]] for i in back])
+        if np.array_equal(order, np.arange(len(order))):
+            return sums
+        back = [sums[rows[i] : rows[i + 1]] for i in np.argsort(order)]
+        return torch.cat(back)
 
 
 class _Spans(NamedTuple):

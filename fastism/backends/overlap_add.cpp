@@ -23,22 +23,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "vectors.h"
+#include "tiles.h"
 
 namespace {
 
-constexpr int64_t COLUMNS = 2 * VECTOR;
-
-// One tap as a tile sees it: rows of the input, and the columns of the tap.
-struct Tap {
-    const float* x;
-    const float* weights;
-};
-
 // `reference` of a row is the base, or null for none, where nothing is rectified.
 template <bool rectified, int rows>
-inline void tile(const Tap* taps, int64_t count, int64_t channels, const float* const* reference,
-                 const float* residual, float* out, int64_t features) {
+inline void tile(const Tap* taps, int64_t count, int64_t channels, int64_t row, int64_t column,
+                 const float* const* reference, const float* residual, float* out,
+                 int64_t features) {
     Vector sum[rows][2];
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 2; c++) {
@@ -47,19 +40,7 @@ inline void tile(const Tap* taps, int64_t count, int64_t channels, const float* 
             else
                 sum[r][c] = reference[r] ? load(reference[r] + c * VECTOR) : Vector{};
         }
-    for (int64_t j = 0; j < count; j++) {
-        const float* x = taps[j].x;
-        const float* weights = taps[j].weights;
-        for (int64_t k = 0; k < channels; k++, weights += COLUMNS) {
-            const Vector left = load(weights), right = load(weights + VECTOR);
-#pragma GCC unroll 16
-            for (int r = 0; r < rows; r++) {
-                const float one = x[r * channels + k];
-                sum[r][0] += one * left;
-                sum[r][1] += one * right;
-            }
-        }
-    }
+    add_taps<rows>(sum, taps, count, channels, row, column);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 2; c++) {
             const int64_t at = r * features + c * VECTOR;
@@ -74,16 +55,13 @@ inline void tile(const Tap* taps, int64_t count, int64_t channels, const float* 
 }
 
 // A tile of at most `most` rows, as many as there are.
-template <bool rectified, int most>
-inline void smaller_tile(int64_t rows, const Tap* taps, int64_t count, int64_t channels,
-                         const float* const* reference, const float* residual, float* out,
-                         int64_t features) {
+template <bool rectified, int most, typename... Arguments>
+inline void smaller_tile(int64_t rows, Arguments... given) {
     if constexpr (most > 0) {
         if (rows >= most)
-            tile<rectified, most>(taps, count, channels, reference, residual, out, features);
+            tile<rectified, most>(given...);
         else
-            smaller_tile<rectified, most - 1>(rows, taps, count, channels, reference, residual,
-                                              out, features);
+            smaller_tile<rectified, most - 1>(rows, given...);
     }
 }
 
@@ -119,7 +97,7 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
     const int64_t rows = blocks * mutants;
 #pragma omp parallel num_threads(threads)
     {
-        std::vector<Tap> seen(count), moved(count);
+        std::vector<Tap> seen(count);
 #pragma omp for schedule(dynamic, 4)
         for (int64_t p = 0; p < width; p++) {
             int64_t found = 0;
@@ -143,8 +121,6 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                 const int64_t skipped = next * count * channels;
                 for (int64_t first = 0; first < rows; first += ROWS) {
                     const int64_t size_of_tile = std::min<int64_t>(rows - first, ROWS);
-                    for (int64_t j = 0; j < found; j++)
-                        moved[j] = {seen[j].x + first * channels, seen[j].weights + skipped};
                     const float* terms[ROWS];
                     int64_t block = first / mutants, next_block = (block + 1) * mutants;
                     for (int64_t r = 0; r < size_of_tile; r++) {
@@ -155,7 +131,8 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                     }
                     const int64_t at = first * features + f;
                     smaller_tile<rectified, ROWS>(
-                        size_of_tile, moved.data(), found, channels, terms,
+                        size_of_tile, seen.data(), found, channels, first * channels, skipped,
+                        static_cast<const float* const*>(terms),
                         here.residual ? here.residual + at : nullptr, here.out + at, features);
                 }
             }

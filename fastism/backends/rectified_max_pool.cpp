@@ -11,14 +11,6 @@
 
 #include "vectors.h"
 
-namespace {
-
-// The larger one; NaN if either is.
-inline Vector larger(Vector x, Vector y) { return (y > x) | (y != y) ? y : x; }
-inline Vector relu(Vector x) { return at_least(x, Vector{}); }
-
-}  // namespace
-
 // x: at least ((width - 1) * stride + size, blocks * mutants, channels), with no fewer channels than
 // a register holds. sign: (channels) or null. reference: element (p, block, c) lies at p *
 // position_stride + block * block_stride + c. out: (width, blocks * mutants, channels).

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from fastism.backends import compiled, onednn
-from fastism.backends.base import Array, Backend
+from fastism.backends.base import Array, Backend, Pooling
 from fastism.backends.shelf import Shelf
 
 #: Below this many output channels all taps go into one matrix product: a product per tap would
@@ -218,15 +218,21 @@ class TorchBackend(Backend):
 
     def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
         if isinstance(kernel, onednn.PackedRows):
-            return kernel.window_sums([x[:, None]], [np.array([start])])
+            nothing = x.new_zeros((1, kernel.features))
+            return kernel.window_sums([x[:, None]], [np.array([start])], nothing, [np.array([0])])
         return super().add_rows(x, kernel, start)
 
     def flatten_dense(
-        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Any
+        self,
+        windows: Sequence[Array],
+        starts: Sequence[np.ndarray],
+        kernel: Any,
+        reference: Array,
+        sequences: Sequence[np.ndarray],
     ) -> Array:
         if isinstance(kernel, onednn.PackedRows):
-            return kernel.window_sums(windows, starts)
-        return super().flatten_dense(windows, starts, kernel)
+            return kernel.window_sums(windows, starts, reference, sequences)
+        return super().flatten_dense(windows, starts, kernel, reference, sequences)
 
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         if len(sequence) == 1:
@@ -305,6 +311,20 @@ class TorchBackend(Backend):
             return super().rectified_overlap_add(*given, *beside)
         given = (x, dilation, offset or 0, width, reference)
         return taps.columns.rectified_overlap_add(*given, *beside)
+
+    def pooled_overlap_add(
+        self,
+        x: Array,
+        taps: Taps,
+        dilation: int,
+        offset: Any,
+        width: Any,
+        base: Array,
+        pooling: Pooling,
+    ) -> Array:
+        if taps.columns is None or x.shape[3] > FEW_CHANNELS:
+            return super().pooled_overlap_add(x, taps, dilation, offset, width, base, pooling)
+        return taps.columns.pooled_overlap_add(x, dilation, offset or 0, width, base, pooling)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

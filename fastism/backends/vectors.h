@@ -12,3 +12,6 @@ inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = v
 inline Vector negative_part(Vector z) { return z > 0 ? Vector{} : z; }
 // NaN in `values` is handed on.
 inline Vector at_least(Vector values, Vector least) { return values < least ? least : values; }
+inline Vector relu(Vector x) { return at_least(x, Vector{}); }
+// The larger one; NaN if either is.
+inline Vector larger(Vector x, Vector y) { return (y > x) | (y != y) ? y : x; }

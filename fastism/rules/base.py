@@ -27,7 +27,7 @@ from fastism.errors import FastISMError
 from fastism.intervals import Interval, hull
 
 if TYPE_CHECKING:
-    from fastism.backends.base import Backend
+    from fastism.backends.base import Backend, Pooling
 
 Array = Any
 Shape = tuple[int, ...]
@@ -78,6 +78,9 @@ class WindowCall:
         Delta window to add behind that ReLU; only convolutions are given one.
     residual_offset
         Where it begins in the window to produce, as `offsets`.
+    pooling : Pooling or None
+        A max pool and its ReLU to take as well; the result is the delta of the latter. Only
+        convolutions, whose `base` then makes values, are given one.
     """
 
     inputs: Sequence[Array | None]
@@ -92,6 +95,7 @@ class WindowCall:
     rectify: bool = False
     residual: Array | None = None
     residual_offset: Any = None
+    pooling: Pooling | None = None
 
 
 class Rule(ABC):

@@ -101,6 +101,8 @@ class Convolution(Rule):
         kernel, _, taps = weights
         if self.taps_apart:
             given = (call.inputs[0], taps, self.dilation, call.offsets[0], call.width)
+            if call.pooling is not None:
+                return b.pooled_overlap_add(*given, call.base, call.pooling)
             if not call.rectify:
                 return b.overlap_add(*given, call.base)
             beside = (call.residual, call.residual_offset)
