@@ -182,7 +182,8 @@ def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives:
     mutants = layout.counts.sum() * alternatives
     arithmetic = sum(macs.values()) * mutants / MACS_PER_SECOND
     size = np.dtype(graph.dtype).itemsize
-    # Reference windows are read once per block, the mutants' windows once per pass.
+    # Reference windows are read once per block, the mutants' windows once per pass, and kernels
+    # once per chunk: of a few mutants they are most of what is read.
     rows = layout.counts * alternatives * 3 + 4
     traffic = sum(
         (layout.windows[i].width * rows).sum() * graph.nodes[i].shape[1] * size
@@ -191,6 +192,7 @@ def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives:
     bytes_in_all = mutants * _window_bytes(graph, steps, layout)
     filled = min(bytes_in_all / CHUNK_BYTES, len(layout.classes))
     chunks = max(len(np.unique(layout.classes)), filled)
+    traffic += chunks * sum(_kernel_size(graph, i) for i in layout.nodes) * size
     calls = chunks * sum(_calls(graph, i) for i in layout.nodes)
     return arithmetic + traffic / BYTES_PER_SECOND + calls * SECONDS_PER_OPERATION
 
@@ -198,6 +200,11 @@ def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives:
 def _calls(graph: Graph, index: int) -> int:
     kernel = getattr(graph.nodes[index].rule, "kernel", None)
     return 3 if kernel is None else 3 + kernel.shape[0]
+
+
+def _kernel_size(graph: Graph, index: int) -> int:
+    kernel = getattr(graph.nodes[index].rule, "kernel", None)
+    return 0 if kernel is None else kernel.size
 
 
 def _inputs(graph: Graph, layout: Layout, index: int) -> list:

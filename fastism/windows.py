@@ -52,45 +52,50 @@ class WindowRun:
         """Compute the window of one node, or of what follows it where one pass gives that."""
         if index in self.windows:
             return
+        step, call, relu = self.plan.steps[index], self._call(index), None
+        total = self._sum_in_place(index)
+        if total is not None:
+            call = replace(call, **self._residual(total, step.rectifies))
+        if step.pools is not None:
+            call = replace(call, pooling=self._pooling(step.pools))
+            relu = self.plan.steps[step.pools].rectifies
+        elif step.rectifies is not None:
+            relu = step.rectifies
+        made = self.plan.graph.nodes[index].rule.window(self.b, self.weights[index], call)
+        if relu is None:
+            self.windows[index] = {step.produces: made}
+        else:
+            self.windows[relu if total is None else total] = {Kind.DELTA: made}
+
+    def _call(self, index: int) -> WindowCall:
+        """What the rule of a node gets for its own window."""
         node, step = self.plan.graph.nodes[index], self.plan.steps[index]
-        inputs, offsets = [], []
-        for argument, source in enumerate(node.inputs):
-            if source in self.windows:
-                reuse = step.reuse[argument]
-                inputs.append(self.window(source, step.consumes, last=reuse))
-            elif step.consumes is Kind.VALUES:
-                inputs.append(self._side(source, index))
-            else:
-                inputs.append(None)
-            placed = self.plan.layout.placement_of.get((index, argument))
-            offsets.append(None if placed is None else self.geometry.offsets[placed])
         rectify = step.rectifies is not None
         accumulated = node.rule.accumulates and step.consumes is Kind.DELTA and not rectify
-        base = self._term(index, step.produces) if accumulated else None
-        call = WindowCall(
-            inputs,
+        return WindowCall(
+            [self._input(index, argument) for argument in range(len(node.inputs))],
             step.consumes,
             self._width(index),
-            offsets,
-            base,
+            [self._offset(index, argument) for argument in range(len(node.inputs))],
+            self._term(index, step.produces) if accumulated else None,
             step.reuse,
             [self.plan.graph.nodes[i].shape[-1] for i in node.inputs],
             lambda: self._reference(index),
             lambda table: self._lookup(table, index, self.geometry.sequence * 0),
             rectify,
         )
-        total = self._sum_in_place(index)
-        if total is not None:
-            call = replace(call, **self._residual(total, step.rectifies))
-        if step.pools is not None:
-            call = replace(call, pooling=self._pooling(step.pools))
-        made = node.rule.window(self.b, self.weights[index], call)
-        if step.pools is not None:
-            self.windows[self.plan.steps[step.pools].rectifies] = {Kind.DELTA: made}
-        elif rectify:
-            self.windows[step.rectifies if total is None else total] = {Kind.DELTA: made}
-        else:
-            self.windows[index] = {step.produces: made}
+
+    def _input(self, index: int, argument: int) -> Array | None:
+        """What a node reads as one of its arguments; None for a delta of zero."""
+        step, source = self.plan.steps[index], self.plan.graph.nodes[index].inputs[argument]
+        if source in self.windows:
+            return self.window(source, step.consumes, last=step.reuse[argument])
+        return self._side(source, index) if step.consumes is Kind.VALUES else None
+
+    def _offset(self, index: int, argument: int) -> Any:
+        """Where that argument is placed; None where there is nothing to move."""
+        placed = self.plan.layout.placement_of.get((index, argument))
+        return None if placed is None else self.geometry.offsets[placed]
 
     def _sum_in_place(self, index: int) -> int | None:
         """The sum to take with a convolution, if its window lies where that of the latter does."""
@@ -103,25 +108,17 @@ class WindowRun:
         """What a sum adds to the delta of a ReLU, and where it begins."""
         inputs = self.plan.graph.nodes[total].inputs
         argument = 1 - inputs.index(relu)
-        placed = self.plan.layout.placement_of.get((total, argument))
         last = self.plan.steps[total].reuse[argument]
         return {
             "residual": self.window(inputs[argument], Kind.DELTA, last),
-            "residual_offset": None if placed is None else self.geometry.offsets[placed],
+            "residual_offset": self._offset(total, argument),
         }
 
     def _pooling(self, index: int) -> Pooling:
         """The max pool `index`, to be taken with the convolution before it."""
-        rule = self.plan.graph.nodes[index].rule
-        placed = self.plan.layout.placement_of.get((index, 0))
-        return Pooling(
-            rule.size,
-            rule.stride,
-            self.weights[index],
-            None if placed is None else self.geometry.offsets[placed],
-            self._width(index),
-            self._reference(index),
-        )
+        rule, sign = self.plan.graph.nodes[index].rule, self.weights[index]
+        where = self._offset(index, 0), self._width(index)
+        return Pooling(rule.size, rule.stride, sign, *where, self._reference(index))
 
     def window(self, index: int, kind: Kind, last: bool = False) -> Array:
         """The window of `index` as `kind`; if `last`, its memory may be taken."""
