@@ -180,6 +180,18 @@ def test_every_start_is_in_the_hull_that_changes_it(length, width):
             assert ((starts[inner] - phase) // block == hulls[inner] - (phase > 0)).all()
 
 
+def test_blocks_at_the_ends_are_joined_where_reading_kernels_costs_more_than_wider_blocks():
+    g, features = GraphBuilder(), 500
+    y = g.add("x", "Input", Source((300, 4)))
+    y = g.add("first", "Conv1D", Convolution(np.zeros((8, 4, features), np.float32)), [y])
+    y = g.add("pool", "MaxPooling1D", MaxPool(4, 4), [y])
+    y = g.add("second", "Conv1D", Convolution(np.zeros((8, features, features), np.float32)), [y])
+    y = g.add("dense", "Dense", FlattenDense(np.zeros((66, features, 2), np.float32)), [y])
+    graph = g.build([0], [y], 0, "float32")
+    layout = make_plan(graph).layout
+    assert len(layout.firsts) < 300 // layout.block
+
+
 @pytest.mark.parametrize("joined", [1, 2, 3, 100])
 def test_only_hulls_without_equals_are_joined(joined):
     """Near both ends, where windows are cut; those in between stay as they are."""
