@@ -1,7 +1,7 @@
 """How near each layer comes to the floor: its time beside that of its multiply-adds.
 
-    python -m benchmarks.profile_floor basset bpnet deepsea --length 1000 --backend torch \
-        --markdown benchmarks/records/profile-cpu.md
+    python -m benchmarks.profile_floor basset bpnet --length 1000 --backend torch \
+        --markdown profile.md
 
 One process, fast ISM of a real promoter on a CPU. In turns, round by round: fast ISM as it is, fast
 ISM with a clock between its steps (`benchmarks.profiled`), and plain matrix products of the shapes
