@@ -52,15 +52,14 @@ class WindowRun:
         """Compute the window of one node, or of what follows it where one pass gives that."""
         if index in self.windows:
             return
-        step, call, relu = self.plan.steps[index], self._call(index), None
+        step, call = self.plan.steps[index], self._call(index)
+        relu = step.rectifies
         total = self._sum_in_place(index)
         if total is not None:
-            call = replace(call, **self._residual(total, step.rectifies))
+            call = replace(call, **self._residual(total, relu))
         if step.pools is not None:
             call = replace(call, pooling=self._pooling(step.pools))
             relu = self.plan.steps[step.pools].rectifies
-        elif step.rectifies is not None:
-            relu = step.rectifies
         made = self.plan.graph.nodes[index].rule.window(self.b, self.weights[index], call)
         if relu is None:
             self.windows[index] = {step.produces: made}

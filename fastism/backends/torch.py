@@ -22,7 +22,8 @@ from fastism.backends.shelf import Shelf
 #: read the input window once per tap for little arithmetic.
 NARROW = 16
 #: Up to so many channels in, as in a model's first layer, the compiled kernel takes convolutions
-#: without a ReLU too. From 48 channels on, oneDNN is as fast.
+#: without a ReLU too, with the max pool behind them where there is one. From 48 channels on, oneDNN
+#: is as fast.
 FEW_CHANNELS = 4
 
 
