@@ -6,7 +6,7 @@ Requirements: numpy; frameworks only behind `Backend`. The engine computes no ge
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -30,6 +30,40 @@ Wanted = Sequence[tuple[int, np.ndarray | None]]
 def prepare_weights(graph: Graph, backend: Backend) -> list[Any]:
     """Weights of every node as arrays of the backend."""
     return [node.rule.prepare(backend) for node in graph.nodes]
+
+
+def whole_tensors(
+    graph: Graph,
+    b: Backend,
+    weights: Sequence[Any],
+    inputs: Sequence[Array],
+    needed: Iterable[int],
+) -> dict[int, Array]:
+    """Values of nodes on whole sequences.
+
+    Parameters
+    ----------
+    graph : Graph
+    b : Backend
+    weights : sequence
+        From `prepare_weights`.
+    inputs : sequence of array, each (sequences, *shape)
+        One per model input.
+    needed : iterable of int
+        The nodes to keep; memory of others is given back as soon as it can be.
+    """
+    values: dict[int, Array] = dict(zip(graph.inputs, inputs, strict=True))
+    kept = set(needed)
+    remaining = [len(readers) for readers in graph.consumers]
+    for index, node in enumerate(graph.nodes):
+        if index in values:
+            continue
+        values[index] = node.rule.full(b, weights[index], [values[i] for i in node.inputs])
+        for source in node.inputs:
+            remaining[source] -= 1
+            if not remaining[source] and source not in kept:
+                values.pop(source, None)
+    return values
 
 
 @dataclass(frozen=True)
@@ -140,18 +174,7 @@ class Engine:
 
     def _run_reference(self, inputs: Sequence[Array]) -> list[Array]:
         graph = self.plan.graph
-        values: dict[int, Array] = dict(zip(graph.inputs, inputs, strict=True))
-        needed = set(self._needed)
-        remaining = [len(readers) for readers in graph.consumers]
-        for index, node in enumerate(graph.nodes):
-            if index in values:
-                continue
-            sources = [values[i] for i in node.inputs]
-            values[index] = node.rule.full(self.b, self.weights[index], sources)
-            for source in node.inputs:
-                remaining[source] -= 1
-                if not remaining[source] and source not in needed:
-                    values.pop(source, None)
+        values = whole_tensors(graph, self.b, self.weights, inputs, self._needed)
         tables = [self.b.contiguous(values[i]) for i in self._needed]
         for index in self._maxima:
             tables.extend(self._extremes(values[graph.nodes[index].inputs[0]]))
@@ -316,10 +339,7 @@ class Engine:
         given |= self._rebuilt(tables, batch[span[0] : span[1]], stored[span[0] : span[1]])
         chunks = batch[span[0] : span[1]]
         sequence = np.concatenate([np.repeat(c.sequence, c.slots.shape[1]) for c in chunks])
-        if self.plan.full_steps:
-            sides = [self.b.take(tables[i], sequence, 0) for i in self._sides]
-            computed = self._full(sides, [given[i] for i in self._given])
-            given |= dict(zip(self._computed, computed, strict=True))
+        given |= self.in_full(tables, sequence, given)
         slots = np.concatenate([c.slots.reshape(-1) for c in chunks])
         filled = np.flatnonzero(slots >= 0)
         copies = [
@@ -327,6 +347,26 @@ class Engine:
             for index, chosen in wanted
         ]
         return Started(slots, filled, copies)
+
+    def in_full(
+        self, tables: Mapping[Key, Array], sequence: np.ndarray, given: Mapping[int, Array]
+    ) -> dict[int, Array]:
+        """Outputs of the model that come from steps in full.
+
+        Parameters
+        ----------
+        tables : mapping of Key to array
+            From `reference`.
+        sequence : ndarray of int, shape (mutants,)
+            Which sequence each mutant is of.
+        given : mapping of int to array, each (mutants, *shape)
+            Feature vectors of all readouts, and whole tensors of all nodes that are rebuilt.
+        """
+        if not self.plan.full_steps:
+            return {}
+        sides = [self.b.take(tables[i], sequence, 0) for i in self._sides]
+        computed = self._full(sides, [given[i] for i in self._given])
+        return dict(zip(self._computed, computed, strict=True))
 
     @property
     def _computed(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Requirements: numpy; frameworks only through front ends and backends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -260,27 +260,31 @@ class FastISM(BaseISM):
         select: dict[int, np.ndarray | None],
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        views = {i: self._front.view(i) for i in select}
-        # Entries are chosen along the first axis of the model's layout, so after the change.
-        kept = {i: None if views[i] else entries for i, entries in select.items()}
         engine = self._engine(mutants.delta.shape[1], alternatives)
         context = partial(products_in, self.backend, self.precision)
         with context():
-            reference, parts = engine.run(inputs, mutants, kept)
-        parts = each_in(parts, context)
-        if not any(views.values()):
-            return reference, parts
+            reference, parts = engine.run(inputs, mutants, self._kept(select))
+        shown = partial(self._shown, select)
+        parts = (Part(part.index, shown(part.outputs)) for part in each_in(parts, context))
+        return shown(reference), parts
 
-        def shown(outputs: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
-            made = []
-            for y, (i, entries) in zip(outputs, select.items(), strict=True):
-                if y is not None and views[i]:
-                    y = views[i](y)
-                    y = y if entries is None else y[:, entries]
-                made.append(y)
-            return made
+    def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
+        """Entries that are chosen as soon as outputs are made."""
+        # Along the first axis of the model's layout: after `_shown` where that changes it.
+        return {i: None if self._front.view(i) else entries for i, entries in select.items()}
 
-        return shown(reference), (Part(part.index, shown(part.outputs)) for part in parts)
+    def _shown(
+        self, select: Mapping[int, np.ndarray | None], outputs: Sequence[np.ndarray | None]
+    ) -> list[np.ndarray | None]:
+        """Selected outputs in the model's own layout, each (mutants, *output) or None."""
+        made = []
+        for y, (i, entries) in zip(outputs, select.items(), strict=True):
+            view = self._front.view(i)
+            if y is not None and view:
+                y = view(y)
+                y = y if entries is None else y[:, entries]
+            made.append(y)
+        return made
 
 
 class NaiveISM(BaseISM):

@@ -162,7 +162,7 @@ def _layout(
     length = graph.nodes[graph.perturbed].shape[0]
     ends = np.append(firsts[1:], length - width + 1)
     changed = Interval(firsts, ends + width - 1)
-    affected = _affected(graph, steps, changed)
+    affected = affected_windows(graph, steps, changed)
     windows = _planned(graph, steps, affected, same)
     placements, columns = [], []
     for index in windows:
@@ -189,8 +189,21 @@ def _layout(
     return Layout(block, firsts, counts, nodes, windows, tuple(placements), classes, same)
 
 
-def _affected(graph: Graph, steps: Sequence[Step], changed: Interval) -> dict[int, Interval]:
-    """Forward: what can differ from the reference."""
+def affected_windows(graph: Graph, steps: Sequence[Step], changed: Interval) -> dict[int, Interval]:
+    """Forward: what can differ from the reference.
+
+    Parameters
+    ----------
+    graph : Graph
+    steps : sequence of Step
+    changed : Interval
+        Intervals of the perturbed input.
+
+    Returns
+    -------
+    dict of int to Interval
+        One entry for every node that runs on windows, in topological order.
+    """
     affected: dict[int, Interval] = {}
     for index, (node, step) in enumerate(zip(graph.nodes, steps, strict=True)):
         if step.mode is not Mode.WINDOW:
