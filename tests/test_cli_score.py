@@ -131,6 +131,69 @@ def test_a_failed_write_keeps_what_was_finished(given, whole, monkeypatch):
     assert path.read_bytes() == whole.read_bytes()
 
 
+def test_two_runs_on_one_output_do_not_meet(given, whole, tmp_path, monkeypatch):
+    """Whichever of them holds the unfinished store, the other is refused and changes nothing."""
+    from fastism.cli import score as command
+    from fastism.store import StoreWriter
+
+    path, partial = tmp_path / "out.h5", tmp_path / "out.h5.partial"
+    with Store(whole) as store:
+        header = store.header
+
+    def refused(*options):
+        result = invoke("score", given.keras, given.fasta, "-o", path, "--batch", 2, *options)
+        assert result.exit_code == 5
+        assert f"{partial} is being written by another process" in result.stderr
+        assert "--force" not in result.stderr
+
+    with StoreWriter.create(partial, header):
+        for options in ((), ("--force",), ("--resume",)):
+            refused(*options)
+        assert partial.exists()
+    partial.unlink()
+
+    # The other run begins while this one loads its model.
+    opened, writers = command.open_model, []
+
+    def later(*args, **kwargs):
+        writers.append(StoreWriter.create(partial, header))
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(command, "open_model", later)
+    for options in ((), ("--force",), ("--resume",)):
+        refused(*options)
+        writers.pop().close()
+        partial.unlink()
+
+    # The other run ends while this one loads its model.
+    def earlier(*args, **kwargs):
+        path.write_bytes(whole.read_bytes())
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(command, "open_model", earlier)
+    result = invoke("score", given.keras, given.fasta, "-o", path, "--batch", 2)
+    assert (result.exit_code, "exists already" in result.stderr) == (5, True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_resuming_what_is_finished_ends_well(given, whole, tmp_path):
+    path = tmp_path / "out.h5"
+    command = ("score", given.keras, given.fasta, "-o", path, "--batch", 2, "--resume")
+    succeed(*command)
+    before = path.stat().st_mtime_ns
+    result = succeed(*command)
+    assert result.stdout == f"{path} is finished already; it was made from the same.\n"
+    assert path.stat().st_mtime_ns == before and path.read_bytes() == whole.read_bytes()
+    result = invoke(*command, "--content", "mutants")
+    assert result.exit_code == 5
+    assert "was made from something else: content: 'deltas' and 'mutants'" in result.stderr
+
+    table = tmp_path / "out.tsv"
+    command = ("score", given.keras, given.fasta, "-o", table, "--outputs", "1", "--resume")
+    succeed(*command)
+    assert "its format does not say what it was made from" in succeed(*command).stdout
+
+
 SLOW = """
 import time
 import torch

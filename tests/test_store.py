@@ -20,7 +20,7 @@ from fastism.result import Saturation
 from fastism.store import Header, OutputHeader, Store, StoreWriter
 from fastism.store import hdf5 as hdf5_format
 from fastism.store.journal import Journal
-from fastism.store.layout import CHUNK_BYTES, array_types, block_rows, chunk_shape
+from fastism.store.layout import CHUNK_BYTES, OPTIONAL, array_types, block_rows, chunk_shape
 from fastism.store.surviving import SurvivingFile
 
 ALL = slice(None)
@@ -92,7 +92,8 @@ def test_a_finished_store_is_hdf5_that_others_can_read(tmp_path):
     with h5py.File(path) as file:
         assert file.attrs["format"] == "fastism-scores"
         assert file.attrs["complete"] and file.attrs["consumed"] == 11
-        assert set(file.attrs) >= {f.name for f in fields(Header)} - {"outputs", "chrom_sizes"}
+        apart = {"outputs", "chrom_sizes", *OPTIONAL}
+        assert set(file.attrs) >= {f.name for f in fields(Header)} - apart
         assert file["names"].asstr()[0] == "peak0 é"
         assert file["outputs/0/labels"].asstr()[:].tolist() == ["0", "4", "5"]
         deltas = file["outputs/0/deltas"]

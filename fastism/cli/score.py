@@ -175,10 +175,13 @@ def score(
         with interrupts() as signals:
             opened = open_model(model, given, length=source.length)
             job = _job(request, opened)
+            if target.finished:
+                typer.echo(f"{output} is finished already; {target.check_finished(job.header)}")
+                return
             with target.filling(job.header) as writer:
                 _fill(job, opened, writer, signals, quiet)
-            skipped = _skipped(target.partial, quiet)
-            written = target.finish()
+                skipped = _skipped(target.partial, quiet)
+                written = target.finish()
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, target.left()) from None
     names = ", ".join(str(path) for path in written)

@@ -5,7 +5,6 @@ Requirements: h5py and what the format needs (through `fastism.store.export`).
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,15 @@ from pathlib import Path
 
 from fastism.cli.exit_codes import Exit, Failure, refuse, stage
 from fastism.errors import FastISMError
-from fastism.store.export import check_free, check_planned, export, output_files
+from fastism.store.export import check_free, check_planned, export, format_of, output_files
 from fastism.store.layout import Header
+from fastism.store.locks import in_use, is_locked
 from fastism.store.reader import Store
 from fastism.store.writer import StoreWriter
 
 SHARD_SUFFIX = ".h5"
+#: Formats, as modules of `fastism.store`, that say what the scores were made from.
+STORES = ("hdf5", "zarr")
 
 
 class Target:
@@ -46,8 +48,13 @@ class Target:
         with stage(Exit.USAGE):
             files = self._files()
         with stage(Exit.OUTPUT):
-            check_free(files, force)
             self._check_place()
+            # What --resume finds beside an output was begun with --force.
+            check_free(files, force or resume)
+        #: Whether the user goes on with a run that has ended already.
+        self.finished = (
+            resume and not self.partial.exists() and all(file.exists() for file in files)
+        )
 
     def _files(self) -> list[Path]:
         if self.is_shard and not self.output.name.lower().endswith(SHARD_SUFFIX):
@@ -59,25 +66,53 @@ class Target:
 
     def _check_place(self) -> None:
         folder = self.output.parent
+        if is_locked(self.partial):
+            raise in_use(self.partial)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            raise FastISMError(
+                f"{folder} cannot be written to (permission denied), so {self.output.name} cannot "
+                "be made there. Choose another place."
+            )
         if self.partial.exists() and not (self.force or self.resume):
             raise FastISMError(
                 f"{self.partial} is left from a run that did not finish. Add --resume to go on "
                 "with it, or --force to begin anew."
             )
 
+    def check_finished(self, header: Header) -> str:
+        """That the finished output is what this run would make, or why that cannot be told.
+
+        Raises
+        ------
+        Failure
+            If it was made from something else.
+        """
+        with stage(Exit.OUTPUT):
+            if format_of(self.output)[1].module not in STORES:
+                return "its format does not say what it was made from, so that was not compared."
+            with Store(self.output) as store:
+                if difference := store.header.difference(header):
+                    raise FastISMError(
+                        f"{self.output} is finished already, and was made from something else: "
+                        f"{difference} now. Choose another name, or give --force in place of "
+                        "--resume."
+                    )
+        return "it was made from the same."
+
     @contextmanager
     def filling(self, header: Header) -> Iterator[StoreWriter]:
-        """The store to fill, which is kept if filling it fails, unless it is empty."""
-        writer = self._writer(header)
-        try:
-            with self._resumable(), writer:
-                yield writer
-        except BaseException:
-            if not writer.consumed:
-                self.partial.unlink(missing_ok=True)
-            raise
+        """The store to fill, which is kept if filling it fails, unless it is empty.
+
+        It is locked in here, until the output is finished too.
+        """
+        with self._writer(header) as writer:
+            try:
+                with self._resumable():
+                    yield writer
+            except BaseException:
+                if not writer.consumed:
+                    writer.discard()
+                raise
 
     def _writer(self, header: Header) -> StoreWriter:
         """A new store, or the unfinished one where the user goes on."""
@@ -86,8 +121,15 @@ class Target:
         with stage(Exit.OUTPUT):
             if self.resume and self.partial.exists():
                 return StoreWriter.resume(self.partial, header)
-            self.partial.unlink(missing_ok=True)
-            return StoreWriter.create(self.partial, header)
+            writer = StoreWriter.create(self.partial, header, replace=self.force)
+            try:
+                # Loading the model took a while: another run may have ended meanwhile.
+                check_free(self._files(), self.force)
+            except FastISMError:
+                writer.discard()
+                writer.close()
+                raise
+            return writer
 
     @contextmanager
     def _resumable(self) -> Iterator[None]:
@@ -102,11 +144,11 @@ class Target:
 
     def finish(self) -> list[Path]:
         """Make the output from the complete store; the files that were written."""
-        with self._resumable(), stage(Exit.OUTPUT):
+        with stage(Exit.OUTPUT):
             if self.is_shard:
                 os.replace(self.partial, self.output)
                 return [self.output]
-            written = export([self.partial], self.output, force=self.force)
+            written = export([self.partial], self.output, force=self.force or self.resume)
             self.partial.unlink()
             return written
 

@@ -1,5 +1,9 @@
 """Files that appear under their name only when they are whole.
 
+What is being written lies in a hidden folder beside the file. The folder holds a lock, which ends
+with the process that took it: so what a killed process left behind is told from what another one
+is writing at this moment, and the next run removes it.
+
 Requirements: none.
 """
 
@@ -7,11 +11,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastism.errors import FastISMError
+from fastism.store.locks import lock
+
+#: How hidden folders end: while they have no lock yet, and from then on.
+_NEW, _HELD = ".new-fastism", ".fastism"
+#: Seconds after which a folder without a lock belongs to nobody any more.
+_AGE = 3600.0
 
 
 @contextmanager
@@ -21,30 +33,80 @@ def whole_file(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        Where to write; a file or a folder. If the block raises, it is removed and `path` is as
-        before.
+        Where to write; a file or a folder, called as `path` is. If the block raises, it is removed
+        and `path` is as before.
 
     Raises
     ------
     FastISMError
         For a missing folder, a full disk and whatever else the operating system refuses.
     """
-    # The extension stays the last: some formats are told by it.
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        _remove(beside)
-        yield beside
-        for file in beside.rglob("*") if beside.is_dir() else (beside,):
-            sync(file)
-        if path.is_dir() and not path.is_symlink():
-            # A folder cannot be replaced in one step: a moment without it is what can be had.
-            shutil.rmtree(path)
-        os.replace(beside, path)
-        sync(path.parent)
+        with folder_beside(path) as folder:
+            beside = folder / path.name
+            yield beside
+            for file in beside.rglob("*") if beside.is_dir() else (beside,):
+                sync(file)
+            if path.is_dir() and not path.is_symlink():
+                # A folder cannot be replaced in one step: a moment without it is what can be had.
+                shutil.rmtree(path)
+            os.replace(beside, path)
+            sync(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A hidden folder on the disk of `path`, which is removed when the block ends.
+
+    Folders for the same path that killed processes left are removed first.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    remove_left(path)
+    new = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=_NEW, dir=path.parent))
+    folder = new
+    try:
+        with (new / "lock").open("wb") as held:
+            lock(held)
+            # Only from here on may others ask for the lock.
+            folder = new.with_name(new.name.removesuffix(_NEW) + _HELD)
+            new.rename(folder)
+            yield folder
     finally:
-        _remove(beside)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left(path: Path) -> None:
+    """Remove the hidden folders beside `path` whose processes are gone."""
+    with suppress(OSError):
+        for entry in list(os.scandir(path.parent)):
+            if not (entry.name.startswith(_prefix(path)) and entry.is_dir(follow_symlinks=False)):
+                continue
+            if entry.name.endswith(_NEW):
+                abandoned = time.time() - entry.stat().st_mtime > _AGE
+            else:
+                abandoned = entry.name.endswith(_HELD) and not _in_use(Path(entry.path))
+            if abandoned:
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder, or that cannot be known."""
+    try:
+        with (folder / "lock").open("r+b") as held:
+            return lock(held) is not True
+    except OSError:
+        return True
+
+
+def _prefix(path: Path) -> str:
+    # Names of files may be as long as 255 bytes in all.
+    return f".{path.name[:60]}."
 
 
 def unwritable(path: Path, error: OSError) -> FastISMError:
@@ -61,11 +123,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(FileNotFoundError):
-            path.unlink()

@@ -117,6 +117,8 @@ class Journal:
     path : Path
     verify : bool
         Compare the checksums of all batches, not only of the last one.
+    handle : binary file, optional
+        The file itself, where it is open already; it stays open.
 
     Raises
     ------
@@ -124,10 +126,15 @@ class Journal:
         If the header cannot be read.
     """
 
-    def __init__(self, path: Path, verify: bool = False) -> None:
+    complete = False
+
+    def __init__(self, path: Path, verify: bool = False, handle: BinaryIO | None = None) -> None:
         self.path = path
         try:
-            self._handle = path.open("rb")
+            if handle is None:
+                self._handle = path.open("rb")
+            else:
+                self._handle = os.fdopen(os.dup(handle.fileno()), "rb")
             frames = list(_frames(self._handle))
             if not frames or not _intact(self._handle, frames[0]):
                 raise FastISMError(
@@ -176,6 +183,12 @@ class Journal:
         """Close the file."""
         self._handle.close()
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _meta(self, frame: Frame) -> Any:
         self._handle.seek(frame.meta)
         return json.loads(self._handle.read(frame.body - frame.meta))
@@ -187,6 +200,20 @@ class Journal:
                 break
             offset += frame.rows * math.prod(shape) * np.dtype(dtype).itemsize
         return offset
+
+
+def is_torn(handle: BinaryIO) -> bool:
+    """Whether a file is empty or ends within its first frame: its process got no further."""
+    size = handle.seek(0, os.SEEK_END)
+    handle.seek(0)
+    head = handle.read(HEAD_SIZE)
+    if not MAGIC.startswith(head[: len(MAGIC)]):
+        return False
+    if len(head) < HEAD_SIZE:
+        return True
+    _, meta, body, *_ = _HEAD.unpack(head[: _HEAD.size])
+    (check,) = _CHECK.unpack(head[_HEAD.size :])
+    return check == zlib.crc32(head[: _HEAD.size]) and HEAD_SIZE + meta + body > size
 
 
 def _frames(handle: BinaryIO) -> Iterator[Frame]:

@@ -46,6 +46,10 @@ FORMAT = "fastism-scores"
 FORMAT_VERSION = 1
 CONTENTS = ("deltas", "mutants")
 DTYPES = ("float32", "float16")
+#: What may happen to sequences for which a model is not finite; "" is written where it is "error".
+NOT_FINITE = ("", "skip", "keep")
+#: Fields of `Header` that a file has only where they differ from their defaults.
+OPTIONAL = ("not_finite",)
 #: Bytes of a chunk, before compression: what is read to get at one value.
 CHUNK_BYTES = 1 << 20
 #: Bytes of the rows that are copied at a time.
@@ -116,6 +120,9 @@ class Header:
         Of the genome that the intervals refer to; empty without one.
     shard : tuple of int
         (I, N): the I-th of N parts, counted from 1.
+    not_finite : {"", "skip", "keep"}
+        What was done with sequences for which the model gives NaN or infinite outputs: they ended
+        the run, were skipped, or are kept as they are.
     """
 
     alphabet: str
@@ -134,6 +141,7 @@ class Header:
     batch: int
     chrom_sizes: Mapping[str, int] = field(default_factory=dict)
     shard: tuple[int, int] = (1, 1)
+    not_finite: str = ""
 
     def __post_init__(self) -> None:
         start, end = self.positions
@@ -148,6 +156,7 @@ class Header:
             "expected": self.expected >= 0,
             "batch": self.batch > 0,
             "shard": 1 <= number <= count,
+            "not_finite": self.not_finite in NOT_FINITE,
         }
         for name, good in valid.items():
             if not good:
@@ -167,7 +176,11 @@ class Header:
 
     def to_json(self) -> str:
         """All fields as one line of JSON, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        for name in OPTIONAL:
+            if not values[name]:
+                del values[name]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Header:
@@ -186,13 +199,32 @@ class Header:
             )
             values["positions"] = tuple(values["positions"])
             values["shard"] = tuple(values["shard"])
-            return cls(**values)
+            made = cls(**values)
+            made.check_types()
+            return made
         except FastISMError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FastISMError(
                 f"The header of the store is damaged or of another version ({error})."
             ) from error
+
+    def check_types(self) -> None:
+        """Refuse values of the wrong type, which a damaged file may hold.
+
+        Raises
+        ------
+        TypeError
+            Naming the first of them.
+        """
+        numbers = (self.length, self.expected, self.batch, *self.positions, *self.shard)
+        sizes = [n for output in self.outputs for n in output.shape]
+        words = [self.alphabet, self.model, self.model_hash, self.input, self.input_hash]
+        words += [self.command, *self.versions, *self.versions.values(), *self.chrom_sizes]
+        for wanted, values in ((int, [*numbers, *sizes, *self.chrom_sizes.values()]), (str, words)):
+            for value in values:
+                if type(value) is not wanted:
+                    raise TypeError(f"{value!r} is no {wanted.__name__}")
 
     def difference(self, other: Header, ignore: Sequence[str] = ()) -> str:
         """The first field in which two headers differ, with both values; empty if none does."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastism.errors import FastISMError
 from fastism.store import journal
+from fastism.store.arrays import Arrays, HDF5Arrays, reading
 from fastism.store.layout import Header
 from fastism.store.scores import Scores
 from fastism.store.tree import Tree
@@ -42,12 +43,8 @@ class Store(Scores):
     """
 
     def __init__(self, path: str | Path, *, allow_incomplete: bool = False) -> None:
-        self.path = Path(path)
-        self._file = _opened(self.path)
+        self._set(Path(path), _opened(Path(path)))
         try:
-            self.header: Header = self._file.header
-            self.complete: bool = self._file.complete
-            self.consumed: int = self._file.consumed
             if not (self.complete or allow_incomplete):
                 raise FastISMError(
                     f"{path} is not finished: {self.consumed} of {self.header.expected} records "
@@ -57,24 +54,34 @@ class Store(Scores):
             self.close()
             raise
 
+    @classmethod
+    def of(cls, path: Path, file: journal.Journal | Tree) -> Store:
+        """What an open file holds, complete or not; the file stays the caller's to close."""
+        made = cls.__new__(cls)
+        made._set(path, file)
+        return made
+
+    def _set(self, path: Path, file: journal.Journal | Tree) -> None:
+        self.path, self._file = path, file
+        self.header: Header = file.header
+        self.complete: bool = file.complete
+        self.consumed: int = file.consumed
+
     def column(self, name: str) -> list[Any]:
         """See `Scores.column`."""
-        return self._file.column(name)
+        with reading(self.path, name):
+            return self._file.column(name)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """Records of the input that were not scored: name and reason."""
-        return self._file.skipped()
+        with reading(self.path, "skipped"):
+            return self._file.skipped()
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """See `Scores.read`."""
-        try:
+        with reading(self.path, f"rows {start} to {stop} of {name}"):
             return self._file.read(name, start, stop)
-        except OSError as error:
-            raise FastISMError(
-                f"{self.path} is damaged: rows {start} to {stop} of {name} cannot be read "
-                f"({error}). Score again, or copy it again."
-            ) from error
 
     def __len__(self) -> int:
         return self._file.rows
@@ -90,13 +97,7 @@ class Store(Scores):
         self.close()
 
 
-class _Unfinished(journal.Journal):
-    """A journal, which is never complete."""
-
-    complete = False
-
-
-def _opened(path: Path) -> _Unfinished | Tree:
+def _opened(path: Path) -> journal.Journal | Tree:
     """Open a store by what the file holds, not by its name."""
     if path.is_dir():
         return _opened_zarr(path)
@@ -110,7 +111,7 @@ def _opened(path: Path) -> _Unfinished | Tree:
     except OSError as error:
         raise FastISMError(f"{path} cannot be read ({error.strerror}).") from error
     if magic == journal.MAGIC:
-        return _Unfinished(path)
+        return journal.Journal(path)
     if magic == HDF5_MAGIC:
         return _opened_hdf5(path)
     raise FastISMError(
@@ -124,12 +125,12 @@ def _opened_hdf5(path: Path) -> Tree:
 
     try:
         root = h5py.File(path, "r", locking=False)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise FastISMError(
             f"{path} is truncated or damaged HDF5 ({error}). Copy it again, or score again."
         ) from error
     try:
-        return Tree(path, root)
+        return Tree(path, HDF5Arrays(path, root))
     except BaseException:
         root.close()
         raise
@@ -145,4 +146,5 @@ def _opened_zarr(path: Path) -> Tree:
             f"{path} is a Zarr store; reading it needs the package zarr: pip install "
             "'fastism-suite[cli]'."
         ) from None
-    return Tree(path, zarr.open_group(path, mode="r"))
+    with reading(path, "the root"):
+        return Tree(path, Arrays(path, zarr.open_group(path, mode="r")))

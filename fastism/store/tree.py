@@ -1,6 +1,6 @@
 """A finished store as a tree of arrays with attributes, which HDF5 and Zarr share.
 
-Requirements: numpy. Files and groups come from h5py or zarr, and are only used here.
+Requirements: numpy.
 """
 
 from __future__ import annotations
@@ -13,92 +13,138 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.layout import FORMAT, FORMAT_VERSION, Header, OutputHeader, array_types
+from fastism.store.arrays import Arrays, damaged, reading
+from fastism.store.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    OPTIONAL,
+    Header,
+    OutputHeader,
+    array_types,
+)
 from fastism.store.scores import Scores
+
+#: One-dimensional arrays of text and of whole numbers beside those of `layout.array_types`.
+_TEXTS = ("names", "chrom", "strand")
+_NUMBERS = ("start", "end")
 
 
 class Tree:
-    """An HDF5 file or Zarr folder: a tree of arrays with attributes.
+    """The store in an HDF5 file or a Zarr folder.
+
+    Nothing in it is believed: files come from elsewhere. Whatever is not as it was written, ends in
+    a FastISMError that calls the file damaged.
 
     Parameters
     ----------
     path : Path
-    root : h5py.File or zarr.Group
+    arrays : Arrays
+        The file as a tree of arrays with attributes.
     """
 
-    def __init__(self, path: Path, root: Any) -> None:
-        self.path, self._root = path, root
-        attributes = dict(root.attrs)
+    def __init__(self, path: Path, arrays: Arrays) -> None:
+        self.path, self._arrays = path, arrays
+        with reading(path, "the attributes of the root"):
+            attributes = arrays.attributes("")
         if attributes.get("format") != FORMAT:
             raise FastISMError(
                 f"{path} holds no scores of this program. Expected a file that `fastism score` "
                 "wrote."
             )
-        if int(attributes["format_version"]) != FORMAT_VERSION:
-            raise FastISMError(
-                f"{path} has version {attributes['format_version']} of the format of scores; this "
-                f"program reads version {FORMAT_VERSION}. Use a fitting version of fastism-suite."
-            )
-        try:
-            self.header = read_header(root)
+        with reading(path, "the header"):
+            version = int(attributes["format_version"])
+            if version != FORMAT_VERSION:
+                raise FastISMError(
+                    f"{path} has version {version} of the format of scores; this program reads "
+                    f"version {FORMAT_VERSION}. Use a fitting version of fastism-suite."
+                )
             self.complete = bool(attributes["complete"])
             self.consumed = int(attributes["consumed"])
-            self.rows = int(root["names"].shape[0])
-            for name, (_, shape) in array_types(self.header).items():
-                if root[name].shape != (self.rows, *shape):
-                    raise KeyError(f"{name} of shape {root[name].shape}")
-        except KeyError as error:
-            raise FastISMError(f"{path} is damaged: unexpected or missing {error}.") from error
+            self.header = _header(path, arrays, attributes)
+            self.rows = int(arrays.check_texts("names").shape[0])
+            self._check_arrays()
+            self._check_intervals()
 
     def column(self, name: str) -> list[Any]:
         """See `Scores.column`."""
-        if name in ("start", "end"):
-            return np.asarray(self._root[name][:]).tolist()
-        return texts(self._root[name])
+        if name in _NUMBERS:
+            return self._arrays.numbers(name, self.rows).tolist()
+        return self._arrays.texts(name, self.rows)
 
     def skipped(self) -> list[tuple[str, str]]:
         """Records that were not scored: name and reason."""
-        names, reasons = texts(self._root["skipped/names"]), texts(self._root["skipped/reasons"])
+        names, reasons = (self._arrays.texts(f"skipped/{kind}") for kind in ("names", "reasons"))
         return list(zip(names, reasons, strict=True))
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
-        """See `Scores.read`."""
-        return np.asarray(self._root[name][start:stop])
+        """See `Scores.read`; what is read is checked."""
+        values = np.asarray(self._arrays.get(name)[start:stop])
+        if name == "one_hot":
+            wrong = (values > 1).any((1, 2)) | (values.sum(2) > 1).any(1)
+            what = "a row of one_hot that is neither one-hot nor zero"
+        elif self.header.not_finite == "keep":
+            return values
+        else:
+            wrong = ~np.isfinite(values).all(tuple(range(1, values.ndim)))
+            what = f"a value of {name} that is not finite"
+        if wrong.any():
+            raise damaged(self.path, f"row {start + int(wrong.argmax())} holds {what}")
+        return values
 
     def close(self) -> None:
         """Close the file, where there is one."""
-        close = getattr(self._root, "close", None)
-        if close is not None:
-            close()
+        self._arrays.close()
+
+    def _check_arrays(self) -> None:
+        """Types and shapes of all arrays, before any of them is read."""
+        for name, (dtype, shape) in array_types(self.header).items():
+            array = self._arrays.get(name)
+            if array.shape != (self.rows, *shape) or array.dtype != np.dtype(dtype):
+                raise damaged(
+                    self.path,
+                    f"{name} has shape {array.shape} and type {array.dtype}; expected "
+                    f"{(self.rows, *shape)} and {dtype}",
+                )
+        for name in _TEXTS:
+            self._arrays.check_texts(name, self.rows)
+
+    def _check_intervals(self) -> None:
+        start, end = (self._arrays.numbers(name, self.rows) for name in _NUMBERS)
+        wrong = (end - start != self.header.length) & ((start != -1) | (end != -1))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise damaged(
+                self.path,
+                f"row {row} has the interval {start[row]}-{end[row]}, which is not as long as its "
+                f"sequence of {self.header.length}",
+            )
 
 
-def texts(array: Any) -> list[str]:
-    """An array of UTF-8 bytes of fixed width as strings."""
-    return [x.decode() for x in np.asarray(array[:]).astype(bytes).tolist()]
-
-
-def read_header(root: Any) -> Header:
+def _header(path: Path, arrays: Arrays, attributes: Mapping[str, Any]) -> Header:
     """The header in the attributes of a tree of arrays."""
     values: dict[str, Any] = {}
     for name in Header.__dataclass_fields__:
-        if name in ("outputs", "chrom_sizes"):
+        if name in ("outputs", "chrom_sizes") or (name in OPTIONAL and name not in attributes):
             continue
-        value = root.attrs[name]
+        value = attributes[name]
         values[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     values["versions"] = json.loads(values["versions"])
-    sizes = root["chrom_sizes"]
-    values["chrom_sizes"] = dict(
-        zip(texts(sizes["names"]), np.asarray(sizes["sizes"][:]).tolist(), strict=True)
-    )
+    names = arrays.texts("chrom_sizes/names")
+    sizes = arrays.numbers("chrom_sizes/sizes", len(names))
+    values["chrom_sizes"] = dict(zip(names, sizes.tolist(), strict=True))
     values["outputs"] = [
         {
-            "name": str(group.attrs["name"]),
-            "shape": json.loads(group.attrs["shape"]),
-            "labels": texts(group["labels"]),
+            "name": str(each["name"]),
+            "shape": json.loads(each["shape"]),
+            "labels": arrays.texts(f"outputs/{number}/labels"),
         }
-        for group in (root[f"outputs/{i}"] for i in range(int(root.attrs["num_outputs"])))
+        for number in range(int(attributes["num_outputs"]))
+        for each in (arrays.attributes(f"outputs/{number}"),)
     ]
-    return Header.from_json(json.dumps(values))
+    try:
+        return Header.from_json(json.dumps(values))
+    except FastISMError as error:
+        raise damaged(path, str(error).rstrip(".")) from error
 
 
 def header_attributes(header: Header) -> Mapping[str, Any]:
@@ -123,6 +169,7 @@ def header_attributes(header: Header) -> Mapping[str, Any]:
         "versions": json.dumps(dict(header.versions), sort_keys=True),
         "batch": header.batch,
         "shard": list(header.shard),
+        **({"not_finite": header.not_finite} if header.not_finite else {}),
     }
 
 

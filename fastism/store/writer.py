@@ -19,18 +19,16 @@ import numpy as np
 from fastism.errors import FastISMError
 from fastism.regions import Region
 from fastism.store.files import unwritable, whole_file
-from fastism.store.journal import REGION_FIELDS, Journal, write_frame
+from fastism.store.journal import MAGIC, REGION_FIELDS, Journal, is_torn, write_frame
 from fastism.store.layout import Header, array_types, scores_name
+from fastism.store.locks import names, open_locked
 from fastism.store.reader import Store
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: two runs that resume one file go unnoticed there.
-    fcntl = None
 
 
 class StoreWriter:
     """Takes scores batch by batch; made by `create` or `resume`.
+
+    Until it is closed, its file is locked: no other process can write, replace or finish it.
 
     Attributes
     ----------
@@ -38,6 +36,8 @@ class StoreWriter:
     header : Header
     consumed : int
         Records of the input already dealt with, scored and skipped ones.
+    complete_already : bool
+        Whether the file is the finished store, to which nothing can be added.
 
     Examples
     --------
@@ -46,33 +46,45 @@ class StoreWriter:
             writer.complete()
     """
 
-    def __init__(self, path: Path, header: Header, consumed: int, handle: BinaryIO | None) -> None:
+    def __init__(
+        self, path: Path, header: Header, consumed: int, held: BinaryIO, complete: bool = False
+    ) -> None:
         self.path, self.header, self.consumed = path, header, consumed
-        self._handle = handle
+        self.complete_already = complete
+        self._held = held
 
     @classmethod
-    def create(cls, path: Path, header: Header) -> StoreWriter:
+    def create(cls, path: Path, header: Header, *, replace: bool = False) -> StoreWriter:
         """Begin a store.
+
+        Parameters
+        ----------
+        path : Path
+        header : Header
+        replace : bool
+            Begin anew where a file exists, unless another process is writing it.
 
         Raises
         ------
         FastISMError
-            If something exists under the path, or it cannot be written.
+            If something exists under the path, another process writes it, or it cannot be written.
         """
         path = Path(path)
-        if path.exists():
+        held = _locked(path, create=True)
+        if os.fstat(held.fileno()).st_size and not replace:
+            held.close()
             raise FastISMError(
                 f"{path} exists already, from a run that was interrupted. Continue it with "
                 "--resume, or remove it."
             )
-        # The header goes to the disk as a whole too: a file without one could not be resumed.
-        with whole_file(path) as beside, beside.open("xb", buffering=0) as handle:
-            write_frame(handle, json.loads(header.to_json()), (), 0, 0)
-        return cls(path, header, 0, _opened(path))
+        return cls._begun(path, header, held)
 
     @classmethod
     def resume(cls, path: Path, header: Header) -> StoreWriter:
         """Go on with a store after its last whole batch.
+
+        A file that ends within its header, because its process was killed right at the beginning,
+        holds nothing yet and is begun anew.
 
         Raises
         ------
@@ -81,20 +93,35 @@ class StoreWriter:
             first field of the header that differs is named.
         """
         path = Path(path)
-        with Store(path, allow_incomplete=True) as store:
-            found, complete, consumed = store.header, store.complete, store.consumed
-        if difference := found.difference(header):
-            raise FastISMError(
-                f"{path} cannot be continued, since it was begun with something else: "
-                f"{difference} now. Run the command that began it, or remove it."
-            )
-        if complete:
-            return cls(path, header, consumed, None)
-        handle = _opened(path)
-        journal = Journal(path, verify=True)
-        journal.close()
-        handle.truncate(journal.end)
-        return cls(path, header, journal.consumed, handle)
+        held = _locked(path, create=False)
+        try:
+            if is_torn(held):
+                return cls._begun(path, header, held)
+            held.seek(0)
+            if held.read(len(MAGIC)) != MAGIC:
+                with Store(path) as store:
+                    _check_same(path, store.header, header)
+                    return cls(path, header, store.consumed, held, complete=True)
+            journal = Journal(path, verify=True, handle=held)
+            journal.close()
+            _check_same(path, journal.header, header)
+            held.truncate(journal.end)
+            return cls(path, header, journal.consumed, held)
+        except BaseException:
+            held.close()
+            raise
+
+    @classmethod
+    def _begun(cls, path: Path, header: Header, held: BinaryIO) -> StoreWriter:
+        """A store with nothing but its header, in a file that is locked."""
+        try:
+            held.truncate(0)
+            write_frame(held, json.loads(header.to_json()), (), 0, 0)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            held.close()
+            raise unwritable(path, error) from error
+        return cls(path, header, 0, held)
 
     def append(
         self,
@@ -124,7 +151,7 @@ class StoreWriter:
             For shapes that differ from the header's, values that are not finite or too large for
             float16, more records than expected, or a disk that is full.
         """
-        if self._handle is None:
+        if self.complete_already:
             raise FastISMError(f"{self.path} is complete; nothing can be added to it.")
         consumed = self.consumed + len(regions) + len(skipped)
         if consumed > self.header.expected:
@@ -136,7 +163,7 @@ class StoreWriter:
         columns = [[getattr(r, name) for r in regions] for name in REGION_FIELDS]
         meta = {"regions": columns, "skipped": [list(pair) for pair in skipped]}
         try:
-            write_frame(self._handle, meta, arrays, len(regions), consumed)
+            write_frame(self._held, meta, arrays, len(regions), consumed)
         except OSError as error:
             raise unwritable(self.path, error) from error
         self.consumed = consumed
@@ -149,7 +176,7 @@ class StoreWriter:
         FastISMError
             If records are missing, or the disk is full; the journal is then as before.
         """
-        if self._handle is None:
+        if self.complete_already:
             return
         if self.consumed != self.header.expected:
             raise FastISMError(
@@ -158,15 +185,27 @@ class StoreWriter:
             )
         from fastism.store import hdf5
 
-        with Store(self.path, allow_incomplete=True) as store, whole_file(self.path) as beside:
-            hdf5.write(store, beside)
-        self.close()
+        with Journal(self.path, handle=self._held) as journal, whole_file(self.path) as beside:
+            hdf5.write(Store.of(self.path, journal), beside)
+            # The finished file is locked before it takes the name, as this one is until then.
+            finished = open_locked(beside)
+            if not names(self.path, self._held):
+                finished.close()
+                raise FastISMError(
+                    f"{self.path} was removed or replaced while it was being written. Run the "
+                    "command again."
+                )
+        self._held.close()
+        self._held, self.complete_already = finished, True
+
+    def discard(self) -> None:
+        """Remove the file, unless something else stands under its name by now."""
+        if names(self.path, self._held):
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file; what was appended stays."""
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
+        """Close the file, which ends its lock; what was appended stays."""
+        self._held.close()
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -225,22 +264,22 @@ def _converted(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
     return converted
 
 
-def _opened(path: Path) -> BinaryIO:
-    """The journal opened for appending, and locked where the system has locks."""
+def _check_same(path: Path, found: Header, wanted: Header) -> None:
+    """Refuse to go on with a store that was begun with something else."""
+    if difference := found.difference(wanted):
+        raise FastISMError(
+            f"{path} cannot be continued, since it was begun with something else: "
+            f"{difference} now. Run the command that began it, or remove it."
+        )
+
+
+def _locked(path: Path, create: bool) -> BinaryIO:
+    """The file of a store, opened and locked."""
     try:
-        handle = path.open("r+b", buffering=0)
+        return open_locked(path, create=create)
+    except FileNotFoundError:
+        raise FastISMError(
+            f"There is no file {path}. Expected a file of scores; check the path."
+        ) from None
     except OSError as error:
         raise unwritable(path, error) from error
-    if fcntl is not None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.close()
-            raise FastISMError(
-                f"{path} is being written by another process. Wait for it, or end it."
-            ) from None
-        except OSError:
-            # File systems without locks, as some of clusters.
-            pass
-    handle.seek(0, os.SEEK_END)
-    return handle
