@@ -176,7 +176,24 @@ def check_replacement(
         )
     if not np.isfinite(array).all():
         raise FastISMError("replace_with holds NaN or infinite values; it must be finite.")
+    _check_order(array, "replace_with", channels_first)
     return array
+
+
+def _check_order(array: np.ndarray, name: str, channels_first: bool) -> None:
+    """Raise FastISMError for a square replacement ``(..., width, C)`` with its axes exchanged.
+
+    One-hot characters tell: they add up to one along the characters.
+    """
+    if array.shape[-1] != array.shape[-2] or not array.size or not np.isin(array, (0, 1)).all():
+        return
+    along_characters, along_positions = (array.sum(axis) == 1 for axis in (-1, -2))
+    if along_positions.all() and not along_characters.all():
+        order = "(characters, width)" if channels_first else "(width, characters)"
+        raise FastISMError(
+            f"{name} has {array.shape[-1]} positions and as many characters, and is one-hot along "
+            f"the positions; expected {order}: exchange its last two axes."
+        )
 
 
 def check_perturbations(
@@ -209,6 +226,7 @@ def check_perturbations(
         )
     if not np.isfinite(array).all():
         raise FastISMError("replacement holds NaN or infinite values; it must be finite.")
+    _check_order(array, "replacement", channels_first)
     numbers = []
     for name, given, most in (
         ("sequence", sequence, count - 1),

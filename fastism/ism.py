@@ -58,7 +58,8 @@ class FastISM(BaseISM):
     early_stop_layers : str or list of str, optional
         Layers after which everything is recomputed in full; paths of submodules for torch.
     test_correctness : bool
-        Compare with naive ISM on a few random perturbations at once, and raise if they differ.
+        Check at once that a sequence gives the same at every place of a batch and alone, and
+        compare with naive ISM on a few random perturbations; raise if either does not hold.
     backend : str, optional
         Framework to run on: tensorflow, torch or jax; the model's own by default. Layers without a
         rule run only in their own framework.
@@ -97,7 +98,8 @@ class FastISM(BaseISM):
         channels_last: bool = False,
         precision: str = "float32",
     ) -> None:
-        super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        given = (seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        super().__init__(model, *given, check=test_correctness)
         self._given = {
             "input_shape": input_shape,
             "channels_last": channels_last,
@@ -191,6 +193,7 @@ class FastISM(BaseISM):
             change_ranges,
             seqlen=self.seqlen,
             batch_size=batch_size,
+            test_correctness=False,
             **self._given,
         )
 
@@ -298,7 +301,12 @@ class NaiveISM(BaseISM):
     model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last
         As for `FastISM`.
     batch_size : int, optional
-        Mutants per batch; the fastest of several is chosen by timing at the first use.
+        Mutants per batch; the fastest of several is chosen by timing at the first use. With 1
+        every sequence runs alone, also the unchanged ones: for models that mix the sequences of
+        a batch.
+    test_correctness : bool
+        Check at once that a sequence gives the same at every place of a batch and alone, and
+        raise if it does not; left out with ``batch_size=1``.
     compiled : bool
         Run the mutants of a torch module through `torch.compile`. That takes seconds to minutes
         for each batch size that is tried and a C++ compiler, and is faster for some modules only.
@@ -318,8 +326,10 @@ class NaiveISM(BaseISM):
         input_shape: Any = None,
         channels_last: bool = False,
         precision: str = "float32",
+        test_correctness: bool = True,
     ) -> None:
-        super().__init__(model, seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        given = (seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        super().__init__(model, *given, check=test_correctness and batch_size != 1)
         self._settle(precision, self._front.framework)
         if batch_size is not None and batch_size < 1:
             raise FastISMError(f"batch_size must be at least 1; got {batch_size}.")
@@ -382,5 +392,12 @@ class NaiveISM(BaseISM):
             return selected(self._forward(batch))
 
         # Not worth compiling for its batch size.
-        reference = selected(self._front.forward(inputs))
+        reference = selected(self._references(inputs))
         return reference, run_mutants(forward, inputs, self.seq_input_idx, mutants, self.batch_size)
+
+    def _references(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs of the unchanged sequences: together, unless every sequence is to be alone."""
+        if self.batch_size != 1:
+            return self._front.forward(inputs)
+        alone = [self._front.forward([x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
+        return [np.concatenate(y) for y in zip(*alone, strict=True)]

@@ -16,6 +16,7 @@ from fastism.chunks import Mutants, Part
 from fastism.errors import FastISMError
 from fastism.filled import Filled
 from fastism.frontends import front_end
+from fastism.frontends.batches import check_batches
 from fastism.inputs import (
     Ranges,
     check_inputs,
@@ -50,6 +51,7 @@ class BaseISM(ABC):
         seqlen: int | None,
         input_shape: Any = None,
         channels_last: bool = False,
+        check: bool = True,
     ) -> None:
         self.model = model
         self.seq_input_idx = seq_input_idx
@@ -60,6 +62,8 @@ class BaseISM(ABC):
         self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
         self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
         self.num_inputs = len(self._front.input_shapes)
+        if check:
+            check_batches(self._front)
 
     def _settle(self, precision: str, framework: str) -> None:
         """Keep what products round to, if the device of `framework` can do it."""

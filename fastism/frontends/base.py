@@ -21,6 +21,10 @@ class FrontEnd(Protocol):
     ----------
     framework : str
         Name of the backend that the model itself runs on.
+    called : str
+        What errors call the model.
+    sequence : int
+        Which input is the sequence.
     dtype : str
         Floating-point type of its computation.
     input_shapes : list of tuple
@@ -34,6 +38,8 @@ class FrontEnd(Protocol):
     """
 
     framework: str
+    called: str
+    sequence: int
     dtype: str
     input_shapes: list[tuple[int, ...]]
     channels_first: bool
@@ -56,6 +62,18 @@ class FrontEnd(Protocol):
         """The model itself at inference, on inputs in the form of `internal`.
 
         The list of its outputs on the host, in the model's layout.
+        """
+
+    def decision(self, inputs: Sequence[np.ndarray]) -> str:
+        """How the model decides by numbers that it computes from sequences; empty if it does not.
+
+        `inputs` are several different sequences in the form of `internal`.
+        """
+
+    def coupled(self, batches: Sequence[Sequence[np.ndarray]], index: tuple[int, int]) -> str:
+        """A sentence about the layer that mixes the sequences of a batch; empty if unknown.
+
+        `batches` are two inputs in the form of `internal` that share a sequence, at `index`.
         """
 
     def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:

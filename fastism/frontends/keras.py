@@ -304,6 +304,31 @@ class KerasFrontEnd:
         with products_in(self.framework, self.precision):
             return [keras.ops.convert_to_numpy(y) for y in self._compiled(list(inputs))]
 
+    @property
+    def called(self) -> str:
+        """The model's name."""
+        return f"model {self.model.name!r}"
+
+    def decision(self, inputs: Sequence[np.ndarray]) -> str:
+        """A Keras model is a graph of operations: it cannot decide by numbers."""
+        return ""
+
+    def coupled(self, batches: Sequence[Sequence[np.ndarray]], index: tuple[int, int]) -> str:
+        """The first layer whose result for the same sequence is another in another batch."""
+        inner = _functional(self.model)
+        made = [(operation, operation.output) for operation in inner.operations]
+        made = [(o, y) for o, y in made if isinstance(y, keras.KerasTensor)]
+        every = keras.Model(inner.inputs, [y for _, y in made])
+        given = [[keras.ops.convert_to_tensor(x) for x in batch] for batch in batches]
+        runs = [every(x, training=False) for x in given]
+        for (operation, _), *pair in zip(made, *runs, strict=True):
+            a, b = (keras.ops.convert_to_numpy(y[i]) for y, i in zip(pair, index, strict=True))
+            size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+            if not np.allclose(a, b, 1e-4, 1e-5 * size, equal_nan=True):
+                kind = type(operation).__name__
+                return f"{operation.name!r} ({kind}) is the first layer whose result differs."
+        return ""
+
     def compiled(self) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         return self.forward
 

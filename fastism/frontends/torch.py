@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
+from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_regions import STRIDED
 from fastism.frontends.torch_values import Value
@@ -76,6 +78,7 @@ class TorchFrontEnd:
         self._outputs: tuple[Value, ...] = ()
         self._ranks: list[int] = []
         self.precision = "float32"
+        self._twice: bool | None = None
         self._check_runs()
 
     # ---- layouts ------------------------------------------------------------------------
@@ -150,10 +153,28 @@ class TorchFrontEnd:
     ) -> list[torch.Tensor]:
         """All outputs as tensors whose first axis is the batch, in the module's type."""
         count = len(tensors[0])
-        if count == 1:
-            # Modules that squeeze would lose the batch axis.
+        if count == 1 and self._needs_two(tensors):
             tensors = [x.expand(2, *x.shape[1:]).contiguous() for x in tensors]
-        run = self.module if module is None else module
+        made = self._outputs_of(tensors, self.module if module is None else module)
+        return [y[:count] for y in made]
+
+    def _needs_two(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether the module loses the batch axis of a sequence alone, as modules that squeeze do.
+
+        Such a sequence is given twice. Tried out when one is alone for the first time.
+        """
+        if self._twice is None:
+            try:
+                alone = [y.shape[1:] for y in self._outputs_of(tensors, self.module)]
+            except Exception:
+                self._twice = True
+            else:
+                self._twice = alone != self._shapes
+        return self._twice
+
+    def _outputs_of(
+        self, tensors: Sequence[torch.Tensor], run: Callable[..., Any]
+    ) -> list[torch.Tensor]:
         leaves = _pytree.tree_leaves(run(*tensors))
         outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
         for number, y in enumerate(outputs):
@@ -163,35 +184,54 @@ class TorchFrontEnd:
                     f"{len(tensors[0])} sequences; every output must be (sequences, ...). Wrap "
                     "the module in one that returns only outputs of that kind."
                 )
-        return [y[:count].to(self._kind) for y in outputs]
+        return [y.to(self._kind) for y in outputs]
 
     def _check_runs(self) -> None:
-        """Run it on two sequences, and on one of them alone."""
+        """Run it on two sequences, and keep the shapes of its outputs."""
         rng = np.random.default_rng(0)
         inputs = self.internal(
             [rng.random((2, *shape)).astype(self.dtype) for shape in self.input_shapes]
         )
-        name = type(self.module).__name__
         try:
             both = self.forward(inputs)
-            alone = self.forward([x[:1] for x in inputs])
         except FastISMError:
             raise
         except Exception as error:
             raise FastISMError(
-                f"{name} does not run on inputs of shapes {self.input_shapes} (without the batch "
-                f"axis): {_first_line(error)}. Is input_shape right? If not, {SHAPE_REMEDY}."
+                f"{self.called} does not run on inputs of shapes {self.input_shapes} (without the "
+                f"batch axis): {_first_line(error)}. Is input_shape right? If not, {SHAPE_REMEDY}."
                 + (TYPE_REMEDY.format(self.dtype) if len(self.input_shapes) > 1 else "")
             ) from error
         if not both:
-            raise FastISMError(f"{name} returns no tensor; it must return one or several.")
-        for a, b in zip(both, alone, strict=True):
-            size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
-            if not np.allclose(a[:1], b, 1e-3, 1e-4 * size, equal_nan=True):
-                raise FastISMError(
-                    f"What {name} returns for a sequence depends on the others in its batch, or "
-                    "on chance (dropout that ignores eval()?): mutagenesis is not defined."
-                )
+            raise FastISMError(f"{self.called} returns no tensor; it must return one or several.")
+        self._shapes = [y.shape[1:] for y in both]
+
+    # ---- batches ------------------------------------------------------------------------
+
+    @property
+    def called(self) -> str:
+        """The module's class."""
+        return type(self.module).__name__
+
+    def decision(self, inputs: Sequence[np.ndarray]) -> str:
+        """The Python numbers that the module makes of tensors, where sequences differ in them."""
+        first: list[Any] | None = None
+        for number in range(len(inputs[0])):
+            with NumbersRead() as read:
+                self.forward([x[number : number + 1] for x in inputs])
+            if not read.numbers:
+                return ""
+            first = read.numbers if first is None else first
+            if read.numbers != first:
+                pairs = zip(first, read.numbers, strict=False)
+                a, b = next(((x, y) for x, y in pairs if x != y), (len(first), len(read.numbers)))
+                return f"`if`, `while`, bool() or item() of a tensor: {a} and {b} were seen"
+        return ""
+
+    def coupled(self, batches: Sequence[Sequence[np.ndarray]], index: tuple[int, int]) -> str:
+        """The submodule that makes different results of the same sequence in two batches."""
+        seen = [calls(self.module, lambda x=x: self.forward(x)) for x in batches]
+        return coupled_layer(*seen, tuple(len(x[0]) for x in batches), index)
 
     # ---- the graph ----------------------------------------------------------------------
 
@@ -364,6 +404,12 @@ def _first_line(error: Exception) -> str:
 
 def _check_types(module: torch.nn.Module) -> None:
     for name, x in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(x):
+            raise FastISMError(
+                f"{name!r} of the module has no values yet: a lazy layer makes them at random at "
+                "its first call. Run the module once on an input of the right shape and load its "
+                "weights, then build this."
+            )
         if x.is_floating_point() and x.dtype not in (torch.float32, torch.float64):
             raise FastISMError(
                 f"{name!r} of the module is {str(x.dtype).removeprefix('torch.')}; exact ISM "

@@ -1,0 +1,66 @@
+"""The same check for Keras models: a sequence must give the same in every batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="the models are Keras models")
+
+from keras import layers, ops  # noqa: E402
+
+from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
+
+pytestmark = pytest.mark.keras
+LENGTH = 30
+
+
+class Centred(layers.Layer):
+    """Subtracts the mean over the batch."""
+
+    def call(self, x):
+        return x - ops.mean(x, axis=0, keepdims=True)
+
+
+class Numbered(layers.Layer):
+    """Adds its place in the batch to every sequence."""
+
+    def call(self, x):
+        return x + ops.cumsum(ops.ones_like(x), axis=0)
+
+
+def model_with(layer: layers.Layer | None) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    x = keras.Input((LENGTH, 4))
+    y = layers.Conv1D(5, 3, activation="relu")(x)
+    y = y if layer is None else layer(y)
+    return keras.Model(x, layers.Dense(2)(layers.Flatten()(y)), name="mine")
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [(Centred, "the others in its batch"), (Numbered, "its place in the batch")],
+)
+def test_what_mixes_a_batch_is_refused_and_the_layer_named(kind, layer, words):
+    with pytest.raises(FastISMError) as caught:
+        kind(model_with(layer(name="culprit")))
+    assert f"What model 'mine' returns for a sequence depends on {words}" in str(caught.value)
+    assert f"'culprit' ({layer.__name__}) is the first layer" in str(caught.value)
+
+
+def test_on_request_every_sequence_runs_alone():
+    model = model_with(Numbered())
+    letters = np.random.default_rng(0).integers(4, size=(2, LENGTH))
+    x = np.eye(4, dtype=np.float32)[letters]
+    made = NaiveISM(model, batch_size=1).saturate(x, positions=[0, 12])
+    for row in range(2):
+        changed = x[row : row + 1].copy()
+        np.testing.assert_allclose(made.reference[row], model(changed)[0], rtol=1e-5)
+        changed[0, 12] = np.eye(4)[3]
+        np.testing.assert_allclose(made.mutants[row, 1, 3], model(changed)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_what_treats_every_sequence_alike_is_accepted(kind):
+    assert kind(model_with(None)).num_outputs == 1
