@@ -74,7 +74,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture(
             "sweep_base",
             "base of the sweeps",
-            "benchmarks.sweep_base",
+            "benchmarks.networks.sweep_base",
             "sweep_base_model",
             (1000,),
             ("conv_width", "channels", "conv_layers"),

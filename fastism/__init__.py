@@ -5,9 +5,9 @@
 extends fastISM (Nair et al. 2022, doi:10.1093/bioinformatics/btac135).
 """
 
+from fastism.calls.result import Saturation
 from fastism.errors import FastISMError
 from fastism.ism import FastISM, NaiveISM
-from fastism.result import Saturation
 
 __version__ = "0.6.0"
 __all__ = ["FastISM", "FastISMError", "NaiveISM", "Saturation", "__version__"]

@@ -14,14 +14,14 @@ import numpy as np
 from fastism.backends import get_backend
 from fastism.backends.base import Backend
 from fastism.backends.precision import each_in, products_in
-from fastism.chunks import Mutants, Part
-from fastism.engine import Engine, prepare_weights
+from fastism.calls.inputs import Ranges
+from fastism.calls.mutants import Mutants, Part
+from fastism.calls.naive import BATCH_SIZES, run_mutants, tune_batch_size
+from fastism.calls.saturation import MOST_SEQUENCES, BaseISM, listed
 from fastism.errors import FastISMError
-from fastism.inputs import Ranges
-from fastism.naive import BATCH_SIZES, run_mutants, tune_batch_size
-from fastism.plan import Plan, make_plan
-from fastism.saturation import MOST_SEQUENCES, BaseISM, listed
-from fastism.simplify import simplify
+from fastism.graph.simplify import simplify
+from fastism.planning.plan import Plan, make_plan
+from fastism.running.engine import Engine, prepare_weights
 
 #: Bytes that mutants may take at a time unless the user says otherwise.
 DEFAULT_MEMORY = 256 << 20

@@ -25,7 +25,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class FastaRecord:
     """One entry of a FASTA file.
 
     Attributes
@@ -158,7 +158,7 @@ def to_string(encoded: np.ndarray, alphabet: str = DNA, unknown: str = "N") -> l
     return [letters[row].tobytes().decode("ascii") for row in index]
 
 
-def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[Record]:
+def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[FastaRecord]:
     """Read a FASTA file, plain or gzip-compressed (told apart by content, not by name).
 
     A missing file is refused at once. The records are read as they are asked for, so that memory
@@ -173,7 +173,7 @@ def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[Record]:
 
     Returns
     -------
-    iterator of Record
+    iterator of FastaRecord
         In the order of the file. Blank lines and Windows line ends are skipped over. Any letter is
         accepted as part of a sequence: `one_hot` decides about those outside its alphabet.
 
@@ -208,7 +208,7 @@ def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[Record]:
     return islice(_records(path, compressed), limit)
 
 
-def _records(path: Path, compressed: bool) -> Iterator[Record]:
+def _records(path: Path, compressed: bool) -> Iterator[FastaRecord]:
     """Yield the records of a file, turning every failure to read it into a FastISMError."""
     try:
         with (gzip.open if compressed else open)(path, "rt", encoding="utf-8") as lines:
@@ -223,7 +223,7 @@ def _records(path: Path, compressed: bool) -> Iterator[Record]:
         raise FastISMError(f"{path} is {kind} ({error}). Copy or download it again.") from error
 
 
-def _parse(path: Path, lines: Iterable[str]) -> Iterator[Record]:
+def _parse(path: Path, lines: Iterable[str]) -> Iterator[FastaRecord]:
     """Yield the records found in the lines of a FASTA file."""
     name: str | None = None
     parts: list[str] = []
@@ -253,14 +253,14 @@ def _parse(path: Path, lines: Iterable[str]) -> Iterator[Record]:
     yield _finished(path, name, parts)
 
 
-def _finished(path: Path, name: str, parts: list[str]) -> Record:
+def _finished(path: Path, name: str, parts: list[str]) -> FastaRecord:
     """Join the lines of one record."""
     if not parts:
         raise FastISMError(
             f"{path}: the record {name!r} has a header but no sequence. Remove it or add its "
             "sequence."
         )
-    return Record(name, "".join(parts))
+    return FastaRecord(name, "".join(parts))
 
 
 def _checked_alphabet(alphabet: str) -> str:

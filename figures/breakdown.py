@@ -11,9 +11,9 @@ from statistics import median
 
 from matplotlib import pyplot as plt
 
-from benchmarks.breakdown import CONVOLUTIONS, WHOLE
-from benchmarks.compare import BASELINE, FAST
 from benchmarks.records import Record
+from benchmarks.records.compare import BASELINE, FAST
+from benchmarks.studies.breakdown import CONVOLUTIONS, WHOLE
 from figures import style
 from figures.bars import face
 from figures.choices import LABELS, Case, shown_case

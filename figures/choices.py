@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.compare import BASELINE, FAST, seconds_per_sequence
 from benchmarks.peers import PEERS
 from benchmarks.records import Record
+from benchmarks.records.compare import BASELINE, FAST, seconds_per_sequence
 from figures.provenance import FRAMEWORKS
 
 #: What a reader calls the methods; those that are not listed are called by their name.

@@ -63,7 +63,7 @@ class Drawing:
 
     def markdown(self) -> str:
         """Title, table, caption and notes."""
-        from benchmarks.tables import markdown_table
+        from benchmarks.records.tables import markdown_table
 
         table = markdown_table(self.header, self.body, self.left) if self.body else NOT_RUN
         notes = "\n".join(f"- {note}" for note in self.notes)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from benchmarks.compare import Comparison, compare, main_cases
 from benchmarks.records import Record
+from benchmarks.records.compare import Comparison, compare, main_cases
 from figures import style
 from figures.drawings import NOT_RUN, Drawing
 from figures.paper import PaperTiming

@@ -53,7 +53,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Measured:
-    """What `benchmarks.promoter.enrichment` wrote, and where it ran."""
+    """What `benchmarks.studies.promoter.enrichment` wrote, and where it ran."""
 
     content: Mapping[str, Any]
     where: Where

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.compare import Comparison
 from benchmarks.records import Record, Where
+from benchmarks.records.compare import Comparison
 
 #: What a reader calls the backends.
 FRAMEWORKS = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}

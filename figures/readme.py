@@ -12,8 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.compare import compare, main_cases
 from benchmarks.records import Record, read
+from benchmarks.records.compare import compare, main_cases
 from fastism.errors import FastISMError
 from figures import style
 from figures.speedup import plot

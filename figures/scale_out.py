@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import store_size
-from benchmarks.compare import FAST, seconds_per_sequence
 from benchmarks.records import Record, read
-from benchmarks.store_size import Measured, StoreSize
-from benchmarks.tables import markdown_table
+from benchmarks.records.compare import FAST, seconds_per_sequence
+from benchmarks.records.tables import markdown_table
+from benchmarks.studies import store_size
+from benchmarks.studies.store_size import Measured, StoreSize
 from fastism.errors import FastISMError
 from figures.provenance import FRAMEWORKS, short_caption
 from figures.speedup_table import shown
@@ -218,7 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print what many sequences cost."""
     parser = argparse.ArgumentParser(prog="python -m figures.scale_out", description=main.__doc__)
     parser.add_argument("--records", type=Path, required=True, help="JSON lines")
-    parser.add_argument("--sizes", type=Path, required=True, help="JSON of benchmarks.store_size")
+    parser.add_argument(
+        "--sizes", type=Path, required=True, help="JSON of benchmarks.studies.store_size"
+    )
     given = parser.parse_args(arguments)
     print(markdown(read(given.records), store_size.read(given.sizes)), end="")
 

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.compare import Comparison, compare, main_cases, seconds_per_sequence
 from benchmarks.records import read
+from benchmarks.records.compare import Comparison, compare, main_cases, seconds_per_sequence
 from fastism.errors import FastISMError
 from figures import style
 from figures.provenance import FRAMEWORKS, caption

@@ -16,7 +16,9 @@ from typing import Any
 import pandas
 
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.compare import (
+from benchmarks.floor.fraction import recorded_fraction
+from benchmarks.records import Record, read
+from benchmarks.records.compare import (
     BASELINE,
     Comparison,
     compare,
@@ -25,9 +27,7 @@ from benchmarks.compare import (
     ratio_of_medians,
     seconds_per_sequence,
 )
-from benchmarks.floor import recorded_fraction
-from benchmarks.records import Record, read
-from benchmarks.tables import markdown_table
+from benchmarks.records.tables import markdown_table
 from figures.provenance import FRAMEWORKS, caption
 
 SPREAD = "in brackets, least and most of the ratio within a round"

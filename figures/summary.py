@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare import Comparison, compare, main_cases, seconds_per_sequence
 from benchmarks.records import read
+from benchmarks.records.compare import Comparison, compare, main_cases, seconds_per_sequence
 from figures.provenance import FRAMEWORKS, caption
 from figures.speedup_table import shown_model
 

@@ -11,8 +11,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.compare import BASELINE, FAST, Comparison, compare
 from benchmarks.records import Record
+from benchmarks.records.compare import BASELINE, FAST, Comparison, compare
 from figures import style
 from figures.drawings import NOT_RUN, Drawing
 from figures.paper import HARDWARE, PUBLISHED, PaperTiming

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.compare import BASELINE, FAST
 from benchmarks.peers import PEERS
 from benchmarks.records import Record
+from benchmarks.records.compare import BASELINE, FAST
 from figures.bars import Series, draw_bars
 from figures.choices import (
     LABELS,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.compare import FAST
 from benchmarks.records import Record
+from benchmarks.records.compare import FAST
 from figures.bars import Series, draw_bars
 from figures.choices import (
     LABELS,

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas
 
-from benchmarks.compare import FAST, compare, first_calls, main_cases, seconds_per_sequence
-from benchmarks.floor import recorded_fraction
+from benchmarks.floor.fraction import recorded_fraction
 from benchmarks.records import Record, read
-from benchmarks.tables import markdown_table
+from benchmarks.records.compare import FAST, compare, first_calls, main_cases, seconds_per_sequence
+from benchmarks.records.tables import markdown_table
 from figures.provenance import short_caption
 from figures.speedup_table import above_result, shown
 

@@ -11,9 +11,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.compare import BASELINE, FAST, seconds_per_sequence
 from benchmarks.peers import PEERS
 from benchmarks.records import Record
+from benchmarks.records.compare import BASELINE, FAST, seconds_per_sequence
 from figures import style
 from figures.choices import (
     LABELS,

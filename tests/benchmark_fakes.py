@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from rich.console import Console
 
-from benchmarks.job import Job
-from benchmarks.measure import Subject
+from benchmarks.jobs.job import Job
+from benchmarks.jobs.progress import Progress
 from benchmarks.methods import Attribution, Method
-from benchmarks.progress import Progress
 from benchmarks.records import How, Record, Result, What, Where
+from benchmarks.timing.measure import Subject
 
 WHERE = Where(
     cpu="A processor",

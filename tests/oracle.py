@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastism.backends.base import Backend
-from fastism.graph import Graph
+from fastism.graph.nodes import Graph
 
 
 def erf(x: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy_backend import NumpyBackend
 
-from fastism.chunks import Mutants
-from fastism.graph import Graph, GraphBuilder
+from fastism.calls.mutants import Mutants
+from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.intervals import same_padding
 from fastism.rules import (
     Affine,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastism.regions import Region
+from fastism.genomics.regions import Region
 from fastism.store import Header, OutputHeader, StoreWriter
 
 TWO_OUTPUTS = (OutputHeader("signal", (3,), ("0", "4", "5")), OutputHeader("counts", ()))

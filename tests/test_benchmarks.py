@@ -22,17 +22,17 @@ from benchmark_fakes import (
     make_subject,
 )
 
-from benchmarks import compare, environment, records
-from benchmarks.agreement import agreement
+from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.config import load_config, parse_config
-from benchmarks.job import Job
-from benchmarks.measure import BenchmarkError, main, measure, variants
+from benchmarks.attribution.agreement import agreement
+from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.jobs.job import Job
+from benchmarks.jobs.select_sequences import encoded, select
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
-from benchmarks.records import Result
-from benchmarks.select_sequences import encoded, select
-from benchmarks.timing import PeakMemory, Repeats, alternate, paired_ratio
+from benchmarks.records import Result, compare, environment
+from benchmarks.timing.clock import PeakMemory, Repeats, alternate, paired_ratio
+from benchmarks.timing.measure import BenchmarkError, main, measure, variants
 from fastism.errors import FastISMError
 from figures import readme, speedup, speedup_table, style
 
@@ -91,7 +91,7 @@ def test_ratio_refuses_what_is_not_paired(slow, fast):
 @pytest.mark.parametrize("exact", [True, False])
 def test_peak_memory_sees_what_is_freed_again(monkeypatch, exact):
     if not exact:
-        monkeypatch.setattr("benchmarks.timing._reset_high_water", lambda: False)
+        monkeypatch.setattr("benchmarks.timing.clock._reset_high_water", lambda: False)
     with PeakMemory() as memory:
         for _ in range(10):
             block = np.ones(2**24)  # 128 MiB
@@ -583,7 +583,7 @@ def test_the_workflow_and_the_readme_mean_the_same_records():
 
 
 @pytest.mark.parametrize(
-    "name", ["benchmarks.timing", "benchmarks.methods.naive_ism"], ids=lambda n: n
+    "name", ["benchmarks.timing.clock", "benchmarks.methods.naive_ism"], ids=lambda n: n
 )
 def test_examples_run(name):
     done = doctest.testmod(importlib.import_module(name))

@@ -13,11 +13,11 @@ from benchmark_fakes import (
     make_subject,
 )
 
-from benchmarks import compare, records
-from benchmarks.agreement import Agreement
-from benchmarks.measure import measure
+from benchmarks import records
+from benchmarks.attribution.agreement import Agreement
 from benchmarks.methods import Check
-from benchmarks.records import Record, Result
+from benchmarks.records import Record, Result, compare
+from benchmarks.timing.measure import measure
 from figures import speedup_table, summary
 
 

@@ -21,7 +21,7 @@ from random_models import randomise  # noqa: E402
 
 from fastism.cli import app  # noqa: E402
 from fastism.cli.exit_codes import Exit  # noqa: E402
-from fastism.genome import reverse_complement  # noqa: E402
+from fastism.genomics.genome import reverse_complement  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow
@@ -380,7 +380,7 @@ def test_an_interrupted_run_leaves_nothing(wrong, monkeypatch):
 
 
 def test_a_full_disk(wrong, monkeypatch):
-    import fastism.effect_files as files
+    import fastism.batch.effect_files as files
 
     def full(*_):
         raise OSError(28, "No space left on device")

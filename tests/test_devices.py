@@ -17,10 +17,10 @@ from test_engine_backends import all_mutants, inputs_of, small_graph
 from fastism import FastISMError
 from fastism.backends import get_backend, precision
 from fastism.backends.precision import check_precision, each_in, products_in
-from fastism.chunks import Mutants
-from fastism.engine import Engine
+from fastism.calls.mutants import Mutants
 from fastism.errors import no_memory
-from fastism.plan import make_plan
+from fastism.planning.plan import make_plan
+from fastism.running.engine import Engine
 
 MEMORY = 1 << 26
 
@@ -84,7 +84,7 @@ def test_chunks_are_halved_until_they_fit(uniform, error, caplog):
     roomy = engine_on(NumpyBackend("float64", uniform))
     expected = outputs_of(*roomy)
     crowded = Crowded(120, uniform, error)
-    with caplog.at_level(logging.WARNING, "fastism.budget"):
+    with caplog.at_level(logging.WARNING, "fastism.running.budget"):
         given = engine_on(crowded)
         closest(outputs_of(*given), expected, 1e-12)
     failed = [size for size in crowded.sizes if size > 120]

@@ -151,7 +151,7 @@ def test_names_of_the_code_on_pages_exist():
 
 def test_a_name_that_is_gone_is_found():
     with pytest.raises(AttributeError):
-        resolved("fastism.plan.no_such_thing")
+        resolved("fastism.planning.plan.no_such_thing")
 
 
 # ---- what is generated ------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_every_format_is_in_the_table():
 
 
 def test_the_layout_of_a_store_is_read_from_its_description():
-    from fastism.store.layout import Header, OutputHeader, array_types
+    from fastism.store.schema import Header, OutputHeader, array_types
 
     empty = dict.fromkeys(("model", "model_hash", "input", "input_hash", "command"), "")
     outputs = (OutputHeader("profile", (2, 10), ("0", "1")),)

@@ -22,11 +22,11 @@ from oracle import full_pass
 
 from fastism.backends import _CLASSES, available_backends, get_backend
 from fastism.backends.base import Backend
-from fastism.chunks import Mutants
-from fastism.engine import Engine
-from fastism.graph import Graph, GraphBuilder
+from fastism.calls.mutants import Mutants
+from fastism.graph.nodes import Graph, GraphBuilder
+from fastism.graph.simplify import simplify
 from fastism.intervals import same_padding
-from fastism.plan import make_plan
+from fastism.planning.plan import make_plan
 from fastism.rules import (
     Affine,
     Concatenate,
@@ -40,7 +40,7 @@ from fastism.rules import (
     Source,
     WeightedSum,
 )
-from fastism.simplify import simplify
+from fastism.running.engine import Engine
 
 SEED = 20220306
 LENGTH, CHARACTERS, VECTOR = 37, 4, 3

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from benchmark_fakes import WHERE, FakeClock, FakeMethod
 
-from benchmarks import breakdown, correlate
-from benchmarks.breakdown import CONVOLUTIONS, WHOLE, as_records, measure_parts, methods_of_parts
-from benchmarks.correlate import correlations, importance, spearman
-from benchmarks.measure import BenchmarkError
 from benchmarks.methods import Attribution
-from benchmarks.timing import Repeats
+from benchmarks.studies import breakdown, correlate
+from benchmarks.studies.breakdown import (
+    CONVOLUTIONS,
+    WHOLE,
+    as_records,
+    measure_parts,
+    methods_of_parts,
+)
+from benchmarks.studies.correlate import correlations, importance, spearman
+from benchmarks.timing.clock import Repeats
+from benchmarks.timing.measure import BenchmarkError
 
 LENGTH = 10
 

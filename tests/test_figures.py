@@ -16,8 +16,8 @@ from benchmark_fakes import WHERE, make_record
 from rich.console import Console
 
 from benchmarks import records
-from benchmarks.compare import compare, main_cases
 from benchmarks.records import Result
+from benchmarks.records.compare import compare, main_cases
 from fastism.errors import FastISMError
 from figures import (
     agreement,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastism.filled import Filled
+from fastism.calls.filled import Filled
 
 
 @pytest.mark.parametrize("swapped", [False, True])

@@ -13,14 +13,14 @@ pytest.importorskip("pyfaidx", reason="genomes are read by pyfaidx, of the extra
 from genome_files import random_letters, write_fasta
 
 from fastism.errors import FastISMError
-from fastism.genome import (
+from fastism.genomics.genome import (
     Genome,
     Skipped,
     chromosome_sizes,
     read_bed,
     reverse_complement,
 )
-from fastism.regions import Region
+from fastism.genomics.regions import Region
 
 CHROMOSOMES = {"chr1": random_letters(200, 1), "chr2": random_letters(90, 2).lower(), "3": "ACGTN"}
 LETTERS = CHROMOSOMES["chr1"]
@@ -76,7 +76,7 @@ def test_an_index_that_cannot_be_kept_beside_the_file(tmp_path, name):
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     path = write_fasta(tmp_path / "genome.fa", CHROMOSOMES)
-    import fastism.genome as module
+    import fastism.genomics.genome as module
 
     mkdtemp = module.tempfile.mkdtemp
 

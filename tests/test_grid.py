@@ -10,16 +10,18 @@ import pytest
 import yaml
 from benchmark_fakes import FakeClock, FakeMethod, make_job, make_progress, make_subject
 
-from benchmarks import environment, failed_job, limits, records
+from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.per_output import PerOutputMethod
-from benchmarks.config import load_config, parse_config
-from benchmarks.limits import Limits, too_large
-from benchmarks.measure import BenchmarkError, main, measure, measure_each
+from benchmarks.jobs import failed_job
+from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.jobs.partial import Partial
+from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import WouldExceed
-from benchmarks.partial import Partial
-from benchmarks.records import Record
-from benchmarks.select_sequences import encoded
+from benchmarks.records import Record, environment
+from benchmarks.timing import limits
+from benchmarks.timing.limits import Limits, too_large
+from benchmarks.timing.measure import BenchmarkError, main, measure, measure_each
 from fastism.errors import FastISMError
 from figures.paper import read_paper
 

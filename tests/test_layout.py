@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from profiles import profile
 from random_graphs import dependence, graphs, single_rules
 
-from fastism.graph import Graph, GraphBuilder
+from fastism.graph.nodes import Graph, GraphBuilder
+from fastism.graph.simplify import simplify
 from fastism.intervals import Interval, same_padding
-from fastism.layout import Layout, make_layout
-from fastism.plan import Plan, _costs, make_plan
+from fastism.planning.layout import Layout, make_layout
+from fastism.planning.plan import Plan, _costs, make_plan
+from fastism.planning.steps import assign_steps
 from fastism.rules import (
     Affine,
     AveragePool,
@@ -27,8 +29,6 @@ from fastism.rules import (
     Upsample,
     WeightedSum,
 )
-from fastism.simplify import simplify
-from fastism.steps import assign_steps
 
 # ---- one rule ---------------------------------------------------------------------------
 

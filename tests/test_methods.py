@@ -13,12 +13,12 @@ keras = pytest.importorskip("keras", reason="the methods explain Keras models")
 from keras import layers  # noqa: E402
 
 from benchmarks.architectures import build  # noqa: E402
+from benchmarks.attribution.explained import Target, sample_targets  # noqa: E402
 from benchmarks.attribution.identities import (  # noqa: E402
     completeness_residual,
     relative_difference,
 )
 from benchmarks.attribution.per_output import PerOutputMethod  # noqa: E402
-from benchmarks.attribution.targets import Target, sample_targets  # noqa: E402
 from benchmarks.methods import Attribution, discover  # noqa: E402
 
 METHODS = discover()

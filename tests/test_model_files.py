@@ -12,8 +12,8 @@ import pytest
 from cli_cases import LENGTH, TORCH, damaged, small_keras
 
 from fastism import FastISMError
-from fastism.model_configs import check_config, file_config
-from fastism.model_files import choose_device, hash_files, hash_weights, load_model
+from fastism.loading.keras_configs import check_config, file_config
+from fastism.loading.model_files import choose_device, hash_files, hash_weights, load_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -69,7 +69,7 @@ def test_keras_itself_refuses_a_lambda_as_well(tmp_path, suffix, monkeypatch):
     marker, path = tmp_path / "marker", tmp_path / f"evil.{suffix}"
     evil(marker).save(path)
     marker.unlink(missing_ok=True)
-    monkeypatch.setattr("fastism.model_files.check_config", lambda config, name: None)
+    monkeypatch.setattr("fastism.loading.model_files.check_config", lambda config, name: None)
     with pytest.raises(FastISMError, match=r"Keras .* cannot load"):
         load_model(str(path))
     assert not marker.exists()
@@ -298,7 +298,7 @@ def test_a_keras_model_without_keras_names_the_package(saved, monkeypatch):
 
 
 def test_keras_is_told_to_use_what_is_installed(monkeypatch):
-    from fastism.model_files import _prefer_installed
+    from fastism.loading.model_files import _prefer_installed
 
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda n: None if n == "tensorflow" else find(n))
@@ -325,6 +325,6 @@ def test_devices_are_chosen_through_the_environment(monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_said(saved, monkeypatch):
     folder, _ = saved
-    monkeypatch.setattr("fastism.model_files.gpu_count", lambda framework: 0)
+    monkeypatch.setattr("fastism.loading.model_files.gpu_count", lambda framework: 0)
     with pytest.raises(FastISMError, match="torch finds no GPU for --device gpu"):
         load_model(f"{folder / 'modules.py'}:build", device="gpu")

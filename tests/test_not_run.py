@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import not_run, records
-from benchmarks.config import load_config
+from benchmarks import records
+from benchmarks.jobs import not_run
+from benchmarks.jobs.config import load_config
 
 CONFIG = Path(__file__).resolve().parents[1] / "workflows" / "config" / "paper.yaml"
 REASON = "The run was ended."

@@ -13,7 +13,7 @@ import pytest
 from benchmark_fakes import WHERE, FakeClock
 
 from benchmarks import records
-from benchmarks.config import PeerJob
+from benchmarks.jobs.config import PeerJob
 from benchmarks.peers import PEERS
 from benchmarks.peers import environment as environments
 from benchmarks.peers import record as peer_record

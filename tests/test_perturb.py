@@ -14,7 +14,7 @@ from random_models import randomise  # noqa: E402
 
 from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
 from fastism.backends import available_backends  # noqa: E402
-from fastism.engine import Engine  # noqa: E402
+from fastism.running.engine import Engine  # noqa: E402
 
 pytestmark = pytest.mark.keras
 

@@ -10,9 +10,10 @@ from benchmark_fakes import WHERE, FakeClock
 from numpy_backend import NumpyBackend
 from test_rate import fake_maker, small_graph
 
-from benchmarks import profile_floor, profiled
-from benchmarks.ledger import Ledger
-from benchmarks.profile_floor import (
+from benchmarks.floor import profile as profile_floor
+from benchmarks.floor import profiled
+from benchmarks.floor.ledger import Ledger
+from benchmarks.floor.profile import (
     AROUND,
     HEADER,
     Profile,
@@ -25,14 +26,14 @@ from benchmarks.profile_floor import (
     refuse_compiled,
     shown,
 )
-from benchmarks.profiled import ProfiledEngine
-from benchmarks.tables import markdown_table
-from fastism.engine import Engine
+from benchmarks.floor.profiled import ProfiledEngine
+from benchmarks.records.tables import markdown_table
+from fastism.calls.inputs import saturating_mutants
 from fastism.errors import FastISMError
-from fastism.graph import GraphBuilder
-from fastism.inputs import saturating_mutants
-from fastism.plan import make_plan
+from fastism.graph.nodes import GraphBuilder
+from fastism.planning.plan import make_plan
 from fastism.rules import Convolution, GlobalPool, MaxPool, Pointwise, Source
+from fastism.running.engine import Engine
 
 
 class Ticking:

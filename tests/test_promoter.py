@@ -15,14 +15,19 @@ import pytest
 
 pytest.importorskip("scipy", reason="tests of enrichment are those of scipy")
 
-from benchmarks import environment
-from benchmarks.promoter import attribute, dataset, enrichment, motifs
-from benchmarks.promoter import select as selecting
-from benchmarks.promoter import train as training_module
-from benchmarks.promoter.dataset import Examples, Upstream, read_upstream, reverse_complement
-from benchmarks.promoter.train import Settings, auc, evaluate, predict, train
+from benchmarks.records import environment
+from benchmarks.studies.promoter import attribute, dataset, enrichment, motifs
+from benchmarks.studies.promoter import select as selecting
+from benchmarks.studies.promoter import train as training_module
+from benchmarks.studies.promoter.dataset import (
+    Examples,
+    Upstream,
+    read_upstream,
+    reverse_complement,
+)
+from benchmarks.studies.promoter.train import Settings, auc, evaluate, predict, train
 from fastism.errors import FastISMError
-from fastism.model_files import hash_weights
+from fastism.loading.model_files import hash_weights
 from fastism.sequences import one_hot, read_fasta
 from figures import style
 from figures.promoter import Measured, draw

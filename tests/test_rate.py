@@ -18,18 +18,23 @@ from benchmark_fakes import (
 )
 from numpy_backend import NumpyBackend
 
-from benchmarks.floor import fraction_of_floor, ideal_seconds, mutants_of, recorded_fraction
-from benchmarks.measure import measure
+from benchmarks.floor.fraction import (
+    fraction_of_floor,
+    ideal_seconds,
+    mutants_of,
+    recorded_fraction,
+)
+from benchmarks.floor.products import Product, plan_products, saturating_products
+from benchmarks.floor.rate import RateProbe, makers, mean_rate
 from benchmarks.methods.fast_ism import FastMethod
-from benchmarks.products import Product, plan_products, saturating_products
-from benchmarks.rate import RateProbe, makers, mean_rate
 from benchmarks.records import Record, Result, read
-from fastism.engine import Engine
-from fastism.graph import Graph, GraphBuilder
-from fastism.inputs import saturating_mutants
-from fastism.plan import make_plan
+from benchmarks.timing.measure import measure
+from fastism.calls.inputs import saturating_mutants
+from fastism.graph.nodes import Graph, GraphBuilder
+from fastism.graph.simplify import simplify
+from fastism.planning.plan import make_plan
 from fastism.rules import Convolution, Dense, FlattenDense, MaxPool, Pointwise, Source
-from fastism.simplify import simplify
+from fastism.running.engine import Engine
 
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "records"
 

@@ -8,10 +8,10 @@ import pytest
 from benchmark_fakes import WHERE, FakeClock, FakeMethod, make_progress, make_subject
 from rich.console import Console
 
-from benchmarks import regression
-from benchmarks.baseline import Baseline, Speedup, speedups_of, summarise, unjustified
-from benchmarks.counting import Count
-from benchmarks.measure import measure
+from benchmarks.regression import check as regression
+from benchmarks.regression.baseline import Baseline, Speedup, speedups_of, summarise, unjustified
+from benchmarks.regression.counting import Count
+from benchmarks.timing.measure import measure
 from fastism.errors import FastISMError
 
 CASE = ("basset", 10)

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="rounding is imitated on PyTorch")
 import torch.nn.functional as F  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from benchmarks import environment  # noqa: E402
-from benchmarks.rounding import (  # noqa: E402
+from benchmarks.records import environment  # noqa: E402
+from benchmarks.studies.rounding import (  # noqa: E402
     FACTORS,
     SINGLE,
     WHOLE,

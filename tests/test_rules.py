@@ -21,12 +21,13 @@ from random_graphs import (
     single_rules,
 )
 
-from fastism.chunks import Mutants
-from fastism.engine import Engine
+from fastism.calls.mutants import Mutants
 from fastism.errors import FastISMError
-from fastism.graph import Graph, GraphBuilder
-from fastism.layout import make_layout
-from fastism.plan import Plan, _costs, make_plan
+from fastism.graph.nodes import Graph, GraphBuilder
+from fastism.graph.simplify import simplify
+from fastism.planning.layout import make_layout
+from fastism.planning.plan import Plan, _costs, make_plan
+from fastism.planning.steps import Mode
 from fastism.rules import (
     Affine,
     Concatenate,
@@ -41,8 +42,7 @@ from fastism.rules import (
     Source,
     WeightedSum,
 )
-from fastism.simplify import simplify
-from fastism.steps import Mode
+from fastism.running.engine import Engine
 
 
 def run(

@@ -21,8 +21,8 @@ from sharded_runs import (
 )
 
 from benchmarks import records as timed
-from benchmarks import store_size
-from benchmarks.store_size import StoreSize
+from benchmarks.studies import store_size
+from benchmarks.studies.store_size import StoreSize
 from fastism.errors import FastISMError
 from figures import scale_out
 

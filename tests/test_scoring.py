@@ -5,12 +5,20 @@ import doctest
 import numpy as np
 import pytest
 
-from fastism import FastISMError, scoring
-from fastism.genome import Skipped
-from fastism.regions import Region
-from fastism.result import CHANNELS_FIRST, CHANNELS_LAST, Saturation
-from fastism.scoring import checked, default_batch, fasta_regions, score, shard_rows, values_of
-from fastism.store.layout import Header, OutputHeader
+from fastism import FastISMError
+from fastism.batch import scoring
+from fastism.batch.scoring import (
+    checked,
+    default_batch,
+    fasta_regions,
+    score,
+    shard_rows,
+    values_of,
+)
+from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Saturation
+from fastism.genomics.genome import Skipped
+from fastism.genomics.regions import Region
+from fastism.store.schema import Header, OutputHeader
 
 
 def test_the_example_runs():

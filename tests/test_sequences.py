@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastism.errors import FastISMError
-from fastism.sequences import Record, one_hot, read_fasta, to_string
+from fastism.sequences import FastaRecord, one_hot, read_fasta, to_string
 
 PROMOTERS = Path(__file__).resolve().parents[1] / "data" / "dm3_promoters_2kb.fa.gz"
 
@@ -57,7 +57,7 @@ def test_characters_outside_the_alphabet(character):
         (["", ""], "length 0"),
         (["ACG", "AC"], "Sequence 1 has length 2, sequence 0 has length 3"),
         (["ACG", None], "Sequence 1 is a NoneType"),
-        ([Record("a", "ACG")], r"pass its \.sequence"),
+        ([FastaRecord("a", "ACG")], r"pass its \.sequence"),
         ([b"ACG"], "Sequence 0 is a bytes"),
     ],
 )
@@ -128,7 +128,7 @@ def test_decoding_refuses_a_confusing_unknown(unknown):
 # ---------------------------------------------------------------- FASTA
 
 FASTA = ">first some words\nACGT\nacg\n\n> second \r\nNNN\r\n"
-RECORDS = [Record("first some words", "ACGTacg"), Record("second", "NNN")]
+RECORDS = [FastaRecord("first some words", "ACGTacg"), FastaRecord("second", "NNN")]
 
 
 def written(tmp_path, content, name="x.fa"):

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from profiles import profile
 from random_graphs import graphs, outputs_of, random_inputs
 
-from fastism.graph import Graph, GraphBuilder, prune
+from fastism.graph.nodes import Graph, GraphBuilder, prune
+from fastism.graph.simplify import (
+    dense_after_flatten,
+    dense_of_concatenation,
+    fold_affine_back,
+    fold_affine_forward,
+    join_reshapes,
+    pointwise_before_flatten,
+    pool_before_pointwise,
+    sign_into_convolution,
+    simplify,
+)
 from fastism.rules import (
     Affine,
     Concatenate,
@@ -24,17 +35,6 @@ from fastism.rules import (
     Rule,
     Source,
     WeightedSum,
-)
-from fastism.simplify import (
-    dense_after_flatten,
-    dense_of_concatenation,
-    fold_affine_back,
-    fold_affine_forward,
-    join_reshapes,
-    pointwise_before_flatten,
-    pool_before_pointwise,
-    sign_into_convolution,
-    simplify,
 )
 
 RNG = np.random.default_rng(20)

@@ -7,13 +7,13 @@ import pytest
 from numpy_backend import NumpyBackend
 from oracle import full_pass
 
-from fastism.engine import Engine
-from fastism.graph import Graph, GraphBuilder
-from fastism.inputs import saturating_mutants
+from fastism.calls.inputs import saturating_mutants
+from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.intervals import same_padding
-from fastism.plan import make_plan
+from fastism.planning.plan import make_plan
+from fastism.planning.steps import assign_steps
 from fastism.rules import Convolution, FlattenDense, MaxPool, Pointwise, Source, WeightedSum
-from fastism.steps import assign_steps
+from fastism.running.engine import Engine
 
 LENGTH, CHANNELS = 24, 4
 

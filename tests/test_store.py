@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from score_files import AMBIGUOUS, HEADER, batch, content, fill, row, store
 
+from fastism.calls.result import Saturation
 from fastism.errors import FastISMError
-from fastism.result import Saturation
 from fastism.store import Header, OutputHeader, Store, StoreWriter
 from fastism.store import hdf5 as hdf5_format
 from fastism.store.journal import Journal
-from fastism.store.layout import CHUNK_BYTES, OPTIONAL, array_types, block_rows, chunk_shape
+from fastism.store.schema import CHUNK_BYTES, OPTIONAL, array_types, block_rows, chunk_shape
 from fastism.store.surviving import SurvivingFile
 
 ALL = slice(None)

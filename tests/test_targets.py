@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from benchmark_fakes import WHERE, make_record
 
-from benchmarks.compare import first_calls
 from benchmarks.records import Result
+from benchmarks.records.compare import first_calls
 from figures.speedup_table import above_result, fractions, shown_fraction
 from figures.targets import Target, main, targets
 

@@ -17,17 +17,18 @@ from benchmark_fakes import (
     make_subject,
 )
 
-from benchmarks import environment, limits, records
-from benchmarks.compare import compare, main_cases
-from benchmarks.config import load_config, parse_config
-from benchmarks.failed_job import missing_records
-from benchmarks.job import Job
-from benchmarks.layout import Layout
-from benchmarks.measure import BenchmarkError, main, measure, variants
+from benchmarks import records
+from benchmarks.attribution.axes import AxisOrder
+from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.jobs.failed_job import missing_records
+from benchmarks.jobs.job import Job
 from benchmarks.methods import naive_ism
 from benchmarks.methods.fast_ism import FastMethod
 from benchmarks.methods.naive_ism import NaiveMethod, not_compiling
-from benchmarks.records import Record, Result
+from benchmarks.records import Record, Result, environment
+from benchmarks.records.compare import compare, main_cases
+from benchmarks.timing import limits
+from benchmarks.timing.measure import BenchmarkError, main, measure, variants
 from fastism.errors import FastISMError
 from figures import readme, speedup_table
 
@@ -110,10 +111,10 @@ def test_naive_ism_of_a_module_has_two_modes():
 
 def test_layout_of_modules_and_of_keras_models():
     sequences = np.arange(24.0).reshape(2, 3, 4)
-    assert Layout("keras").given(sequences) is sequences
-    assert Layout("keras").input_shape(sequences) is None
-    assert Layout("torch").input_shape(sequences) == (4, 3)
-    np.testing.assert_array_equal(Layout("torch").given(sequences)[:, 1], sequences[:, :, 1])
+    assert AxisOrder("keras").given(sequences) is sequences
+    assert AxisOrder("keras").input_shape(sequences) is None
+    assert AxisOrder("torch").input_shape(sequences) == (4, 3)
+    np.testing.assert_array_equal(AxisOrder("torch").given(sequences)[:, 1], sequences[:, :, 1])
 
 
 @pytest.fixture(scope="module")

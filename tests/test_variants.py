@@ -17,13 +17,13 @@ from keras import layers  # noqa: E402
 from random_models import randomise  # noqa: E402
 
 from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
-from fastism.engine import Engine  # noqa: E402
-from fastism.genome import Genome, reverse_complement  # noqa: E402
-from fastism.placement import Around, Effect, Status, Within  # noqa: E402
-from fastism.regions import Region  # noqa: E402
+from fastism.genomics.genome import Genome, reverse_complement  # noqa: E402
+from fastism.genomics.locate import Around, Effect, Status, Within  # noqa: E402
+from fastism.genomics.regions import Region  # noqa: E402
+from fastism.genomics.variants import score_variants, value_labels  # noqa: E402
+from fastism.genomics.vcf import Variant  # noqa: E402
+from fastism.running.engine import Engine  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
-from fastism.variants import score_variants, value_labels  # noqa: E402
-from fastism.vcf import Variant  # noqa: E402
 
 pytestmark = pytest.mark.keras
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pyfaidx", reason="fastism.genome reads with pyfaidx, of the extra cli")
+pytest.importorskip(
+    "pyfaidx", reason="fastism.genomics.genome reads with pyfaidx, of the extra cli"
+)
 
 from fastism.errors import FastISMError
-from fastism.vcf import Kind, Variant, annotated, read_vcf
+from fastism.genomics.vcf import Variant, VariantKind, annotated, read_vcf
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\n"
 REST = "\t50\tPASS\tDP=3;DB\tGT\t0/1\n"
@@ -35,19 +37,19 @@ def test_every_alternative_is_a_variant(tmp_path, name):
 @pytest.mark.parametrize(
     ("alt", "kind"),
     [
-        ("C", Kind.SUBSTITUTION),
-        ("n", Kind.SUBSTITUTION),
-        ("CC", Kind.INDEL),
-        ("<DEL>", Kind.SYMBOLIC),
-        ("<*>", Kind.SYMBOLIC),
-        ("<INS:ME:ALU>", Kind.SYMBOLIC),
-        ("*", Kind.OVERLAPPING),
-        (".", Kind.MISSING),
-        ("G]17:198982]", Kind.BREAKEND),
-        ("[13:123457[T", Kind.BREAKEND),
-        ("]<ctg1>:7]T", Kind.BREAKEND),
-        (".A", Kind.BREAKEND),
-        ("A.", Kind.BREAKEND),
+        ("C", VariantKind.SUBSTITUTION),
+        ("n", VariantKind.SUBSTITUTION),
+        ("CC", VariantKind.INDEL),
+        ("<DEL>", VariantKind.SYMBOLIC),
+        ("<*>", VariantKind.SYMBOLIC),
+        ("<INS:ME:ALU>", VariantKind.SYMBOLIC),
+        ("*", VariantKind.OVERLAPPING),
+        (".", VariantKind.MISSING),
+        ("G]17:198982]", VariantKind.BREAKEND),
+        ("[13:123457[T", VariantKind.BREAKEND),
+        ("]<ctg1>:7]T", VariantKind.BREAKEND),
+        (".A", VariantKind.BREAKEND),
+        ("A.", VariantKind.BREAKEND),
     ],
 )
 def test_kinds_of_alleles(tmp_path, alt, kind):

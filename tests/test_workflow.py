@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from benchmarks import records
-from benchmarks.config import load_config
+from benchmarks.jobs.config import load_config
 from figures.drawings import DRAWINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,7 +166,7 @@ def kill_when_something_is_measured(partial, seconds=240):
         if partial.is_dir() and any(partial.iterdir()):
             for process in psutil.process_iter(["cmdline"]):
                 command = process.info["cmdline"] or []
-                inside = process.cwd() if "benchmarks.measure" in command else ""
+                inside = process.cwd() if "benchmarks.timing.measure" in command else ""
                 if inside and partial.is_relative_to(inside):
                     process.kill()
                     return
@@ -202,7 +202,7 @@ def test_every_rule_has_a_log():
 def test_the_first_call_is_measured_in_a_process_of_its_own(tmp_path):
     fasta, out = tmp_path / "one.fa", tmp_path / "records.jsonl"
     fasta.write_text(f">a\n{'ACGT' * 25}\n")
-    command = [sys.executable, "-m", "benchmarks.first_call", "--study", "tiny"]
+    command = [sys.executable, "-m", "benchmarks.timing.first_call", "--study", "tiny"]
     case = ["--architecture", "basset", "--length", "100", "--data", "nowhere"]
     for backend, status in (("tensorflow", "ok"), ("abacus", "failed")):
         where = ["--backend", backend, "--fasta", fasta, "--output", out]

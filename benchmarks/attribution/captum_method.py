@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from benchmarks.attribution.base import Method, Setting
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.per_output import PerOutputMethod
-from benchmarks.attribution.targets import Target
 from benchmarks.attribution.twins import make_twin
-from benchmarks.methods.base import Method, Setting
 
 
 class CaptumMethod(PerOutputMethod):

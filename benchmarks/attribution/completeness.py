@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.identities import completeness_residual
-from benchmarks.methods.base import Attribution, Check
 
 #: Largest residual of methods that satisfy completeness but for rounding.
 TOLERANCE = 1e-2

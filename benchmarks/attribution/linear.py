@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.methods.base import Attribution
+from benchmarks.attribution.base import Attribution
 
 #: Largest difference on a linear model, relative to the largest effect; single precision.
 TOLERANCE = 1e-4

@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.attribution.targets import (
+from benchmarks.attribution.base import Allowance, Attribution, Method, WouldExceed
+from benchmarks.attribution.explained import (
     MOST_TARGETS,
     Target,
     count_targets,
     output_shapes,
     sample_targets,
 )
-from benchmarks.methods.base import Allowance, Attribution, Method, WouldExceed
-from fastism.naive import BATCH_SIZES, tune_batch_size
+from fastism.calls.naive import BATCH_SIZES, tune_batch_size
 
 #: Share of the time that is left that more outputs than one, or tuning, may take.
 SHARE_OF_OUTPUTS = 0.5

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.targets import Target
+from benchmarks.attribution.explained import Target
 
 
 class TensorFlowModel:

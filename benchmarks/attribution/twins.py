@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.promoter.network import promoter_model, promoter_module
+from benchmarks.networks.promoter import promoter_model, promoter_module
 from fastism.errors import FastISMError
 
 
@@ -17,7 +17,7 @@ def make_twin(model: Any) -> Any:
     Parameters
     ----------
     model : keras.Model
-        From a builder of `fastism.models`, or `benchmarks.promoter.network.promoter_model`; its
+        From a builder of `fastism.models`, or `benchmarks.networks.promoter.promoter_model`; its
         name tells which.
 
     Returns

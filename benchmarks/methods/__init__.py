@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from benchmarks.methods.base import Attribution, Check, Method, Setting, WouldExceed
+from benchmarks.attribution.base import Attribution, Check, Method, Setting, WouldExceed
 
 __all__ = ["Attribution", "Check", "Method", "Setting", "WouldExceed", "discover"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
 from benchmarks.attribution.completeness import completeness
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.shuffle import REFERENCES, references
-from benchmarks.attribution.targets import Target
-from benchmarks.methods.base import Attribution, Check
 
 
 class CaptumDeepLiftShap(CaptumMethod):

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import finite, removal_effect
-from benchmarks.attribution.targets import Target
-from benchmarks.methods.base import Attribution, Check
 
 #: Largest difference to exact ISM, relative to its largest effect; single precision.
 TOLERANCE = 1e-2

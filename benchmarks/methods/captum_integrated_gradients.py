@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
 from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
-from benchmarks.attribution.targets import Target
-from benchmarks.methods.base import Attribution, Check
+from benchmarks.attribution.explained import Target
 
 STEPS = 50
 

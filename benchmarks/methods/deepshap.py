@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.completeness import completeness
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.attribution.shuffle import REFERENCES, references
-from benchmarks.attribution.targets import Target
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
-from benchmarks.methods.base import Attribution, Check
 
 #: Linear operations of TensorFlow that shap 0.51 has no rule for: their gradient is the rule.
 LINEAR = ("Conv2DBackpropInput", "SpaceToBatchND", "BatchToSpaceND")

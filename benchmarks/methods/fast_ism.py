@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.layout import Layout
-from benchmarks.methods.base import Attribution, Method, Setting
-from benchmarks.products import saturating_products
-from benchmarks.rate import RateProbe, makers
+from benchmarks.attribution.axes import AxisOrder
+from benchmarks.attribution.base import Attribution, Method, Setting
+from benchmarks.floor.products import saturating_products
+from benchmarks.floor.rate import RateProbe, makers
 from fastism.backends import available_backends
 
 
@@ -27,7 +27,7 @@ class FastMethod(Method):
 
     def __init__(self, backend: str, kind: str = "keras") -> None:
         super().__init__(backend)
-        self._layout = Layout(kind)
+        self._layout = AxisOrder(kind)
         self._ism: Any = None
 
     @classmethod

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import TOLERANCE, finite, linear_model, removal_effect
 from benchmarks.attribution.per_output import PerOutputMethod
-from benchmarks.attribution.targets import Target
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
-from benchmarks.methods.base import Attribution, Check
 
 
 class GradientXInput(PerOutputMethod):

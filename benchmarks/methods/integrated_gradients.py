@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.per_output import PerOutputMethod
-from benchmarks.attribution.targets import Target
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
-from benchmarks.methods.base import Attribution, Check
 
 STEPS = 50
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.layout import Layout
-from benchmarks.methods.base import Attribution, Method, Setting
+from benchmarks.attribution.axes import AxisOrder
+from benchmarks.attribution.base import Attribution, Method, Setting
 
 
 class NaiveMethod(Method):
@@ -38,7 +38,7 @@ class NaiveMethod(Method):
     def __init__(self, backend: str, mutants: int, kind: str = "keras", mode: str = "") -> None:
         super().__init__(backend)
         self._mutants = mutants
-        self._layout = Layout(kind)
+        self._layout = AxisOrder(kind)
         self.mode = mode
         self._ism: Any = None
         self._macs: float | None = None
@@ -68,7 +68,7 @@ class NaiveMethod(Method):
 
     def _tuned(self, model: Any, sequences: np.ndarray, alternatives: int) -> Any:
         from fastism import FastISM, NaiveISM
-        from fastism.naive import BATCH_SIZES
+        from fastism.calls.naive import BATCH_SIZES
 
         shape = self._layout.input_shape(sequences)
         ism = NaiveISM(model, input_shape=shape, compiled=self.mode == "compiled")

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.agreement import Agreement, agreement
+from benchmarks.attribution.agreement import Agreement, agreement
+from benchmarks.attribution.base import Attribution, Check
+from benchmarks.attribution.explained import Target
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import TOLERANCE, alternatives_effect, finite, linear_model
-from benchmarks.attribution.targets import Target
-from benchmarks.methods.base import Attribution, Check
 from benchmarks.methods.gradient_x_input import GradientXInput
 
 

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import environment, records
+from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
-from benchmarks.config import PeerJob
+from benchmarks.jobs.config import PeerJob
+from benchmarks.jobs.progress import Progress, logger
+from benchmarks.jobs.select_sequences import encoded
 from benchmarks.peers import PEERS
 from benchmarks.peers.environment import PeerEnvironment, own_environment
-from benchmarks.progress import Progress, logger
-from benchmarks.records import How, Record, Result, What
-from benchmarks.select_sequences import encoded
+from benchmarks.records import How, Record, Result, What, environment
 from fastism.errors import FastISMError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from math import log10
 import numpy as np
 
 from docs.generate.svg import LINE, Drawing
-from fastism.graph import Graph, GraphBuilder
-from fastism.layout import Layout, make_layout
+from fastism.graph.nodes import Graph, GraphBuilder
+from fastism.planning.layout import Layout, make_layout
+from fastism.planning.steps import Mode, Step, assign_steps
 from fastism.rules import Convolution, FlattenDense, MaxPool, Pointwise, Source
-from fastism.steps import Mode, Step, assign_steps
 
 #: Of the small model.
 LENGTH, CHARACTERS, CHANNELS = 60, 4, 8

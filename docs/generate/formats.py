@@ -21,8 +21,8 @@ def formats() -> str:
 
 
 def store_layout() -> str:
-    """The arrays of a store, from the description of `fastism.store.layout`."""
-    from fastism.store import layout
+    """The arrays of a store, from the description of `fastism.store.schema`."""
+    from fastism.store import schema as layout
 
     header, *rows = simple_table(layout.__doc__)
     return table(header, [[cell.replace("``", "`") for cell in row] for row in rows])
@@ -30,14 +30,14 @@ def store_layout() -> str:
 
 def variant_columns() -> str:
     """Columns of a table of variant effects, before those of the values."""
-    from fastism.effect_files import COLUMNS
+    from fastism.batch.effect_files import COLUMNS
 
     return ", ".join(f"`{column}`" for column in COLUMNS)
 
 
 def variant_statuses() -> str:
     """What the status of a variant says."""
-    from fastism.placement import Status
+    from fastism.genomics.locate import Status
 
     rows = [[f"`{status.value}`", status.meaning.replace("<", "&lt;")] for status in Status]
     return table(["status", "meaning"], rows)

@@ -44,13 +44,13 @@ def targets() -> str:
 
 
 def profiles() -> str:
-    """The committed profiles, which `python -m benchmarks.profile_floor` writes."""
+    """The committed profiles, which `python -m benchmarks.floor.profile` writes."""
     path = ROOT / RECORDS / "profile-cpu.md"
     return path.read_text().strip() if path.is_file() else "None has been committed."
 
 
 def rounding() -> str:
-    """The committed table of what rounding does, which `python -m benchmarks.rounding` writes."""
+    """The committed table of what rounding does (`python -m benchmarks.studies.rounding`)."""
     return (ROOT / RECORDS / "rounding.md").read_text().strip()
 
 

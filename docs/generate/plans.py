@@ -9,8 +9,8 @@ import inspect
 from functools import cache
 
 from docs.generate import table
-from fastism import simplify
-from fastism.plan import Plan, make_plan
+from fastism.graph import simplify
+from fastism.planning.plan import Plan, make_plan
 
 
 @cache
@@ -28,7 +28,7 @@ def plan_of_basset() -> str:
 
 
 def rewrites() -> str:
-    """The rewrites of `fastism.simplify` in the order in which they are tried."""
+    """The rewrites of `fastism.graph.simplify` in the order in which they are tried."""
     rows = [
         [f"`{function.__name__}`", inspect.getdoc(function).partition("\n\n")[0].replace("\n", " ")]
         for function in dict.fromkeys((*simplify._EARLY, *simplify._LATE))

@@ -1,6 +1,6 @@
 """The INPUT argument: sequences of a FASTA file, or windows of a genome around BED intervals.
 
-Requirements: pyfaidx (through `fastism.genome`).
+Requirements: pyfaidx (through `fastism.genomics.genome`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from fastism.batch.scoring import Ambiguous, checked, fasta_regions
 from fastism.cli.exit_codes import Exit, refuse, stage, staged
 from fastism.errors import FastISMError
-from fastism.genome import Skipped, check_readable, chromosome_sizes, read_bed
-from fastism.model_files import hash_files
-from fastism.regions import Region
-from fastism.scoring import Ambiguous, checked, fasta_regions
+from fastism.genomics.genome import Skipped, check_readable, chromosome_sizes, read_bed
+from fastism.genomics.regions import Region
+from fastism.loading.model_files import hash_files
 
 BED_SUFFIXES = (".bed", ".narrowpeak")
 

@@ -16,13 +16,13 @@ import numpy as np
 from fastism import __version__
 from fastism.backends import NAMES
 from fastism.backends.precision import PRECISIONS
+from fastism.calls.saturation import BaseISM
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
 from fastism.cli.silence import without_logs
 from fastism.errors import FastISMError
 from fastism.ism import FastISM, NaiveISM
-from fastism.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
-from fastism.saturation import BaseISM
+from fastism.loading.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
 
 #: Mutants per batch of naive ISM: fixed, because a size chosen by timing changes the rounding of
 #: the results from run to run.

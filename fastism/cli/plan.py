@@ -14,8 +14,8 @@ import typer
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.models import ModelOptions, open_model
-from fastism.plan import Plan
-from fastism.report import runs_on
+from fastism.planning.plan import Plan
+from fastism.planning.report import runs_on
 
 
 def plan(

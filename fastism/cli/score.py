@@ -15,18 +15,18 @@ from typing import Annotated, Any
 
 import typer
 
+from fastism.batch.scoring import default_batch, shard_rows, values_of
+from fastism.batch.scoring import score as score_records
 from fastism.cli import options as o
+from fastism.cli.destination import Destination
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
-from fastism.cli.target import Target
 from fastism.ism import DEFAULT_MEMORY
-from fastism.scoring import default_batch, shard_rows, values_of
-from fastism.scoring import score as score_records
-from fastism.store.layout import Header, OutputHeader
 from fastism.store.reader import Store
+from fastism.store.schema import Header, OutputHeader
 from fastism.store.writer import StoreWriter
 
 #: How many skipped records are named on stderr; the output lists them all.
@@ -169,28 +169,30 @@ def score(
         part,
         given,
     )
-    target = Target(output, part, force=force, resume=resume)
+    destination = Destination(output, part, force=force, resume=resume)
     begin = time.monotonic()
     try:
         with interrupts() as signals:
             opened = open_model(model, given, length=source.length)
-            job = _job(request, opened)
-            if target.finished:
-                typer.echo(f"{output} is finished already; {target.check_finished(job.header)}")
+            run = _job(request, opened)
+            if destination.finished:
+                typer.echo(
+                    f"{output} is finished already; {destination.check_finished(run.header)}"
+                )
                 return
-            with target.filling(job.header) as writer:
-                _fill(job, opened, writer, signals, quiet)
-                skipped = _skipped(target.partial, quiet)
-                written = target.finish()
+            with destination.filling(run.header) as writer:
+                _fill(run, opened, writer, signals, quiet)
+                skipped = _skipped(destination.partial, quiet)
+                written = destination.finish()
     except KeyboardInterrupt:
-        raise Failure(Exit.INTERRUPTED, target.left()) from None
+        raise Failure(Exit.INTERRUPTED, destination.left()) from None
     names = ", ".join(str(path) for path in written)
-    counts = f"{job.header.expected - skipped} sequences scored, {skipped} skipped"
+    counts = f"{run.header.expected - skipped} sequences scored, {skipped} skipped"
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {names}")
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoreRun:
     """What is to be done, checked against model and input.
 
     Parameters
@@ -211,7 +213,7 @@ class Job:
     first: int
 
 
-def _job(request: Request, opened: Opened) -> Job:
+def _job(request: Request, opened: Opened) -> ScoreRun:
     """Check what was asked for against the model, and all records of the input."""
     ism, source, letters = opened.ism, request.source, request.alphabet
     if len(letters) != ism.num_chars:
@@ -254,7 +256,7 @@ def _job(request: Request, opened: Opened) -> Job:
         chrom_sizes=source.chromosomes(),
         shard=request.shard,
     )
-    return Job(header, kept, source, request.ambiguous, rows.start)
+    return ScoreRun(header, kept, source, request.ambiguous, rows.start)
 
 
 class _Staged:
@@ -269,14 +271,16 @@ class _Staged:
             self._writer.append(*batch)
 
 
-def _fill(job: Job, opened: Opened, writer: StoreWriter, signals: Interrupts, quiet: bool) -> None:
+def _fill(
+    run: ScoreRun, opened: Opened, writer: StoreWriter, signals: Interrupts, quiet: bool
+) -> None:
     """Score what the store does not hold yet, and mark it complete."""
-    header = job.header
+    header = run.header
     if writer.consumed:
         note(f"going on after {writer.consumed} of {header.expected} sequences", quiet)
     if writer.consumed < header.expected:
-        records = job.source.records(header.length, header.alphabet, job.ambiguous)
-        left = islice(records, job.first + writer.consumed, job.first + header.expected)
+        records = run.source.records(header.length, header.alphabet, run.ambiguous)
+        left = islice(records, run.first + writer.consumed, run.first + header.expected)
         with progress(header.expected, writer.consumed, quiet) as advance:
 
             def done(count: int) -> None:
@@ -284,7 +288,7 @@ def _fill(job: Job, opened: Opened, writer: StoreWriter, signals: Interrupts, qu
                 signals.check()
 
             with stage(Exit.MODEL):
-                score_records(opened.ism, left, _Staged(writer), outputs=job.kept, progress=done)
+                score_records(opened.ism, left, _Staged(writer), outputs=run.kept, progress=done)
     with stage(Exit.OUTPUT):
         writer.complete()
 

@@ -17,19 +17,19 @@ from typing import Annotated
 import typer
 
 from fastism import __version__
+from fastism.batch.effect_files import VCFS, format_of, write_effects
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
-from fastism.effect_files import VCFS, format_of, write_effects
 from fastism.errors import FastISMError
-from fastism.genome import Genome, Skipped, check_readable, read_bed
-from fastism.placement import Around, Effect, Status, Window, Within, locate
-from fastism.regions import Region
+from fastism.genomics.genome import Genome, Skipped, check_readable, read_bed
+from fastism.genomics.locate import Around, Effect, Status, Window, Within, locate
+from fastism.genomics.regions import Region
+from fastism.genomics.variants import WINDOWS, run_located, value_labels
+from fastism.genomics.vcf import Variant, annotated, read_vcf
 from fastism.sequences import DNA
-from fastism.variants import WINDOWS, run_located, value_labels
-from fastism.vcf import Variant, annotated, read_vcf
 
 #: Variants between two signs of progress.
 STEP = 64

@@ -14,13 +14,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from fastism.calls.saturation import listed
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.errors import FastISMError
-from fastism.regions import Region
-from fastism.saturation import listed
+from fastism.genomics.regions import Region
 from fastism.sequences import one_hot
 
 #: Positions that are compared unless the user names some: naive ISM is slow.

@@ -1,4 +1,4 @@
-"""Front ends: a user's model to a `fastism.graph.Graph`; each knows one framework."""
+"""Front ends: a user's model to a `fastism.graph.nodes.Graph`; each knows one framework."""
 
 from fastism.frontends.base import FrontEnd, front_end
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.graph import Graph
+from fastism.graph.nodes import Graph
 
 
 class FrontEnd(Protocol):

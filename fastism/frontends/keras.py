@@ -17,7 +17,7 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
 from fastism.frontends.keras_layers import LAYERS, Emit
-from fastism.graph import Graph, GraphBuilder
+from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import activations, layers
 
-from fastism.graph import GraphBuilder
+from fastism.graph.nodes import GraphBuilder
 from fastism.intervals import same_padding
 from fastism.rules import (
     Affine,

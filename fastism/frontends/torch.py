@@ -23,9 +23,9 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_graph import Translated, Translation
-from fastism.frontends.torch_regions import STRIDED
+from fastism.frontends.torch_subgraphs import STRIDED
 from fastism.frontends.torch_values import Value
-from fastism.graph import Graph, GraphBuilder
+from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
 Shape = tuple[int, ...]

@@ -26,9 +26,9 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_views,
 )
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
-from fastism.frontends.torch_regions import Region, is_multiple
+from fastism.frontends.torch_subgraphs import Subgraph, is_multiple
 from fastism.frontends.torch_values import Emit, Value
-from fastism.graph import Graph, GraphBuilder
+from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
 
@@ -260,7 +260,7 @@ class Translation:
         reason = _told([text for _, text in reasons]) or f"no rule for {_operator_name(node)}"
         shape = tuple(node.meta["val"].shape[1:])
         dtype = getattr(torch, self.dtype)
-        region = Region(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
+        region = Subgraph(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
         elements = max(self._elements(step) for step in steps)
         rule = Opaque(region, shape or (1,), "torch", reason, name, elements)
         given = [value.node for _, value in inputs]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.graph import GraphBuilder
+from fastism.graph.nodes import GraphBuilder
 from fastism.rules import Reshape, Rule
 
 Axes = tuple[int | None, ...]

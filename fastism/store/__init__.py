@@ -5,8 +5,8 @@
 Requirements: numpy; h5py where a finished store is written or read.
 """
 
-from fastism.store.layout import Header, OutputHeader
 from fastism.store.reader import Store
+from fastism.store.schema import Header, OutputHeader
 from fastism.store.writer import StoreWriter
 
 __all__ = ["Header", "OutputHeader", "Store", "StoreWriter"]

@@ -22,8 +22,8 @@ import numpy as np
 from fastism.errors import FastISMError
 from fastism.store.files import whole_file
 from fastism.store.join import Joined, Selected
-from fastism.store.layout import Header, array_types
 from fastism.store.reader import Store
+from fastism.store.schema import Header, array_types
 from fastism.store.scores import Scores
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastism.store.layout import array_types, chunk_shape
+from fastism.store.schema import array_types, chunk_shape
 from fastism.store.scores import Scores
 from fastism.store.surviving import SurvivingFile
 from fastism.store.tree import columns, header_attributes, output_attributes, text_column

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.layout import OutputHeader, array_types
 from fastism.store.reader import HDF5_MAGIC, Store
+from fastism.store.schema import OutputHeader, array_types
 from fastism.store.scores import Scores
 
 

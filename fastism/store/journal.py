@@ -10,7 +10,7 @@ and cut off. A finished journal is turned into HDF5 in one go (`fastism.store.hd
 A journal is a sequence of frames: a fixed head (magic, lengths of meta and body, rows, records
 consumed, CRC-32 of meta and body, CRC-32 of the head itself), meta as JSON, and a body. The first
 frame's meta is the header of the store; of every other frame, the meta are the regions and what was
-skipped, the body the arrays of `layout.array_types`, one after the other, little-endian.
+skipped, the body the arrays of `schema.array_types`, one after the other, little-endian.
 
 Requirements: numpy.
 """
@@ -30,7 +30,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.layout import Header, array_types
+from fastism.store.schema import Header, array_types
 
 MAGIC = b"FISMJRN1"
 _HEAD = struct.Struct("<8sQQQQI")
@@ -75,7 +75,7 @@ def write_frame(
     handle : binary file, unbuffered, at its end
     meta : what JSON can express
     arrays : sequence of ndarray
-        C-contiguous, in the order of `layout.array_types`.
+        C-contiguous, in the order of `schema.array_types`.
     rows, consumed : int
         As in `Frame`.
 

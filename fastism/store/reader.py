@@ -13,7 +13,7 @@ import numpy as np
 from fastism.errors import FastISMError
 from fastism.store import journal
 from fastism.store.arrays import Arrays, HDF5Arrays, reading
-from fastism.store.layout import Header
+from fastism.store.schema import Header
 from fastism.store.scores import Scores
 from fastism.store.tree import Tree
 

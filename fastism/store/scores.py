@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.regions import Region
+from fastism.genomics.regions import Region
 from fastism.sequences import to_string
-from fastism.store.layout import Header, block_rows, scores_name
+from fastism.store.schema import Header, block_rows, scores_name
 
 
 class Scores(ABC):
     """Scores of N sequences: one store, or several that are read as one.
 
-    Axes are those of `fastism.store.layout`. Rows are asked for as slices with a step of one.
+    Axes are those of `fastism.store.schema`. Rows are asked for as slices with a step of one.
 
     Attributes
     ----------

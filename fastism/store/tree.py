@@ -14,7 +14,7 @@ import numpy as np
 
 from fastism.errors import FastISMError
 from fastism.store.arrays import Arrays, damaged, reading
-from fastism.store.layout import (
+from fastism.store.schema import (
     FORMAT,
     FORMAT_VERSION,
     OPTIONAL,
@@ -24,7 +24,7 @@ from fastism.store.layout import (
 )
 from fastism.store.scores import Scores
 
-#: One-dimensional arrays of text and of whole numbers beside those of `layout.array_types`.
+#: One-dimensional arrays of text and of whole numbers beside those of `schema.array_types`.
 _TEXTS = ("names", "chrom", "strand")
 _NUMBERS = ("start", "end")
 

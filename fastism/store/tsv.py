@@ -21,7 +21,7 @@ from typing import TextIO
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.layout import Header
+from fastism.store.schema import Header
 from fastism.store.scores import Scores
 
 #: More columns than this are no table for people any more.

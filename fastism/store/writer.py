@@ -17,12 +17,12 @@ from typing import BinaryIO
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.regions import Region
+from fastism.genomics.regions import Region
 from fastism.store.files import unwritable, whole_file
 from fastism.store.journal import MAGIC, REGION_FIELDS, Journal, is_torn, write_frame
-from fastism.store.layout import Header, array_types, scores_name
 from fastism.store.locks import names, open_locked
 from fastism.store.reader import Store
+from fastism.store.schema import Header, array_types, scores_name
 
 
 class StoreWriter:

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from numcodecs import Blosc
 
-from fastism.store.layout import array_types, chunk_shape
+from fastism.store.schema import array_types, chunk_shape
 from fastism.store.scores import Scores
 from fastism.store.tree import columns, header_attributes, output_attributes, text_column
 

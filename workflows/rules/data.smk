@@ -12,5 +12,5 @@ rule select_sequences:
     log:
         "results/{study}/logs/select_sequences.log",
     shell:
-        "{PYTHON} -m benchmarks.select_sequences --fasta {input.fasta} --number {params.number}"
+        "{PYTHON} -m benchmarks.jobs.select_sequences --fasta {input.fasta} --number {params.number}"
         " --seed {params.seed} --output {output.fasta} 2> {log}"

@@ -13,7 +13,7 @@ rule time_parts:
         "results/{study}/logs/breakdown_{breakdown}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.breakdown --study {wildcards.study}"
+        "{PYTHON} -m benchmarks.studies.breakdown --study {wildcards.study}"
         " --architecture {params.extra.architecture} --length {params.extra.length}"
         " --sequences {params.extra.sequences} --fasta {input.fasta} --data {params.data}"
         " --threads {threads} --output {output.records} 2> {log}"
@@ -31,7 +31,7 @@ rule correlate_attributions:
         "results/{study}/logs/agreement_{agreement}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.correlate --study {wildcards.study}"
+        "{PYTHON} -m benchmarks.studies.correlate --study {wildcards.study}"
         " --architecture {params.extra.architecture} --length {params.extra.length}"
         " --sequences {params.extra.sequences} --methods {params.extra.methods}"
         " --fasta {input.fasta} --data {params.data} --threads {threads}"

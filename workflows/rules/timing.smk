@@ -20,10 +20,10 @@ rule time_architecture:
         "results/{study}/logs/{case}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.measure --fasta {input.fasta} --data {params.data}"
+        "{PYTHON} -m benchmarks.timing.measure --fasta {input.fasta} --data {params.data}"
         " --threads {threads} --output {output.records}"
         " --partial {params.partial} {params.flags} 2> {log}"
-        " || {PYTHON} -m benchmarks.failed_job --status $? --log {log} --data {params.data}"
+        " || {PYTHON} -m benchmarks.jobs.failed_job --status $? --log {log} --data {params.data}"
         " --output {output.records} --partial {params.partial} {params.flags} 2>> {log}"
 
 
@@ -39,7 +39,7 @@ rule time_first_call:
         "results/{study}/logs/{case}_first_call_{backend}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.first_call --study {wildcards.study}"
+        "{PYTHON} -m benchmarks.timing.first_call --study {wildcards.study}"
         " --architecture {params.job.architecture} --length {params.job.length}"
         " --backend {wildcards.backend} --keras-backend {params.job.keras_backend}"
         " --device {params.job.device} --fasta {input.fasta} --data {params.data}"

@@ -12,7 +12,7 @@ rule train:
         "results/promoter/logs/train.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.promoter.train --fasta {input.fasta} --model {output.model}"
+        "{PYTHON} -m benchmarks.studies.promoter.train --fasta {input.fasta} --model {output.model}"
         " --record {output.record} --threads {threads} 2> {log}"
 
 
@@ -24,7 +24,7 @@ rule select_promoters:
     log:
         "results/promoter/logs/select_promoters.log",
     shell:
-        "{PYTHON} -m benchmarks.promoter.select --fasta {input.fasta} --output {output.fasta}"
+        "{PYTHON} -m benchmarks.studies.promoter.select --fasta {input.fasta} --output {output.fasta}"
         " 2> {log}"
 
 
@@ -52,7 +52,7 @@ rule attribute_promoters:
         "results/promoter/logs/attribute_promoters.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.promoter.attribute --model {input.model} --fasta {input.fasta}"
+        "{PYTHON} -m benchmarks.studies.promoter.attribute --model {input.model} --fasta {input.fasta}"
         " --output {output.attributions} --threads {threads} 2> {log}"
 
 
@@ -66,7 +66,7 @@ rule measure_enrichment:
     log:
         "results/promoter/logs/measure_enrichment.log",
     shell:
-        "{PYTHON} -m benchmarks.promoter.enrichment --scores {input.scores}"
+        "{PYTHON} -m benchmarks.studies.promoter.enrichment --scores {input.scores}"
         " --attributions {input.attributions} --motifs {input.motifs} --output {output.record}"
         " 2> {log}"
 

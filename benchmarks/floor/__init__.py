@@ -1,0 +1,1 @@
+"""The floor: how long the multiply-adds of a plan take in plain matrix products."""

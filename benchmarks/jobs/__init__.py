@@ -1,0 +1,1 @@
+"""Jobs of the workflow: configs, what one process is asked to time, failures, progress."""

@@ -1,0 +1,276 @@
+"""Whether the library is still as fast as it was: counted and measured speedups against a baseline.
+
+    python -m benchmarks.regression             compare; the exit status is 1 where one is worse
+    python -m benchmarks.regression --update    measure repeatedly and write a new baseline
+
+The plan's ratios of multiply-adds are deterministic and must not fall at all. Measured speedups
+must stay above a fraction of the baseline's; what fails is measured once more before it counts.
+Ratios of alternating runs travel better than seconds, yet not between very different machines:
+give one of those a baseline of its own (``--baseline``).
+
+Requirements: rich; Keras, TensorFlow and, for the best backend, PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import records
+from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.jobs.job import Job
+from benchmarks.jobs.progress import Progress
+from benchmarks.jobs.select_sequences import select
+from benchmarks.records import Record, environment
+from benchmarks.records.compare import BASELINE, FAST
+from benchmarks.regression.baseline import (
+    FRACTION,
+    Baseline,
+    Finding,
+    compare_counts,
+    compare_speedups,
+    speedups_of,
+    summarise,
+    unjustified,
+)
+from benchmarks.regression.counting import Count, counted
+from benchmarks.timing.measure import BenchmarkError, Subject, measure, variants
+from fastism.errors import FastISMError
+from fastism.sequences import one_hot
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = ROOT / "benchmarks" / "baselines" / "cpu.json"
+FASTA = ROOT / "data" / "dm3_promoters_2kb.fa.gz"
+CASES = (("basset", 1000), ("bpnet", 1000), ("deepsea", 1000))
+#: Runs behind a baseline; `unjustified` judges the fraction by their spread.
+RUNS = 20
+
+Case = tuple[str, int]
+Measure = Callable[[Sequence[Case]], list[Record]]
+
+
+def job_of(case: Case) -> Job:
+    """One sequence, naive ISM on a sample, fast ISM on the model's framework and on PyTorch."""
+    architecture, length = case
+    return Job(
+        study="regression",
+        architecture=architecture,
+        length=length,
+        parameter="",
+        value=0,
+        sequences=(1,),
+        methods=(BASELINE, FAST),
+        backends=("tensorflow", "torch"),
+        every_backend_up_to=1,
+        keras_backend="tensorflow",
+        device="cpu",
+        naive_mutants=256,
+        warm_up=1,
+        least=5,
+        most=7,
+        seconds=5.0,
+        tolerance=0.01,
+        budget=3600.0,
+        failures="stop",
+    )
+
+
+def measured(cases: Sequence[Case] = CASES, times: int = 1) -> list[Record]:
+    """Time the cases, one after the other, in this process.
+
+    Parameters
+    ----------
+    cases : sequence of (architecture, length)
+    times : int, default 1
+        Runs of each case; later ones use the models and batch sizes of the first.
+    """
+    where = environment.describe()
+    found: list[Record] = []
+    for case in cases:
+        architecture, length = case
+        (drawn,) = select(FASTA, 1, seed=1)
+        sequences = one_hot([drawn.sequence[-length:]])
+        subject = Subject(build(architecture, length), sequences, FASTA.name, where)
+        with Progress(f"{ARCHITECTURES[architecture].label}, {length} bp") as progress:
+            job = job_of(case)
+            methods = variants(job)
+            for _ in range(times):
+                found += measure(job, subject, methods, progress)
+    return found
+
+
+def check(baseline: Baseline, counts: Iterable[Count], measure_cases: Measure) -> list[Finding]:
+    """Compare with a baseline; measured speedups that fail get a second chance.
+
+    Parameters
+    ----------
+    baseline : Baseline
+    counts : iterable of Count
+        What the planner counts now.
+    measure_cases : callable
+        From cases to records.
+
+    Returns
+    -------
+    list of Finding
+        One per entry of the baseline. Of a case that was measured twice, the better.
+    """
+    cases = list(dict.fromkeys((s.architecture, s.length) for s in baseline.speedups))
+    found = speedups_of(measure_cases(cases))
+    first = compare_speedups(baseline, found)
+    failed = [
+        (then.architecture, then.length)
+        for then, finding in zip(baseline.speedups, first, strict=True)
+        if not finding.passed
+    ]
+    if failed:
+        again = speedups_of(measure_cases(list(dict.fromkeys(failed))))
+        found |= {key: max(value, found.get(key, 0.0)) for key, value in again.items()}
+    return [*compare_counts(baseline, counts), *compare_speedups(baseline, found)]
+
+
+def table(findings: Sequence[Finding], baseline: Baseline) -> Table:
+    """One row per comparison."""
+    date, fraction = baseline.where.date[:10], baseline.fraction
+    result = Table(
+        title=f"Speedups against the baseline of {date}",
+        caption=f"Counted: multiply-adds of the plan, none may fall. Measured: seconds, "
+        f"at least {fraction:g} of the baseline.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    result.add_column("what")
+    result.add_column("how")
+    for name in ("baseline", "at least", "now", "share"):
+        result.add_column(name, justify="right")
+    result.add_column("")
+    for each in findings:
+        result.add_row(
+            each.name,
+            each.kind,
+            f"{each.baseline:.2f}×",
+            f"{each.least:.2f}×",
+            f"{each.found:.2f}×",
+            f"{each.share:.0%}",
+            "ok" if each.passed else "[bold red]worse",
+        )
+    return result
+
+
+def update(given: argparse.Namespace, console: Console) -> int:
+    """Repeat the measurement in fresh processes until there are enough, and write a baseline."""
+    given.runs.parent.mkdir(parents=True, exist_ok=True)
+    while _number_of_runs(given.runs, given.busy_runs) < given.least_runs:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.regression.check",
+            "--measure",
+            str(given.runs),
+        ]
+        done = subprocess.run([*command, "--threads", str(given.threads)], check=False)
+        if done.returncode:
+            return done.returncode
+    busy = records.read(given.busy_runs) if given.busy_runs else []
+    speedups = summarise(records.read(given.runs), busy)
+    wrong = unjustified(speedups, FRACTION)
+    if wrong:
+        console.print(
+            f"No baseline is written: {FRACTION:g} does not fit the spread of the runs.",
+            *wrong,
+            sep="\n",
+            style="bold red",
+        )
+        return 1
+    baseline = Baseline(FRACTION, tuple(counted()), speedups, environment.describe())
+    baseline.write(given.baseline)
+    console.print(f"Written: {given.baseline}")
+    return 0
+
+
+def _number_of_runs(*paths: Path | None) -> int:
+    """How many runs some files hold of the case that has fewest."""
+    found = records.read([path for path in paths if path and path.is_file()])
+    jobs = {(r.what.architecture, r.what.length, r.how.job) for r in found}
+    return min(sum(job[:2] == case for job in jobs) for case in CASES)
+
+
+def compare_now(given: argparse.Namespace, console: Console) -> int:
+    """Compare with the baseline, print the table, and name what is worse."""
+    baseline = Baseline.read(given.baseline)
+    taken: list[Record] = []
+
+    def measure_cases(cases: Sequence[Case]) -> list[Record]:
+        found = measured(cases)
+        taken.extend(found)
+        return found
+
+    findings = check(baseline, counted(), measure_cases)
+    if given.records:
+        records.append(given.records, taken)
+    console.print(table(findings, baseline))
+    here, there = environment.describe(), baseline.where
+    if (here.cpu, here.threads) != (there.cpu, there.threads):
+        console.print(
+            f"The baseline was taken on {there.cpu}, {there.threads} threads; this is {here.cpu}, "
+            f"{here.threads} threads. Measured ratios may differ for that reason alone.",
+            style="yellow",
+        )
+    worse = [finding for finding in findings if not finding.passed]
+    for finding in worse:
+        console.print(
+            f"Regressed: {finding.name} ({finding.kind}): {finding.found:.4g}×, expected at least "
+            f"{finding.least:.4g}×. If that is meant, write a new baseline with --update.",
+            style="bold red",
+            soft_wrap=True,
+        )
+    return 1 if worse else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare speedups with the committed baseline, or write a new one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.regression", description=main.__doc__
+    )
+    parser.add_argument("--baseline", type=Path, default=COMMITTED, help="JSON")
+    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
+    parser.add_argument("--records", type=Path, help="where to append what is measured")
+    parser.add_argument("--measure", type=Path, help="measure, append to this file, and end")
+    parser.add_argument("--times", type=int, default=1, help="with --measure: runs")
+    parser.add_argument("--update", action="store_true", help="write a new baseline")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("results/regression/runs.jsonl"),
+        help="with --update: runs so far, to which the missing ones are added",
+    )
+    parser.add_argument(
+        "--busy-runs", type=Path, help="with --update: runs on a busy machine, for their spread"
+    )
+    parser.add_argument("--least-runs", type=int, default=RUNS, help="with --update: how many")
+    given = parser.parse_args(arguments)
+    # Threads that wait must not spin: on a busy machine PyTorch would be ten times slower for it,
+    # naive ISM on TensorFlow twice, and their ratio would say nothing. It costs up to a fifth of
+    # the speed of PyTorch on a machine without other work, in the baseline as in what follows.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    environment.prepare(threads=given.threads)
+    console = Console(highlight=False)
+    try:
+        if given.measure:
+            records.append(given.measure, measured(times=given.times))
+            return 0
+        return update(given, console) if given.update else compare_now(given, console)
+    except (BenchmarkError, FastISMError) as error:
+        console.print(str(error), style="bold red", markup=False, soft_wrap=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Studies beside timing: breakdown by layer, correlations, rounding, sizes, promoters."""

@@ -1,0 +1,174 @@
+"""Where the time goes: a model as a whole, and its convolutions alone, naive and fast.
+
+    python -m benchmarks.studies.breakdown --help
+
+The convolutions alone end in an average over positions and a dense unit instead of Flatten and the
+dense part. What the dense part takes is the difference, which the figures work out.
+
+Requirements: rich; Keras with TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import records
+from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.jobs.progress import Progress
+from benchmarks.jobs.select_sequences import encoded
+from benchmarks.methods import Method
+from benchmarks.methods.fast_ism import FastMethod
+from benchmarks.methods.naive_ism import NaiveMethod
+from benchmarks.records import How, Record, Result, What, Where, environment
+from benchmarks.timing.clock import Clock, Repeats, alternate
+from benchmarks.timing.measure import BenchmarkError
+from fastism.errors import FastISMError
+
+WHOLE, CONVOLUTIONS = "whole", "convolutions"
+BACKEND = "tensorflow"
+NAIVE_MUTANTS = 512
+REPEATS = Repeats(least=5, most=15, seconds=60.0)
+
+#: Part and method.
+Key = tuple[str, str]
+
+
+def convolutions_of(model: Any) -> Any:
+    """The layers before the first Flatten, with an average over positions and a dense unit.
+
+    Raises
+    ------
+    BenchmarkError
+        The model has no Flatten.
+    """
+    import keras
+    from keras import layers
+
+    flat = next((layer for layer in model.layers if isinstance(layer, layers.Flatten)), None)
+    if flat is None:
+        raise BenchmarkError(f"{model.name} has no Flatten, at which it could be parted.")
+    x = layers.GlobalAveragePooling1D()(flat.input)
+    return keras.Model(model.inputs, layers.Dense(1)(x), name=f"{model.name}_convolutions")
+
+
+def methods_of_parts() -> dict[Key, Method]:
+    """Naive and fast ISM for each part, on the framework of the model."""
+    made: dict[Key, Method] = {}
+    for part in (WHOLE, CONVOLUTIONS):
+        made[part, NaiveMethod.name] = NaiveMethod(BACKEND, NAIVE_MUTANTS)
+        made[part, FastMethod.name] = FastMethod(BACKEND)
+    return made
+
+
+def measure_parts(
+    parts: dict[str, Any],
+    sequences: np.ndarray,
+    methods: dict[Key, Method],
+    repeats: Repeats = REPEATS,
+    clock: Clock = time.perf_counter,
+) -> dict[Key, list[float]]:
+    """Time all methods on all parts in turns, after a warm-up.
+
+    Parameters
+    ----------
+    parts : dict from str to model
+    sequences : ndarray, float32, shape (sequences, length, characters)
+    methods : dict from (part, name) to Method
+    repeats : Repeats
+    clock : callable
+        Seconds.
+    """
+    for (part, _), method in methods.items():
+        method.set_up(parts[part], sequences)
+        method.run()
+    runs = {" ".join(key): method.run for key, method in methods.items()}
+    seconds = alternate(runs, repeats, clock, lambda name, repeat: None)
+    return {key: seconds[" ".join(key)] for key in methods}
+
+
+def as_records(
+    given: argparse.Namespace,
+    shape: tuple[int, int, int],
+    methods: dict[Key, Method],
+    seconds: dict[Key, list[float]],
+    where: Where,
+) -> Iterator[Record]:
+    """One record per part and method."""
+    name = uuid.uuid4().hex[:12]
+    number, length, characters = shape
+    for (part, method_name), method in methods.items():
+        positions = method.positions or length
+        yield Record(
+            What(
+                study=given.study,
+                kind="breakdown",
+                method=method_name,
+                architecture=given.architecture,
+                length=length,
+                sequences=number,
+                positions=positions,
+                alternatives=characters - 1,
+                data=given.data,
+            ),
+            How(
+                backend=method.backend,
+                keras_backend=BACKEND,
+                device="cpu",
+                batch_size=method.batch_size,
+                warm_up=1,
+                extrapolated=positions != length,
+                scale=method.scale,
+                settings={"part": part},
+                job=name,
+            ),
+            Result(seconds=tuple(seconds[part, method_name]), macs=method.macs),
+            where,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Time the parts of one architecture and append the records to a file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.breakdown", description=main.__doc__
+    )
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--architecture", choices=ARCHITECTURES, required=True)
+    parser.add_argument("--length", type=int, required=True)
+    parser.add_argument("--sequences", type=int, required=True)
+    parser.add_argument("--fasta", type=Path, required=True)
+    parser.add_argument("--data", required=True, help="where it is from, for the record")
+    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    given = parser.parse_args(arguments)
+    environment.prepare(BACKEND, "cpu", given.threads)
+    label = ARCHITECTURES[given.architecture].label
+    with Progress(f"{label}, {given.length} bp: where the time goes") as progress:
+        try:
+            sequences = encoded(given.fasta, given.length, count=given.sequences)
+            model = build(given.architecture, given.length)
+            parts = {WHOLE: model, CONVOLUTIONS: convolutions_of(model)}
+            methods = methods_of_parts()
+            seconds = measure_parts(parts, sequences, methods)
+        except (BenchmarkError, FastISMError) as error:
+            progress.wrong(str(error))
+            return 1
+        where = environment.describe()
+        done = list(as_records(given, sequences.shape, methods, seconds, where))
+        records.append(given.output, done)
+        for record in done:
+            each = record.result.median * record.how.scale / record.what.sequences
+            part = record.how.settings["part"]
+            progress.done(f"{record.what.method}, {part}: {each:.3g} s per sequence")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

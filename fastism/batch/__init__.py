@@ -1,0 +1,1 @@
+"""Runs over many sequences or variants, and the files that they write."""

@@ -1,0 +1,226 @@
+"""Sequences in, a store of scores out: which sequences share a batch, shards, and going on.
+
+Requirements: numpy, pyfaidx (through `fastism.genomics.genome`). Prints nothing; knows no
+command line.
+
+Results must not depend on how a run was cut into shards or where it was interrupted. Sums of
+floating-point numbers do depend on what shares a batch; so batches are whole rows
+``[k * batch, (k + 1) * batch)`` of the input, counting skipped records too, in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from math import ceil, prod
+from typing import Any, Literal
+
+import numpy as np
+
+from fastism.calls.saturation import BaseISM, listed
+from fastism.errors import FastISMError
+from fastism.genomics.genome import Skipped
+from fastism.genomics.regions import Region
+from fastism.sequences import one_hot, read_fasta
+from fastism.store.writer import StoreWriter
+
+Ambiguous = Literal["error", "zero", "skip"]
+#: Most sequences of a batch unless the user says otherwise.
+MOST_SEQUENCES = 16
+
+
+def shard_rows(count: int, batch: int, shard: tuple[int, int]) -> range:
+    """Rows of the input that a shard scores: whole batches, every one in exactly one shard.
+
+    Parameters
+    ----------
+    count : int
+        Records of the input.
+    batch : int
+        Records per batch.
+    shard : (int, int)
+        (I, N): the I-th of N, counted from 1.
+
+    Returns
+    -------
+    range
+        Contiguous, possibly empty where there are fewer batches than shards; sizes of shards
+        differ by one batch at most.
+
+    Examples
+    --------
+    >>> [shard_rows(10, 2, (i, 3)) for i in (1, 2, 3)]
+    [range(0, 2), range(2, 6), range(6, 10)]
+    """
+    number, shards = shard
+    if batch < 1 or not 1 <= number <= shards:
+        raise FastISMError(
+            f"Shard {number}/{shards} of batches of {batch} is impossible; expected I/N with "
+            "1 <= I <= N and batches of at least one sequence."
+        )
+    batches = ceil(count / batch)
+    first, last = (batches * i // shards for i in (number - 1, number))
+    return range(first * batch, min(last * batch, count))
+
+
+def default_batch(values: int, memory: int) -> int:
+    """Sequences per batch: as many as have their results in `memory`, at most 16.
+
+    Parameters
+    ----------
+    values : int
+        Numbers that the scores of one sequence consist of.
+    memory : int
+        Bytes for mutants and what is made from them.
+    """
+    # Mutants, deltas and the copy in the type of the store are alive together.
+    return max(1, min(MOST_SEQUENCES, memory // max(12 * values, 1)))
+
+
+def fasta_regions(path: Any) -> Iterator[Region]:
+    """Sequences of a FASTA file, named by the first word of their headers.
+
+    Raises
+    ------
+    FastISMError
+        As `fastism.sequences.read_fasta`; or for a record without a name.
+    """
+    for number, record in enumerate(read_fasta(path), start=1):
+        words = record.name.split(maxsplit=1)
+        if not words:
+            raise FastISMError(f"{path}: record {number} has no name after '>'. Give it one.")
+        yield Region(words[0], record.sequence)
+
+
+def checked(
+    records: Iterable[Region | Skipped], length: int, alphabet: str, ambiguous: Ambiguous
+) -> Iterator[Region | Skipped]:
+    """The records of an input, each of them fit for the model or marked as skipped.
+
+    Parameters
+    ----------
+    records : iterable of Region or Skipped
+    length : int
+        Of all sequences.
+    alphabet : str
+        Characters that are not ambiguous; upper and lower case are the same.
+    ambiguous : {"error", "zero", "skip"}
+        What to do with a sequence that holds others: refuse, encode them as zeros, leave it out.
+
+    Raises
+    ------
+    FastISMError
+        For a sequence of another length, a name that came before, or an ambiguous character with
+        ``ambiguous="error"``.
+    """
+    seen: set[str] = set()
+    known = set(alphabet.upper() + alphabet.lower())
+    for record in records:
+        if record.name in seen:
+            raise FastISMError(
+                f"Two sequences are called {record.name!r}; names (the first word of the header) "
+                "must differ, so that results can be found by them."
+            )
+        seen.add(record.name)
+        if isinstance(record, Region):
+            if len(record.sequence) != length:
+                raise FastISMError(
+                    f"{record.name!r} has {len(record.sequence)} characters; the model takes "
+                    f"{length}. Cut all sequences to {length} first."
+                )
+            strange = _strange(record.sequence, known) if ambiguous != "zero" else ""
+            if strange and ambiguous == "error":
+                raise FastISMError(
+                    f"{record.name!r} has {strange}; expected only characters of {alphabet}. "
+                    "--ambiguous zero encodes others as zeros, --ambiguous skip leaves such "
+                    "sequences out."
+                )
+            if strange:
+                record = Skipped(record.name, strange)
+        yield record
+
+
+def _strange(sequence: str, known: set[str]) -> str:
+    """The first character that is not known, and where; empty if all are."""
+    if set(sequence) <= known:
+        return ""
+    position = next(i for i, character in enumerate(sequence) if character not in known)
+    return f"{sequence[position]!r} at position {position}"
+
+
+def score(
+    ism: BaseISM,
+    records: Iterable[Region | Skipped],
+    writer: StoreWriter,
+    *,
+    outputs: Any = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Score records batch by batch into a store, whose header says what is kept.
+
+    Parameters
+    ----------
+    ism : FastISM or NaiveISM
+    records : iterable of Region or Skipped
+        From `checked`: the records of the store's shard that it does not hold yet, so that the
+        first of them begins a batch.
+    writer : StoreWriter
+    outputs : optional
+        As for `FastISM.saturate`; must agree with the header.
+    progress : callable, optional
+        Called after each batch with the number of records that it dealt with.
+
+    Raises
+    ------
+    FastISMError
+        For outputs that are not finite, and from the model, the records and the writer.
+    """
+    header = writer.header
+    for batch in _batches(records, header.batch):
+        regions = [record for record in batch if isinstance(record, Region)]
+        skipped = [(r.name, r.reason) for r in batch if isinstance(r, Skipped)]
+        if regions:
+            x = one_hot([r.sequence for r in regions], header.alphabet, "zero")
+            reference, scores = _scores(ism, x, regions, writer, outputs)
+        else:
+            x = np.zeros((0, header.length, len(header.alphabet)))
+            reference = [np.zeros((0, *o.shape)) for o in header.outputs]
+            shapes = [header.scores_shape(i) for i in range(len(header.outputs))]
+            scores = [np.zeros((0, *shape)) for shape in shapes]
+        writer.append(regions, x.astype(np.uint8), reference, scores, skipped)
+        if progress is not None:
+            progress(len(batch))
+
+
+def _batches(records: Iterable[Region | Skipped], size: int) -> Iterator[list[Region | Skipped]]:
+    iterator = iter(records)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _scores(
+    ism: BaseISM, x: np.ndarray, regions: Sequence[Region], writer: StoreWriter, outputs: Any
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """References (n, *shape), and deltas or mutants (n, P, C, *shape), of each output."""
+    header = writer.header
+    channels_first = ism.axes[1] == "character"
+    given = x.transpose(0, 2, 1) if channels_first else x
+    result = ism.saturate(given, outputs, slice(*header.positions))
+    reference = [np.asarray(y, np.float32) for y in listed(result.reference)]
+    made = result.mutants if header.content == "mutants" else result.delta()
+    scores = []
+    for y, output in zip(listed(made), header.outputs, strict=True):
+        y = y.swapaxes(1, 2) if channels_first else y
+        if not np.isfinite(y).all():
+            number = int(np.argwhere(~np.isfinite(y))[0][0])
+            raise FastISMError(
+                f"The model's output {output.name!r} is not finite (NaN or infinite) for "
+                f"{regions[number].name!r} or mutants of it. Check the model on that sequence."
+            )
+        scores.append(y)
+    return reference, scores
+
+
+def values_of(shapes: Iterable[Sequence[int]], positions: tuple[int, int], characters: int) -> int:
+    """Numbers that the scores of one sequence consist of, over all outputs that are kept."""
+    return (positions[1] - positions[0]) * characters * sum(prod(shape) for shape in shapes)

@@ -1,0 +1,362 @@
+"""What fast and naive ISM share: checks, mutants, and putting results together.
+
+Requirements: numpy; frameworks only through front ends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastism.backends.precision import check_precision
+from fastism.calls.filled import Filled
+from fastism.calls.inputs import (
+    Ranges,
+    check_inputs,
+    check_outputs,
+    check_perturbations,
+    check_positions,
+    check_ranges,
+    check_replacement,
+    listed_mutants,
+    range_mutants,
+    saturating_mutants,
+)
+from fastism.calls.mutants import Mutants, Part
+from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Perturbed, Saturation
+from fastism.errors import FastISMError
+from fastism.frontends import front_end
+from fastism.frontends.batches import check_batches
+
+#: Most sequences whose mutants share a run.
+MOST_SEQUENCES = 32
+
+
+class BaseISM(ABC):
+    """What fast and naive ISM share: checks, mutants, and putting results together.
+
+    Axes: N sequences, L positions, C characters. Inputs and results have the layout of the model:
+    (N, L, C) for Keras, (N, C, L) for torch modules. In here positions come first; layouts are
+    exchanged where users hand something in (`_inputs`) and where results are made (`_fill`).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        seq_input_idx: int,
+        change_ranges: Ranges | None,
+        seqlen: int | None,
+        input_shape: Any = None,
+        channels_last: bool = False,
+        check: bool = True,
+    ) -> None:
+        self.model = model
+        self.seq_input_idx = seq_input_idx
+        self._front = front_end(model, seq_input_idx, seqlen, input_shape, channels_last)
+        shape = self._front.input_shapes[seq_input_idx]
+        self.seqlen, self.num_chars = shape[::-1] if self._front.channels_first else shape
+        self._ranges = check_ranges(change_ranges, self.seqlen)
+        self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
+        self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
+        self.num_inputs = len(self._front.input_shapes)
+        if check:
+            check_batches(self._front)
+
+    def _settle(self, precision: str, framework: str) -> None:
+        """Keep what products round to, if the device of `framework` can do it."""
+        front = self._front
+        self.precision = check_precision(precision, framework, front.device, front.dtype)
+        front.precision = self.precision
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes of saturated mutants."""
+        return CHANNELS_FIRST if self._front.channels_first else CHANNELS_LAST
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """How many outputs the model has."""
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the outputs in the model's layout, without the batch axis."""
+        return self._output_shapes(())
+
+    @abstractmethod
+    def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+        """Shapes of the outputs in the model's layout, without the batch axis."""
+
+    @abstractmethod
+    def _run(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: dict[int, np.ndarray | None],
+        alternatives: int,
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        """Reference outputs and outputs of all mutants, of the selected outputs only.
+
+        `alternatives` is how many mutants to expect at each position, for the plan.
+        """
+
+    @abstractmethod
+    def _sequences_per_run(self, width: int, alternatives: int) -> int:
+        """How many sequences are handed to `_run` at a time, with mutants of `width`."""
+
+    @property
+    def _other_chars(self) -> int:
+        """How many mutants a position has when it is saturated."""
+        return max(self.num_chars - 1, 1)
+
+    def __call__(self, inp_batch: Any, replace_with: Any = 0) -> Outputs:
+        """Outputs with every range replaced, as fastISM 0.5 gives them.
+
+        Parameters
+        ----------
+        inp_batch : array, shape (N, L, C), or list of arrays
+            One-hot or any real values; a list where the model has several inputs. For torch
+            modules (N, C, L).
+        replace_with : 0, array of shape (C,) or (width, C)
+            What stands in every range instead. For torch modules (C,) or (C, width).
+
+        Returns
+        -------
+        ndarray, shape (N, ranges, *output), or list of them for several outputs
+            Where the replacement is what stands there already: the reference output.
+
+        Raises
+        ------
+        FastISMError
+            If the input or the replacement does not fit.
+        """
+        inputs = self._inputs(inp_batch)
+        replacement = check_replacement(
+            replace_with, self.perturb_width, self.num_chars, self._front.channels_first
+        )
+        select = dict.fromkeys(range(self.num_outputs))
+        whole = Filled(len(inputs[0]), (len(self._ranges),))
+        for part, chosen in self._groups(inputs, self.perturb_width, 1):
+            mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
+            self._fill(whole, part, chosen, mutants, index, select)
+        return self._packed(whole.mutants)
+
+    def saturate(
+        self,
+        x: Any,
+        outputs: Any = None,
+        positions: Any = None,
+        dtype: Any = None,
+    ) -> Saturation:
+        """Outputs for every character at every position.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            Sequences, usually one-hot; a list where the model has several inputs. For torch
+            modules (N, C, L).
+        outputs : optional
+            What to keep, before anything is stored. Model with one output: an index, slice or
+            list of indices into its first axis. Several outputs: a list of output numbers, or a
+            dict from output number to indices (or None for all).
+        positions : optional
+            A slice or list of positions; all by default.
+        dtype : optional
+            Floating-point type of the result; the model's by default.
+
+        Returns
+        -------
+        Saturation
+            ``reference`` (N, *output), ``mutants`` (N, P, C, *output), for torch modules
+            (N, C, P, *output), and what follows from them, with P positions.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model.
+        """
+        inputs = self._inputs(x)
+        chosen = check_positions(positions, self.seqlen)
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        kind = None if dtype is None else _float_type(dtype)
+        count = len(inputs[0])
+        shape = (len(chosen), self.num_chars)
+        whole = Filled(count, shape, swapped=self._front.channels_first, dtype=kind)
+        alternatives = np.zeros((count, len(chosen)), dtype=np.int64)
+        for part, group in self._groups(inputs, 1, self._other_chars):
+            mutants, index = saturating_mutants(group[self.seq_input_idx], chosen)
+            np.add.at(alternatives[part], index[:2], 1)
+            self._fill(whole, part, group, mutants, index, select)
+        packed = self._packed(whole.reference), self._packed(whole.mutants)
+        return Saturation(*packed, chosen, alternatives, self.axes)
+
+    def saturate_each(
+        self,
+        sequences: Any,
+        outputs: Any = None,
+        positions: Any = None,
+        dtype: Any = None,
+    ) -> Iterator[Saturation]:
+        """Like `saturate`, one sequence at a time: memory stays flat however many there are.
+
+        Parameters
+        ----------
+        sequences : iterable
+            Yields arrays of shape (L, C), or a tuple of such arrays (without the batch axis)
+            where the model has several inputs. An array (N, L, C) is one such iterable. For torch
+            modules (C, L) and (N, C, L).
+        outputs, positions, dtype
+            As for `saturate`.
+
+        Yields
+        ------
+        Saturation
+            With a sequence axis of length one.
+        """
+        size = self._sequences_per_run(1, self._other_chars)
+        for group in _grouped(sequences, size):
+            if self.num_inputs == 1:
+                batch: Any = np.stack([np.asarray(x) for x in group])
+            else:
+                batch = [
+                    np.stack([np.asarray(x) for x in column]) for column in zip(*group, strict=True)
+                ]
+            result = self.saturate(batch, outputs, positions, dtype)
+            for i in range(len(group)):
+                yield Saturation(
+                    _sliced(result.reference, i),
+                    _sliced(result.mutants, i),
+                    result.positions,
+                    result.alternatives[i : i + 1],
+                    result.axes,
+                )
+
+    def perturb(
+        self, x: Any, sequence: Any, start: Any, replacement: Any, outputs: Any = None
+    ) -> Perturbed:
+        """Outputs for a list of perturbations, each at a place and with characters of its own.
+
+        Every sequence has one reference pass, however many perturbations it has.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            As for `saturate`.
+        sequence, start : array of int, shape (M,)
+            Which sequence each perturbation changes, and its first position, 0-based.
+        replacement : array, shape (M, width, C)
+            What stands there instead; all perturbations of a call have one width, so narrower
+            ones repeat what is there. For torch modules (M, C, width).
+        outputs : optional
+            As for `saturate`.
+
+        Returns
+        -------
+        Perturbed
+            ``reference`` (N, *output) and ``mutants`` (M, *output) in the order given; the
+            reference output where nothing changes.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model or the sequences.
+        """
+        inputs = self._inputs(x)
+        sequence, start, replacement = check_perturbations(
+            sequence,
+            start,
+            replacement,
+            inputs[self.seq_input_idx].shape,
+            self._front.channels_first,
+        )
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        whole: list[tuple[np.ndarray, np.ndarray]] | None = None
+        for part, group in self._groups(inputs, replacement.shape[1], 1):
+            chosen = np.flatnonzero((sequence >= part.start) & (sequence < part.stop))
+            within = sequence[chosen] - part.start
+            mutants, changed = listed_mutants(
+                group[self.seq_input_idx], within, start[chosen], replacement[chosen]
+            )
+            reference, parts = self._run(group, mutants, select, 1)
+            if whole is None:
+                count = len(inputs[0]), len(sequence)
+                whole = [
+                    tuple(np.empty((n, *y.shape[1:]), y.dtype) for n in count) for y in reference
+                ]
+            for (all_reference, all_mutants), y in zip(whole, reference, strict=True):
+                all_reference[part] = y
+                all_mutants[chosen] = y[within]
+            for made in parts:
+                for (_, all_mutants), y in zip(whole, made.outputs, strict=True):
+                    if y is not None:
+                        all_mutants[chosen[changed[made.index]]] = y
+        packed = self._packed([r for r, _ in whole]), self._packed([m for _, m in whole])
+        return Perturbed(*packed, sequence)
+
+    def _inputs(self, given: Any) -> list[np.ndarray]:
+        """What users give, checked, with positions before characters."""
+        arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
+        return self._front.internal(arrays)
+
+    def _groups(
+        self, inputs: Sequence[np.ndarray], width: int, alternatives: int
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        size = self._sequences_per_run(width, alternatives)
+        for first in range(0, len(inputs[0]), size):
+            part = slice(first, first + size)
+            yield part, [x[part] for x in inputs]
+
+    def _packed(self, arrays: list[np.ndarray]) -> Outputs:
+        return arrays if self.num_outputs > 1 else arrays[0]
+
+    def _fill(
+        self,
+        whole: Filled,
+        part: slice,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        index: tuple[np.ndarray, ...],
+        select: dict[int, np.ndarray | None],
+    ) -> None:
+        """Run the mutants of a group of sequences; `index` says where in the group they belong."""
+        alternatives = self._other_chars if len(whole.shape) == 2 else 1
+        reference, parts = self._run(inputs, mutants, select, alternatives)
+        filled = whole.group(part, reference)
+        for made in parts:
+            where = tuple(i[made.index] for i in index)
+            for array, y in zip(filled, made.outputs, strict=True):
+                if y is not None:
+                    array[where] = y
+
+
+def _float_type(dtype: Any) -> np.dtype:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind != "f":
+        raise FastISMError(f"dtype must be a floating-point type; got {dtype!r}.")
+    return kind
+
+
+def listed(x: Outputs) -> list[np.ndarray]:
+    """Outputs as a list, also where there is only one."""
+    return x if isinstance(x, list) else [x]
+
+
+def _sliced(x: Outputs, i: int) -> Outputs:
+    return [y[i : i + 1] for y in x] if isinstance(x, list) else x[i : i + 1]
+
+
+def _grouped(sequences: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for x in sequences:
+        group.append(x)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,1 @@
+"""Genomes, intervals and variants: what is scored, and where in a genome it lies."""

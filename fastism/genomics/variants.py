@@ -1,0 +1,229 @@
+"""Effects of variants on a model's outputs: one reference pass for all variants of a window.
+
+Requirements: numpy, pyfaidx (through `fastism.genomics.genome`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastism.calls.inputs import check_outputs
+from fastism.calls.saturation import BaseISM, listed
+from fastism.errors import FastISMError
+from fastism.genomics.genome import Genome
+from fastism.genomics.locate import Ambiguous, Edit, Effect, Located, Window, locate
+from fastism.genomics.vcf import Variant
+from fastism.ism import FastISM, NaiveISM
+from fastism.sequences import DNA, one_hot
+
+#: Windows whose variants are scored together, unless the caller says otherwise.
+WINDOWS = 32
+#: Most variants that are scored together, for files that have many in a window.
+MOST_VARIANTS = 2048
+#: Most mutants that naive ISM runs at a time.
+NAIVE_BATCH = 64
+
+
+def value_labels(
+    names: Sequence[str], shapes: Sequence[tuple[int, ...]], outputs: Any = None
+) -> list[str]:
+    """What to call the values of an `Effect`, one name each.
+
+    A model with one output has the indices of its entries, joined by ``_``; nothing if it is a
+    single number. With several outputs, the output's name comes before.
+
+    Examples
+    --------
+    >>> value_labels(["score"], [(3,)])
+    ['0', '1', '2']
+    >>> value_labels(["profile", "counts"], [(2, 2), (1,)], {0: [1], 1: None})
+    ['profile_1_0', 'profile_1_1', 'counts']
+    """
+    labels = []
+    for number, entries in check_outputs(outputs, shapes).items():
+        shape = shapes[number]
+        kept = (len(entries), *shape[1:]) if entries is not None else shape
+        single = not shape or shape == (1,)
+        for index in np.ndindex(kept):
+            first = [index[0] if entries is None else int(entries[index[0]])] if index else []
+            parts = [] if single else [str(i) for i in (*first, *index[1:])]
+            labels.append("_".join([names[number], *parts] if len(shapes) > 1 else parts))
+    return labels
+
+
+def score_variants(
+    ism: BaseISM,
+    variants: Iterable[Variant],
+    genome: Genome,
+    place: Callable[[Variant], Window | None],
+    *,
+    alphabet: str = DNA,
+    ambiguous: Ambiguous = "skip",
+    outputs: Any = None,
+    windows: int = WINDOWS,
+) -> Iterator[Effect]:
+    """Effects of variants, one by one in the order given.
+
+    Substitutions of any width go the fast way: those that lie in one window share its reference
+    pass, unless `windows` other windows lie between them in the list. Insertions and deletions go
+    the naive way: what is left of POS stays where it is, ALT follows, then the genome after REF;
+    what leaves the window on the right is cut, what is missing there comes from the genome. Left
+    and right are those of the plus strand.
+
+    Parameters
+    ----------
+    ism : FastISM or NaiveISM
+        Of a model with one input. With NaiveISM everything goes the naive way.
+    variants : iterable of Variant
+    genome : Genome
+    place : callable
+        `fastism.genomics.locate.Around` or `Within`, with the length of the model's input.
+    alphabet : str
+        The letters A, C, G, T in the model's order.
+    ambiguous : {"error", "zero", "skip"}
+        What to do with a window that holds other letters (such as N), before or after the change:
+        raise, encode them as zeros, or say so in the status. Alleles that hold such letters are
+        never scored.
+    outputs : optional
+        As for `FastISM.saturate`.
+    windows : int
+        How many windows to score together.
+
+    Raises
+    ------
+    FastISMError
+        For a model or alphabet that does not fit, an output that is not finite, and an ambiguous
+        window with ``ambiguous="error"``.
+    """
+    located = locate(variants, genome, place, ism.seqlen, ambiguous)
+    return run_located(ism, located, alphabet, outputs, windows)
+
+
+def run_located(
+    ism: BaseISM,
+    located: Iterable[Located],
+    alphabet: str = DNA,
+    outputs: Any = None,
+    windows: int = WINDOWS,
+) -> Iterator[Effect]:
+    """The effects of what `locate` gives, in its order.
+
+    Parameters and errors as for `score_variants`.
+    """
+    if sorted(alphabet.upper()) != sorted(DNA) or ism.num_chars != len(DNA):
+        raise FastISMError(
+            f"Variants need a model of A, C, G, T; this one takes {ism.num_chars} characters, with "
+            f"the alphabet {alphabet!r}."
+        )
+    if ism.num_inputs != 1:
+        raise FastISMError(f"The model has {ism.num_inputs} inputs; variants need one.")
+    return _run(_Runner(ism, alphabet.upper(), outputs), located, windows)
+
+
+def _run(runner: _Runner, located: Iterable[Located], windows: int) -> Iterator[Effect]:
+    batch = _Batch()
+    for effect, edit in located:
+        full = len(batch.windows) >= windows and edit and effect.window not in batch.windows
+        if full or len(batch.effects) >= MOST_VARIANTS:
+            yield from runner.run(batch)
+            batch = _Batch()
+        batch.add(effect, edit)
+    yield from runner.run(batch)
+
+
+@dataclass
+class _Batch:
+    """Variants that are run together, and the windows that they lie in."""
+
+    effects: list[Effect] = field(default_factory=list)
+    edits: dict[int, Edit] = field(default_factory=dict)
+    windows: dict[Window, list[int]] = field(default_factory=dict)
+
+    def add(self, effect: Effect, edit: Edit | None) -> None:
+        if edit is not None:
+            self.edits[len(self.effects)] = edit
+            self.windows.setdefault(effect.window, []).append(len(self.effects))
+        self.effects.append(effect)
+
+
+class _Runner:
+    """Runs batches of edits on a model."""
+
+    def __init__(self, ism: BaseISM, alphabet: str, outputs: Any) -> None:
+        self.ism, self.alphabet, self.outputs = ism, alphabet, outputs
+        self.naive = ism.naive() if isinstance(ism, FastISM) else ism
+        self.channels_first = ism.axes.index("character") == 1
+
+    def run(self, batch: _Batch) -> Iterator[Effect]:
+        """The effects of a batch in order."""
+        values: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
+        fast = not isinstance(self.ism, NaiveISM)
+        groups: dict[int, list[list[int]]] = {}
+        slow: list[list[int]] = []
+        for members in batch.windows.values():
+            edits = batch.edits
+            quick = [i for i in members if fast and edits[i].fast]
+            if quick:
+                width = max(len(edits[i].letters) for i in quick)
+                groups.setdefault(self._width(width), []).append(quick)
+            if len(quick) < len(members):
+                slow.append([i for i in members if i not in set(quick)])
+        for width, windows in sorted(groups.items()):
+            values |= self._perturbed(self.ism, "fast", batch, windows, width)
+        if slow:
+            count = sum(map(len, slow))
+            if fast:
+                # Few shapes, as a framework may compile the model for each.
+                self.naive.batch_size = min(1 << (count - 1).bit_length(), NAIVE_BATCH)
+            values |= self._perturbed(self.naive, "naive", batch, slow, self.ism.seqlen)
+        for number, effect in enumerate(batch.effects):
+            if number in values:
+                method, reference, change = values[number]
+                yield Effect(
+                    effect.variant, effect.status, effect.window, method, reference, change
+                )
+            else:
+                yield effect
+
+    def _width(self, width: int) -> int:
+        """One of few widths, because each has a plan of its own."""
+        return min(1 << (width - 1).bit_length(), self.ism.seqlen)
+
+    def _perturbed(
+        self, ism: BaseISM, method: str, batch: _Batch, windows: list[list[int]], width: int
+    ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
+        """Method, reference and effect of every variant of some windows."""
+        members = [i for window in windows for i in window]
+        sequence = np.repeat(np.arange(len(windows)), [len(window) for window in windows])
+        x = one_hot([batch.edits[window[0]].before for window in windows], self.alphabet, "zero")
+        start = np.array(
+            [min(batch.edits[i].start, ism.seqlen - width) for i in members], dtype=np.int64
+        )
+        letters = [_widened(batch.edits[i], s, width) for i, s in zip(members, start, strict=True)]
+        replacement = one_hot(letters, self.alphabet, "zero")
+        if self.channels_first:
+            x, replacement = x.swapaxes(1, 2), replacement.swapaxes(1, 2)
+        made = ism.perturb(x, sequence, start, replacement, self.outputs)
+        reference = _flat(made.reference)[sequence]
+        change = _flat(made.delta())
+        for name, y in (("reference output", reference), ("effect", change)):
+            if not np.isfinite(y).all():
+                row = members[int(np.argmin(np.isfinite(y).all(1)))]
+                line = batch.effects[row].variant.line
+                raise FastISMError(f"The {name} of the variant in line {line} is not finite.")
+        return {i: (method, reference[row], change[row]) for row, i in enumerate(members)}
+
+
+def _widened(edit: Edit, start: int, width: int) -> str:
+    """What stands in ``[start, start + width)`` after an edit that lies in it."""
+    end = edit.start + len(edit.letters)
+    return edit.before[start : edit.start] + edit.letters + edit.before[end : start + width]
+
+
+def _flat(outputs: Any) -> np.ndarray:
+    """All outputs side by side, shape (mutants, values)."""
+    return np.concatenate([y.reshape(len(y), -1) for y in listed(outputs)], axis=1)

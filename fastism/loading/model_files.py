@@ -1,0 +1,394 @@
+"""What a user calls a model, a file or a function, to the model itself.
+
+Requirements: numpy; the framework of the model is imported when it is loaded. Files are read
+without running code that they may hold, unless the caller says so
+(`fastism.loading.keras_configs`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastism.errors import FastISMError
+from fastism.loading.keras_configs import check_config, file_config
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+#: Files that hold weights or a compiled graph, and what to do with them.
+OTHER_SUFFIXES = {
+    **dict.fromkeys(
+        (".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
+        "holds weights without the code of the module: write a function that builds the module "
+        "and loads them, and give file.py:function",
+    ),
+    **dict.fromkeys(
+        (".onnx", ".pb", ".tflite"),
+        "holds a compiled graph, not layers: give the Keras or PyTorch model that it was made from",
+    ),
+}
+#: The model's own packages, in the order in which Keras takes one without being told.
+FRAMEWORKS = ("tensorflow", "jax", "torch")
+EXPECTED = (
+    "a .keras or .h5 file, a SavedModel folder, or module:function or file.py:function that "
+    "returns a Keras or PyTorch model"
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and where it comes from.
+
+    Attributes
+    ----------
+    model : keras.Model or torch.nn.Module
+    name : str
+        File name, or module:function.
+    hash : str
+        SHA-256, hexadecimal: of the file or the files of the folder; of the weights where a
+        function made the model.
+    input_shape : tuple of int, or list of them, or None
+        What a function said about the inputs of a torch module, without the batch axis.
+    """
+
+    model: Any
+    name: str
+    hash: str
+    input_shape: Any = None
+
+    @property
+    def framework(self) -> str:
+        """The framework that the model itself runs on."""
+        if is_keras(self.model):
+            return sys.modules["keras"].backend.backend()
+        return "torch"
+
+
+def load_model(
+    spec: str, *, unsafe: bool = False, opaque: bool = False, device: str | None = None
+) -> LoadedModel:
+    """Load a model from a file, or from a function that returns one.
+
+    Parameters
+    ----------
+    spec : str
+        A Keras file (``.keras``, ``.h5``), the folder of a SavedModel, or ``module:function`` or
+        ``file.py:function``. Naming a function runs the code of its module; it is called without
+        arguments and returns a model, or a pair of a torch module and its input shape.
+    unsafe : bool
+        Run code that the file holds (Lambda layers, custom classes, the graph of a SavedModel).
+    opaque : bool
+        Take a SavedModel that holds no layers as one function, which only naive ISM can use.
+    device : str, optional
+        ``cpu``, ``gpu`` or ``gpu:I``; must be chosen before a framework is first used. The
+        framework's own choice by default.
+
+    Raises
+    ------
+    FastISMError
+        If there is no such model, it cannot be loaded, a package is missing, it would run code, or
+        its weights hold NaN.
+    """
+    choose_device(device)
+    path = Path(spec)
+    shape = None
+    if path.exists():
+        model = _from_path(path, unsafe, opaque)
+        name, digest = path.name, hash_files(path)
+    elif ":" in spec:
+        model, shape = _from_function(spec)
+        name, digest = spec, hash_weights(model)
+    else:
+        raise FastISMError(f"There is no model {spec}. Expected {EXPECTED}.")
+    _check_weights(model)
+    return LoadedModel(_placed(model, device), name, digest, shape)
+
+
+def _from_path(path: Path, unsafe: bool, opaque: bool) -> Any:
+    if path.is_dir():
+        from fastism.loading.saved_models import load_saved_model
+
+        need_keras(path.name)
+        return load_saved_model(path, unsafe=unsafe, opaque=opaque)
+    suffix = path.suffix.lower()
+    if suffix == ".py":
+        raise FastISMError(
+            f"{path} is Python: say which function returns the model, as in {path}:build."
+        )
+    if suffix not in KERAS_SUFFIXES:
+        reason = OTHER_SUFFIXES.get(suffix, "is not a kind of file that can be read")
+        raise FastISMError(f"{path} {reason}. Expected {EXPECTED}.")
+    config = file_config(path)
+    if not unsafe:
+        check_config(config, path.name)
+    return load_keras_file(path, unsafe)
+
+
+def load_keras_file(path: Path, unsafe: bool) -> Any:
+    """The Keras model in a file whose configuration was checked."""
+    keras = need_keras(path.name)
+    if unsafe:
+        _search_here()
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:
+        # Keras raises whatever its layers raise; the file, not the program, is at fault.
+        reason = first_line(_inner(error))
+        raise FastISMError(
+            f"Keras {keras.__version__} cannot load {path}: {reason} If its layers are defined in "
+            "code, give module:function that returns the model."
+        ) from error
+
+
+def _inner(error: BaseException) -> BaseException:
+    """What Keras found wrong with a layer, which it wraps once per model around it."""
+    while error.__context__ is not None and "could not be deserialized" in str(error):
+        error = error.__context__
+    return error
+
+
+def _from_function(spec: str) -> tuple[Any, Any]:
+    """Model and input shape that a function returns."""
+    where, _, name = spec.rpartition(":")
+    module = _module(where, spec)
+    if not hasattr(module, name):
+        known = [n for n, x in vars(module).items() if callable(x) and not n.startswith("_")]
+        raise FastISMError(
+            f"{where} has no function {name!r}; it has {', '.join(sorted(known)) or 'none'}."
+        )
+    made = getattr(module, name)
+    if not is_model(made):
+        try:
+            made = made()
+        except (Exception, SystemExit) as error:
+            raise FastISMError(
+                f"{spec} raised {type(error).__name__}: {first_line(error)} It is called without "
+                "arguments."
+            ) from error
+    shape = None
+    if isinstance(made, tuple) and len(made) == 2:
+        made, shape = made
+    if not is_model(made):
+        raise FastISMError(
+            f"{spec} returned a {type(made).__module__}.{type(made).__qualname__}; expected a "
+            "Keras model or a torch.nn.Module, or a pair of a module and its input shape."
+        )
+    return made, shape
+
+
+def _module(where: str, spec: str) -> ModuleType:
+    """Import a module by name, or a Python file by path."""
+    _prefer_installed()
+    _search_here()
+    try:
+        if not where.endswith(".py"):
+            return importlib.import_module(where)
+        path = Path(where)
+        if not path.is_file():
+            raise FastISMError(f"There is no file {where}, from which {spec} should come.")
+        # Files beside it can be imported from it, as if it were run.
+        sys.path.insert(0, str(path.resolve().parent))
+        description = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(description)
+        sys.modules[path.stem] = module
+        description.loader.exec_module(module)
+        return module
+    except FastISMError:
+        raise
+    except ModuleNotFoundError as error:
+        raise FastISMError(
+            f"{spec}: there is no module {error.name!r}. {_remedy(error.name)}"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise FastISMError(
+            f"{where} cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def _remedy(module: str | None) -> str:
+    if module in (*FRAMEWORKS, "keras"):
+        extra = "tensorflow" if module == "keras" else module
+        return f"Install it: pip install 'fastism-suite[{extra}]'."
+    return "Modules are searched in the working directory and among the installed packages."
+
+
+def _search_here() -> None:
+    """Modules of the working directory can be imported, as with ``python -m``."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def need_keras(name: str) -> ModuleType:
+    """Keras, or a FastISMError that says which package to install."""
+    installed = _prefer_installed()
+    if importlib.util.find_spec("keras") is None or not installed:
+        missing = "keras" if installed else "one of " + ", ".join(FRAMEWORKS)
+        raise FastISMError(
+            f"{name} is a Keras model, which needs Keras 3 and a framework for it; {missing} is "
+            f"not installed: pip install 'fastism-suite[tensorflow]', or "
+            "keras beside PyTorch or JAX."
+        )
+    try:
+        return importlib.import_module("keras")
+    except ImportError as error:
+        chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise FastISMError(
+            f"Keras cannot be imported with its backend {chosen}: {first_line(error)} Installed: "
+            f"{', '.join(installed)}; set KERAS_BACKEND to one of them."
+        ) from error
+
+
+def _prefer_installed() -> list[str]:
+    """Names of installed frameworks; Keras is told to use one unless somebody told it before."""
+    installed = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is not None]
+    if installed and "tensorflow" not in installed:
+        os.environ.setdefault("KERAS_BACKEND", installed[0])
+    return installed
+
+
+def is_keras(model: Any) -> bool:
+    """Whether something is a Keras model."""
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    return any(n.startswith("keras.") and n.endswith("models.model.Model") for n in names)
+
+
+def is_model(model: Any) -> bool:
+    """Whether something is a Keras model or a torch module."""
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    return is_keras(model) or "torch.nn.modules.module.Module" in names
+
+
+# ---- weights and hashes --------------------------------------------------------------------
+
+
+def weights_of(model: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and values of all weights, in a fixed order; torch's buffers are among them."""
+    if is_keras(model):
+        for number, weight in enumerate(model.weights):
+            yield f"{number} {weight.path}", np.asarray(weight)
+        return
+    for name, tensor in model.state_dict().items():
+        if not hasattr(tensor, "detach"):
+            continue
+        values = tensor.detach().cpu()
+        # numpy has no bfloat16.
+        yield name, (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
+
+
+def hash_weights(model: Any) -> str:
+    """SHA-256 of names, types, shapes and values of all weights."""
+    digest = hashlib.sha256()
+    for name, values in weights_of(model):
+        label = name if not is_keras(model) else name.partition(" ")[0]
+        digest.update(f"{label} {values.dtype} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def hash_files(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder."""
+    digest = hashlib.sha256()
+    try:
+        if path.is_file():
+            with path.open("rb") as handle:
+                return hashlib.file_digest(handle, "sha256").hexdigest()
+        for each in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{each.relative_to(path).as_posix()} {hash_files(each)}\n".encode())
+    except OSError as error:
+        raise FastISMError(f"{path} cannot be read ({error.strerror}).") from error
+    return digest.hexdigest()
+
+
+def _check_weights(model: Any) -> None:
+    for name, values in weights_of(model):
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise FastISMError(
+                f"The model's weight {name.partition(' ')[2] or name} holds NaN: its training "
+                "failed, or the file is damaged. Nothing can be scored with it."
+            )
+
+
+# ---- devices -------------------------------------------------------------------------------
+
+
+def read_device(device: str) -> tuple[str, str]:
+    """Kind and number of a device: ``cpu``, ``gpu``, or ``gpu:I`` for the I-th (or cuda).
+
+    Raises
+    ------
+    FastISMError
+        For anything else.
+    """
+    kind, _, number = device.lower().replace("cuda", "gpu").partition(":")
+    if kind not in ("cpu", "gpu") or (number and (kind == "cpu" or not number.isdecimal())):
+        raise FastISMError(
+            f"The device {device!r} is unknown: use cpu, gpu, or gpu:I for the I-th."
+        )
+    return kind, number
+
+
+def choose_device(device: str | None) -> None:
+    """Tell frameworks that are not yet in use which processor to use.
+
+    To be called once: from then on the I-th GPU is the only one that can be seen.
+
+    Raises
+    ------
+    FastISMError
+        As `read_device`, or if fewer GPUs than I can be seen.
+    """
+    if device is None:
+        return
+    kind, number = read_device(device)
+    if kind == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    elif number:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        known = [name for name in visible if name]
+        if known and int(number) >= len(known):
+            raise FastISMError(f"There is no device {device}: {len(known)} can be seen.")
+        os.environ["CUDA_VISIBLE_DEVICES"] = known[int(number)] if known else number
+
+
+def gpu_count(framework: str) -> int:
+    """How many GPUs a framework can use; imports it."""
+    try:
+        if framework == "torch":
+            return importlib.import_module("torch").cuda.device_count()
+        if framework == "tensorflow":
+            tensorflow = importlib.import_module("tensorflow")
+            return len(tensorflow.config.list_physical_devices("GPU"))
+        return len(importlib.import_module("jax").devices("gpu"))
+    except (ImportError, RuntimeError):
+        return 0
+
+
+def _placed(model: Any, device: str | None) -> Any:
+    """A torch module on the device; what Keras uses was chosen before it was imported."""
+    if device is None:
+        return model
+    wanted = "cpu" if device.lower().startswith("cpu") else "cuda"
+    framework = LoadedModel(model, "", "").framework
+    if wanted == "cuda" and not gpu_count(framework):
+        raise FastISMError(
+            f"{framework} finds no GPU for --device {device}. Is a version of it with support for "
+            "the GPU installed, and is the GPU visible (nvidia-smi, CUDA_VISIBLE_DEVICES)?"
+        )
+    return model if is_keras(model) else model.to(wanted)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, ended by a full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith(".") else text + "."

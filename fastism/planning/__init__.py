@@ -1,0 +1,1 @@
+"""From a graph to a plan: forms of the steps, windows of every block, costs. Pure, numpy only."""

@@ -1,0 +1,190 @@
+"""The window steps of one chunk: from the delta of the input to what the readouts need.
+
+Requirements: numpy; frameworks only behind `Backend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastism.backends.base import Array, Backend, Geometry, Pooling
+from fastism.planning.plan import Plan
+from fastism.rules import Kind, WindowCall
+
+#: A node, or a node and the side of its running maximum.
+Key = int | tuple[int, str]
+
+
+class WindowRun:
+    """Windows of one chunk while its steps run.
+
+    Parameters
+    ----------
+    plan : Plan
+    b : Backend
+    weights : sequence
+        What `Rule.prepare` gave for every node.
+    tables : dict of Key to array
+        Reference tensors, ``(sequences, length, channels)``.
+    geometry : Geometry
+    delta : array
+        Window of the perturbed input.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        b: Backend,
+        weights: Sequence[Any],
+        tables: dict[Key, Array],
+        geometry: Geometry,
+        delta: Array,
+    ) -> None:
+        self.plan, self.b, self.weights = plan, b, weights
+        self.tables, self.geometry = tables, geometry
+        self.windows: dict[int, dict[Kind, Array]] = {
+            self.plan.graph.perturbed: {Kind.DELTA: delta}
+        }
+
+    def step(self, index: int) -> None:
+        """Compute the window of one node, or of what follows it where one pass gives that."""
+        if index in self.windows:
+            return
+        step, call = self.plan.steps[index], self._call(index)
+        relu = step.rectifies
+        total = self._sum_in_place(index)
+        if total is not None:
+            call = replace(call, **self._residual(total, relu))
+        if step.pools is not None:
+            call = replace(call, pooling=self._pooling(step.pools))
+            relu = self.plan.steps[step.pools].rectifies
+        made = self.plan.graph.nodes[index].rule.window(self.b, self.weights[index], call)
+        if relu is None:
+            self.windows[index] = {step.produces: made}
+        else:
+            self.windows[relu if total is None else total] = {Kind.DELTA: made}
+
+    def _call(self, index: int) -> WindowCall:
+        """What the rule of a node gets for its own window."""
+        node, step = self.plan.graph.nodes[index], self.plan.steps[index]
+        rectify = step.rectifies is not None
+        accumulated = node.rule.accumulates and step.consumes is Kind.DELTA and not rectify
+        return WindowCall(
+            [self._input(index, argument) for argument in range(len(node.inputs))],
+            step.consumes,
+            self._width(index),
+            [self._offset(index, argument) for argument in range(len(node.inputs))],
+            self._term(index, step.produces) if accumulated else None,
+            step.reuse,
+            [self.plan.graph.nodes[i].shape[-1] for i in node.inputs],
+            lambda: self._reference(index),
+            lambda table: self._lookup(table, index, self.geometry.sequence * 0),
+            rectify,
+        )
+
+    def _input(self, index: int, argument: int) -> Array | None:
+        """What a node reads as one of its arguments; None for a delta of zero."""
+        step, source = self.plan.steps[index], self.plan.graph.nodes[index].inputs[argument]
+        if source in self.windows:
+            return self.window(source, step.consumes, last=step.reuse[argument])
+        return self._side(source, index) if step.consumes is Kind.VALUES else None
+
+    def _offset(self, index: int, argument: int) -> Any:
+        """Where that argument is placed; None where there is nothing to move."""
+        placed = self.plan.layout.placement_of.get((index, argument))
+        return None if placed is None else self.geometry.offsets[placed]
+
+    def _sum_in_place(self, index: int) -> int | None:
+        """The sum to take with a convolution, if its window lies where that of the latter does."""
+        total = self.plan.steps[index].adds
+        if total is None or not self.plan.layout.coincide(total, index):
+            return None
+        return total
+
+    def _residual(self, total: int, relu: int) -> dict[str, Any]:
+        """What a sum adds to the delta of a ReLU, and where it begins."""
+        inputs = self.plan.graph.nodes[total].inputs
+        argument = 1 - inputs.index(relu)
+        last = self.plan.steps[total].reuse[argument]
+        return {
+            "residual": self.window(inputs[argument], Kind.DELTA, last),
+            "residual_offset": self._offset(total, argument),
+        }
+
+    def _pooling(self, index: int) -> Pooling:
+        """The max pool `index`, to be taken with the convolution before it."""
+        rule, sign = self.plan.graph.nodes[index].rule, self.weights[index]
+        where = self._offset(index, 0), self._width(index)
+        return Pooling(rule.size, rule.stride, sign, *where, self._reference(index))
+
+    def window(self, index: int, kind: Kind, last: bool = False) -> Array:
+        """The window of `index` as `kind`; if `last`, its memory may be taken."""
+        kinds = self.windows[index]
+        if kind not in kinds:
+            have, x = next(iter(kinds.items()))
+            add, subtract = self._term(index, kind), self._term(index, have)
+            if add is None:
+                term = -subtract
+            else:
+                term = add if subtract is None else add - subtract
+            kinds[kind] = self.b.add_reference(x, term, reuse=last)
+        made = kinds[kind]
+        if last:
+            del self.windows[index]
+        return made
+
+    def stored(self, index: int) -> Array:
+        """The window of `index` in the kind its step produces."""
+        return self.windows[index][self.plan.steps[index].produces or Kind.DELTA]
+
+    def pool(self, index: int) -> Array:
+        """Global pooling read from a window, ``(mutants, channels)``."""
+        node = self.plan.graph.nodes[index]
+        source = node.inputs[0]
+        x = self.window(source, self.plan.steps[index].consumes)
+        geometry, b = self.geometry, self.b
+        if node.rule.mode == "max":
+            row = self.plan.layout.row_of[source]
+            stop = geometry.starts[row] + geometry.widths[row]
+            left = b.lookup(self.tables[index, "left"], geometry.sequence, geometry.starts[row], 1)
+            right = b.lookup(self.tables[index, "right"], geometry.sequence, stop, 1)
+            vector = b.maximum(b.max(x, 0), b.maximum(left, right)[0])
+        else:
+            scale = 1.0 if node.rule.mode == "sum" else 1.0 / self._length(source)
+            reference = b.take(self.tables[index], geometry.sequence, 0)
+            vector = b.sum(x, 0) * scale + reference[:, None]
+        return b.reshape(vector, (-1, node.shape[0]))
+
+    def _length(self, index: int) -> int:
+        return self.plan.graph.nodes[index].shape[0]
+
+    def _width(self, index: int) -> Any:
+        return self.geometry.widths[self.plan.layout.row_of[index]]
+
+    def _lookup(self, table: Array, index: int, sequence: Any) -> Array:
+        """Windows of `table` where node `index` has its windows."""
+        row = self.plan.layout.row_of[index]
+        return self.b.lookup(table, sequence, self.geometry.starts[row], self.geometry.widths[row])
+
+    def _reference(self, index: int) -> Array:
+        return self._lookup(self.tables[index], index, self.geometry.sequence)
+
+    def _term(self, index: int, kind: Kind) -> Array | None:
+        """What `kind` adds to the delta of node `index`."""
+        if kind is Kind.DELTA:
+            return None
+        reference = self._reference(index)
+        return reference if kind is Kind.VALUES else self.b.function("negative_part", reference)
+
+    def _side(self, source: int, index: int) -> Array:
+        """Reference window of an input that does not depend on the perturbation."""
+        table = self.tables[source]
+        while len(table.shape) < 3:
+            table = table[:, None]
+        length = self._length(index)
+        if table.shape[1] != length:
+            sequences, _, channels = self.b.shape(table)
+            table = self.b.broadcast(table, (sequences, length, channels))
+        return self._lookup(table, index, self.geometry.sequence)
