@@ -68,7 +68,7 @@ class Destination:
         folder = self.output.parent
         if is_locked(self.partial):
             raise in_use(self.partial)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             raise FastISMError(
                 f"{folder} cannot be written to (permission denied), so {self.output.name} cannot "
                 "be made there. Choose another place."
