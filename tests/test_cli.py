@@ -191,7 +191,7 @@ CASES = {
     ),
     "no permission": (
         Exit.OUTPUT,
-        "Permission denied",
+        "permission denied",
         ("score", "small.keras", "promoters.fa", "-o", "locked/out.h5"),
     ),
     "differences": (
