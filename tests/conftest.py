@@ -1,6 +1,12 @@
-"""Settings made before Keras is imported: its backend cannot change within a process."""
+"""Settings made before Keras is imported (its backend cannot change within a process), and names.
+
+The names of parametrised tests are held to `parameter_ids`.
+"""
 
 import os
+
+import pytest
+from parameter_ids import name_of
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,3 +15,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 def pytest_report_header() -> str:
     return f"Keras backend: {os.environ['KERAS_BACKEND']}"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A name that is the same in every process, or none at all: then the file is not collected."""
+    try:
+        return name_of(val)
+    except TypeError as error:
+        pytest.fail(f"{argname}: {error}", pytrace=False)

@@ -376,6 +376,7 @@ def test_real_valued_sequences_have_as_many_alternatives_as_characters(ism):
         (np.array([6, 6]), [6, 6]),
         (range(2), [0, 1]),
     ],
+    ids=["slice", "list", "array", "range"],
 )
 def test_positions_are_chosen_in_the_order_given(ism, positions, expected):
     x = one_hot(3)
@@ -385,7 +386,11 @@ def test_positions_are_chosen_in_the_order_given(ism, positions, expected):
     np.testing.assert_array_equal(some.alternatives, every.alternatives[:, expected])
 
 
-@pytest.mark.parametrize("outputs", [1, slice(1, 3), [2, 0], np.array([1])])
+@pytest.mark.parametrize(
+    "outputs",
+    [1, slice(1, 3), [2, 0], np.array([1])],
+    ids=["number", "slice", "list", "array"],
+)
 def test_entries_of_one_output_are_chosen_before_anything_is_stored(ism, outputs):
     x = one_hot(2)
     some, every = ism.saturate(x, outputs=outputs), ism.saturate(x)

@@ -66,6 +66,7 @@ def test_runs_take_turns_and_only_they_are_timed():
         (Repeats(least=1, most=9, seconds=9.5), 5),  # the fifth begins at 8 seconds
         (Repeats(least=1, most=4, seconds=1000.0), 4),
     ],
+    ids=["least", "seconds", "most"],
 )
 def test_rounds_end_by_number_or_time(repeats, expected):
     clock = FakeClock()
@@ -126,6 +127,7 @@ def test_a_record_keeps_every_repeat_and_nothing_derived():
         (lambda c: c["how"].update(colour="red"), "record.how: missing or unknown: colour"),
         (lambda c: c.update(version=99), "version 99; expected 1"),
     ],
+    ids=["missing", "unknown", "version"],
 )
 def test_a_strange_record_is_refused_with_its_line(tmp_path, change, message):
     content = json.loads(make_record().to_json())
@@ -395,6 +397,20 @@ def change(path, value):
             lambda c: (c.update(colour="red"), c.update(seeds=1), c.update(warm_up="no")),
             ["unknown key 'colour', 'seeds'", "warm_up: 'no' is not of type 'integer'"],
         ),
+    ],
+    ids=[
+        "key",
+        "key of repeats",
+        "key of a case",
+        "key of data",
+        "device",
+        "backends",
+        "sequences",
+        "architecture",
+        "method",
+        "least above most",
+        "nothing for a key",
+        "several",
     ],
 )
 def test_a_wrong_config_is_refused_by_name(quick, apply, messages):

@@ -257,7 +257,11 @@ class OutOfMemoryError(RuntimeError):
     """As PyTorch names it."""
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA"), OutOfMemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OutOfMemoryError("CUDA"), OutOfMemoryError()],
+    ids=["Python", "CUDA", "nameless"],
+)
 def test_too_little_memory_names_the_options_that_help(error):
     message = r"Out of memory \(.*\) Give a smaller --batch"
     with pytest.raises(Failure, match=message) as caught, stage(Exit.MODEL):

@@ -194,24 +194,38 @@ def test_resuming_what_is_finished_ends_well(given, whole, tmp_path):
     assert "its format does not say what it was made from" in succeed(*command).stdout
 
 
-SLOW = """
+#: Writes one sequence and waits with the second until a signal ends it.
+HELD = """
 import time
 import torch
+from fastism.store.writer import StoreWriter
 
-class Slow(torch.nn.Module):
+append = StoreWriter.append
+
+
+def held(self, *batch):
+    while self.consumed:
+        time.sleep(60)
+    append(self, *batch)
+
+
+StoreWriter.append = held
+
+
+class Model(torch.nn.Module):
     def forward(self, x):
-        time.sleep(0.05)
         return (x[..., 1:] * x[..., :-1]).sum(1)[:, :2]
 
+
 def build():
-    return Slow()
+    return Model()
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_that_can_go_on(given, number, tmp_path):
-    (tmp_path / "slow.py").write_text(SLOW)
-    command = ["score", "slow.py:build", given.fasta, "-o", "out.h5", "--naive", "--batch", "1"]
+    (tmp_path / "held.py").write_text(HELD)
+    command = ["score", "held.py:build", given.fasta, "-o", "out.h5", "--naive", "--batch", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "fastism", *command, "--input-shape", f"4,{LENGTH}"],
         cwd=tmp_path,
@@ -224,10 +238,10 @@ def test_a_signal_ends_a_run_that_can_go_on(given, number, tmp_path):
     assert process.wait() == 130
     assert re.match(r"fastism: 1 of 7 sequences", first), first + rest
     assert re.fullmatch(
-        r"fastism: interrupted: out.h5.partial keeps [1-6] of 7 sequences; .*--resume.*\n", rest
+        r"fastism: interrupted: out.h5.partial keeps 1 of 7 sequences; .*--resume.*\n", rest
     )
     with Store(tmp_path / "out.h5.partial", allow_incomplete=True) as store:
-        assert 1 <= len(store) < 7
+        assert len(store) == 1
 
 
 # ---- what is asked for ---------------------------------------------------------------------

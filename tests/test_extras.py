@@ -95,10 +95,11 @@ def test_importance_of_other_methods_is_their_share_of_the_position():
 @pytest.mark.parametrize(
     "values",
     [
-        [np.zeros((2, LENGTH, 4)), np.zeros((2, LENGTH, 4))],  # two outputs
-        np.zeros((2, LENGTH - 1, 4)),  # not all positions
-        np.zeros((2, LENGTH, 4, 3)),  # three outputs
+        [np.zeros((2, LENGTH, 4)), np.zeros((2, LENGTH, 4))],
+        np.zeros((2, LENGTH - 1, 4)),
+        np.zeros((2, LENGTH, 4, 3)),
     ],
+    ids=["two outputs", "not all positions", "three outputs"],
 )
 def test_importance_needs_one_output_and_all_positions(values):
     given = Attribution.of(values, np.arange(LENGTH))

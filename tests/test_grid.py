@@ -97,6 +97,15 @@ def test_a_sweep_makes_a_job_per_value_and_device(content):
         ({"job_seconds": 0}, "job_seconds: 0 is less than or equal to the minimum of 0"),
         ({"failures": "ignore"}, "failures: 'ignore' is not one of"),
     ],
+    ids=[
+        "parameter",
+        "no values",
+        "key of sweeps",
+        "no sequences",
+        "name",
+        "job_seconds",
+        "failures",
+    ],
 )
 def test_what_the_grid_does_not_know_is_named(content, change, message):
     content.update(change)

@@ -324,7 +324,11 @@ def test_deeplift_is_complete_with_pools_and_batch_norms(name, architecture):
 
 
 @pytest.mark.parametrize("name", cases(["captum_deeplift_shap"], needs_captum))
-@pytest.mark.parametrize("model", [small_deepsea, lambda: build("factorized_basset", 60, seed=2)])
+@pytest.mark.parametrize(
+    "model",
+    [small_deepsea, lambda: build("factorized_basset", 60, seed=2)],
+    ids=["small_deepsea", "factorized_basset"],
+)
 def test_the_check_sees_what_captum_does_where_activation_and_pool_touch(name, model, monkeypatch):
     module = importlib.import_module("benchmarks.methods.captum_deeplift_shap")
     model = model()
@@ -392,6 +396,7 @@ def test_relative_difference_sees_shapes_and_nan():
             [(0, i) for i in range(6)] + [(1, 0)] + [(2, i) for i in range(4)],
         ),
     ],
+    ids=["one", "as many", "more", "last one", "all of three outputs"],
 )
 def test_explained_outputs_are_spread_evenly(shapes, most, expected):
     assert [(t.output, t.element) for t in sample_targets(shapes, most)] == expected

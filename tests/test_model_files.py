@@ -116,6 +116,20 @@ def test_custom_classes_are_named_and_need_a_function(tmp_path):
         ({"class_name": "TorchModuleWrapper", "config": {"name": "w"}}, "TorchModuleWrapper"),
         ({"class_name": "mine>Lambda", "config": {}}, "Lambda"),
     ],
+    ids=[
+        "layer",
+        "operation",
+        "activation",
+        "activation within",
+        "utility",
+        "builtin",
+        "system",
+        "subprocess",
+        "lambda",
+        "saved model",
+        "torch module",
+        "registered lambda",
+    ],
 )
 def test_what_a_configuration_may_name(entry, refused):
     config = {"config": {"layers": [[entry]]}}

@@ -177,6 +177,18 @@ def test_groups_of_sequences_do_not_matter(monkeypatch):
         ([0, 1], [0], np.zeros((1, 1, 4)), "sequence must be 1 integers"),
         ([0], [0.5], np.zeros((1, 1, 4)), "start must be 1 integers"),
     ],
+    ids=[
+        "two axes",
+        "three characters",
+        "width 0",
+        "too wide",
+        "NaN",
+        "sequence 5",
+        "sequence -1",
+        "start too late",
+        "two sequences",
+        "half a start",
+    ],
 )
 def test_perturbations_that_do_not_fit(ism, sequence, start, replacement, message):
     with pytest.raises(FastISMError, match=message):

@@ -252,7 +252,9 @@ def check(graph: Graph, width: int = 1) -> None:
 
 
 @pytest.mark.parametrize("reader", ["the view", "the original"])
-@pytest.mark.parametrize("rule", [Shift(2, 0), Shift(-1, -1), MaxPool(1, 2)])
+@pytest.mark.parametrize(
+    "rule", [Shift(2, 0), Shift(-1, -1), MaxPool(1, 2)], ids=["pad", "crop", "pool of one"]
+)
 def test_a_view_of_a_window_is_not_overwritten_while_the_window_is_needed(rule, reader):
     r"""
          /-- crop or pad (may be a view) -- relu (in place) --\

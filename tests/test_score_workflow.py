@@ -41,7 +41,6 @@ def run(folder, *arguments, **config):
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=180,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
@@ -218,6 +217,7 @@ def test_the_profile_names_rules_of_the_workflow():
         (0.0001, scale_out.Load(0.0001 / 0.036, 1, 0.0001 / 0.036)),
         (0.378, scale_out.Load(10.5, 11, 3 * 10.5 / 11)),
     ],
+    ids=["ten jobs", "one job", "eleven jobs"],
 )
 def test_jobs_and_hours_from_a_rate(seconds, expected):
     found = scale_out.load(seconds, sequences=100_000, job_hours=1, at_once=4)

@@ -60,6 +60,7 @@ def test_characters_outside_the_alphabet(character):
         ([FastaRecord("a", "ACG")], r"pass its \.sequence"),
         ([b"ACG"], "Sequence 0 is a bytes"),
     ],
+    ids=["nothing", "an empty string", "empty strings", "two lengths", "None", "a record", "bytes"],
 )
 def test_what_cannot_be_encoded(sequences, message):
     with pytest.raises(FastISMError, match=message):
@@ -178,7 +179,7 @@ def test_reading_is_lazy(tmp_path):
     [
         ("", "is empty"),
         ("\n \n", "is empty"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         ("chr1\t10\t20\n", "not FASTA: line 1"),
         ("@read\nACGT\n+\nFFFF\n", "not FASTA: line 1"),
         (">a\n>b\nACGT\n", "'a' has a header but no sequence"),
@@ -188,6 +189,20 @@ def test_reading_is_lazy(tmp_path):
         (">a\nACÄT\n", "line 2: 'Ä'"),
         (b">a\nAC\xff\n", "is not text"),
         (b"\x89PNG\r\n\x1a\n", "is not text"),
+    ],
+    ids=[
+        "empty",
+        "blank",
+        "empty gzip",
+        "BED",
+        "FASTQ",
+        "first without sequence",
+        "last without sequence",
+        "gap",
+        "space",
+        "umlaut",
+        "not UTF-8",
+        "an image",
     ],
 )
 def test_what_is_not_fasta(tmp_path, content, message):

@@ -129,6 +129,17 @@ def in_the_way(*rules: Rule, source: int) -> list[Graph]:
         (FlattenDense(weights(LENGTH, CHANNELS, 2)), 2),
         (norm(), 3),
     ],
+    ids=[
+        "convolution",
+        "no bias",
+        "strided",
+        "dilated",
+        "grouped",
+        "bias of each position",
+        "dense",
+        "dense without bias",
+        "batch norm",
+    ],
 )
 def test_batch_norm_goes_into_the_layer_before_it(first, features):
     made = applied(fold_affine_back, build(first, norm(features)))
@@ -148,7 +159,7 @@ def test_batch_norm_stays_where_the_tensor_before_it_is_needed(number):
     assert refused(fold_affine_back, graph, 2)
 
 
-@pytest.mark.parametrize("first", [Pointwise("relu"), MaxPool(2, 2)])
+@pytest.mark.parametrize("first", [Pointwise("relu"), MaxPool(2, 2)], ids=["relu", "max pool"])
 def test_batch_norm_does_not_go_into_nonlinear_layers(first):
     assert refused(fold_affine_back, build(first, norm()))
 
@@ -182,7 +193,7 @@ def test_batch_norm_goes_into_the_convolution_after_it(settings, bias, positiona
     assert made.nodes[1].rule.bias.shape == ((length, 3) if positional else (3,))
 
 
-@pytest.mark.parametrize("bias", [None, weights(2)])
+@pytest.mark.parametrize("bias", [None, weights(2)], ids=["no bias", "bias"])
 def test_batch_norm_goes_into_dense_layers_after_it(bias):
     flattened = build(norm(), FlattenDense(weights(LENGTH, CHANNELS, 2), bias))
     assert rules_of(applied(fold_affine_forward, flattened, 1)) == ["Source", "FlattenDense"]
@@ -295,7 +306,7 @@ def test_positive_factors_need_no_signs():
 
 
 @pytest.mark.parametrize("number", range(3))
-@pytest.mark.parametrize("function", [Pointwise("relu"), norm()])
+@pytest.mark.parametrize("function", [Pointwise("relu"), norm()], ids=["relu", "batch norm"])
 def test_max_pool_stays_where_the_tensor_before_it_is_needed(function, number):
     graph = in_the_way(function, MaxPool(2, 2), source=1)[number]
     assert refused(pool_before_pointwise, graph, 2)
@@ -313,7 +324,9 @@ SIGN = np.array([1.0, -1.0, -1.0])
 
 
 @pytest.mark.parametrize(
-    "first", [conv(), conv(bias=False, pad=(1, 1)), Convolution(weights(3, 3, 3), weights(6, 3))]
+    "first",
+    [conv(), conv(bias=False, pad=(1, 1)), Convolution(weights(3, 3, 3), weights(6, 3))],
+    ids=["bias", "padded", "bias of each position"],
 )
 def test_a_signed_pool_becomes_a_plain_one_of_a_negated_convolution(first):
     graph = build(first, MaxPool(2, 2, (0, 0), SIGN), Pointwise("tanh"))
@@ -386,7 +399,11 @@ def test_reshapes_that_stay(graph):
 # ---- functions and dense layers around Flatten -----------------------------------------------
 
 
-@pytest.mark.parametrize("flatten", [Reshape((24,)), Reshape((24,), (1, 0)), Reshape((6, 4))])
+@pytest.mark.parametrize(
+    "flatten",
+    [Reshape((24,)), Reshape((24,), (1, 0)), Reshape((6, 4))],
+    ids=["positions first", "channels first", "two axes"],
+)
 def test_a_function_of_numbers_goes_before_a_reshape(flatten):
     made = applied(pointwise_before_flatten, build(flatten, Pointwise("sin")))
     assert rules_of(made) == ["Source", "Pointwise", "Reshape"]
@@ -409,7 +426,7 @@ def test_an_early_stop_at_a_moved_function_stays_at_the_end_of_the_pair():
     assert [node.stop for node in made.nodes] == [False, False, True, False]
 
 
-@pytest.mark.parametrize("bias", [None, weights(2)])
+@pytest.mark.parametrize("bias", [None, weights(2)], ids=["no bias", "bias"])
 @pytest.mark.parametrize("order", [None, (1, 0)])
 def test_flatten_and_dense_become_one(order, bias):
     made = applied(dense_after_flatten, build(Reshape((24,), order), Dense(weights(24, 2), bias)))

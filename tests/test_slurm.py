@@ -31,7 +31,7 @@ def slurm(tmp_path):
     """The environment of a shell to which a Slurm of one node was made known."""
     folder = tmp_path / "slurm"
     start = [SCRIPT, "start", folder]
-    done = subprocess.run(start, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(start, capture_output=True, text=True, check=False)
     if done.returncode == UNAVAILABLE:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,7 +45,7 @@ def slurm(tmp_path):
         )
         yield dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
     finally:
-        subprocess.run([SCRIPT, "stop", folder], capture_output=True, timeout=60, check=True)
+        subprocess.run([SCRIPT, "stop", folder], capture_output=True, check=True)
 
 
 def run(command, folder, env):
@@ -59,8 +59,7 @@ def run(command, folder, env):
 def reached(folder, number, workflow):
     """Process and job of a shard, once it waits in the middle of its work."""
     file = folder / f"reached-{number}"
-    what = f"shard {number} in the middle of its work"
-    wait_for(lambda: workflow.poll() is not None or file.exists(), what)
+    wait_for(file.exists, workflow)
     assert file.exists(), (folder / "printed").read_text()
     return file.read_text().split()
 
@@ -83,7 +82,7 @@ def test_killed_jobs_go_on_where_they_were(tmp_path, slurm):
         # One after the other, as there may be one processor only.
         os.kill(int(reached(folder, 2, first)[0]), signal.SIGKILL)
         subprocess.run(["scancel", reached(folder, 3, first)[1]], env=slurm, check=True)
-        assert first.wait(timeout=120) != 0
+        assert first.wait() != 0
     finally:
         first.kill()
     text = (folder / "printed").read_text()
@@ -97,7 +96,7 @@ def test_killed_jobs_go_on_where_they_were(tmp_path, slurm):
 
     for number in held:
         (folder / f"hold-{number}").unlink()
-    status = run(command, folder, slurm).wait(timeout=120)
+    status = run(command, folder, slurm).wait()
     text = (folder / "printed").read_text()
     assert status == 0, text
     assert (folder / "output.h5").read_bytes() == whole

@@ -233,6 +233,7 @@ def test_flatten_and_linear_read_changed_rows_only():
         lambda x: x.permute(0, 2, 1).reshape(x.size(0), -1),
         lambda x: x.unsqueeze(1).flatten(1),
     ],
+    ids=["flatten", "view", "reshape", "start_dim", "permute", "unsqueeze"],
 )
 def test_ways_to_flatten(flatten):
     module = seeded(
@@ -262,6 +263,16 @@ def test_reverse_complements_share_a_module():
         (lambda x: torch.fft.rfft(x).abs(), "fft"),
         (lambda x: (x > 0).to(x.dtype), "gt"),
     ],
+    ids=[
+        "cumsum",
+        "dilated pool",
+        "circular",
+        "padding of one",
+        "softmax",
+        "clamp",
+        "fft",
+        "greater",
+    ],
 )
 def test_what_has_no_rule_is_opaque_and_says_so(function, name):
     module = seeded(lambda conv, x: function(conv(x)), nn.Conv1d(4, 5, 3, padding=1))
@@ -278,6 +289,7 @@ def test_what_has_no_rule_is_opaque_and_says_so(function, name):
         lambda x: torch.cat([torch.zeros(len(x), 5, 2), x], -1).cumsum(-1),
         lambda x: x.reshape(len(x) * 5, -1).softmax(-1).reshape(len(x), 5, -1),
     ],
+    ids=["view", "zeros", "reshape"],
 )
 def test_the_batch_as_a_python_number(function):
     module = seeded(lambda conv, x: function(conv(x)), nn.Conv1d(4, 5, 3, padding=1))
@@ -479,7 +491,7 @@ def test_inputs_in_the_other_layout():
         ism.saturate(X.swapaxes(1, 2))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision(dtype):
     with pytest.raises(FastISMError, match=r"needs float32 or float64.*\.float\(\)"):
         FastISM(readout(dtype), input_shape=SHAPE)
@@ -541,6 +553,7 @@ def test_other_types_within_a_module_are_opaque_and_as_the_module_computes(funct
         (lambda x: x.sum(), "must be (sequences, ...)"),
         (lambda x: None, "returns no tensor"),
     ],
+    ids=["batch", "chance", "no batch axis", "nothing"],
 )
 def test_modules_whose_mutants_mean_nothing(function, words):
     with pytest.raises(FastISMError) as caught:

@@ -237,7 +237,11 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("what", MISFITS)
-@pytest.mark.parametrize("direction", [to_torch, lambda model, module: to_keras(module, model)])
+@pytest.mark.parametrize(
+    "direction",
+    [to_torch, lambda model, module: to_keras(module, model)],
+    ids=["to_torch", "to_keras"],
+)
 def test_what_does_not_fit_is_refused_and_nothing_is_changed(what, direction):
     build, changes, message = MISFITS[what]
     model, module = build(), torch_module(**changes)
@@ -264,7 +268,11 @@ def test_a_norm_without_scale_is_one_of_ones():
     to_keras(module, model)
 
 
-@pytest.mark.parametrize("between", [layers.BatchNormalization, lambda **k: layers.Rescaling(2.0)])
+@pytest.mark.parametrize(
+    "between",
+    [layers.BatchNormalization, lambda **k: layers.Rescaling(2.0)],
+    ids=["batch norm", "rescaling"],
+)
 def test_features_in_unknown_order_are_refused(between):
     inputs = keras.Input((8, 4))
     x = between(name="between")(layers.Flatten()(inputs))

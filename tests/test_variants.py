@@ -247,6 +247,24 @@ def test_batches_do_not_matter(ism, genome, windows):
         (at(100, "."), Status.MISSING),
         (at(100, "A[chr1:3["), Status.BREAKEND),
     ],
+    ids=[
+        "another base",
+        "another base in a row",
+        "another name",
+        "behind the end",
+        "before the start",
+        "window before the start",
+        "window behind the end",
+        "long insertion",
+        "wider than the window",
+        "unknown base near by",
+        "N",
+        "R",
+        "symbol",
+        "overlapping",
+        "missing",
+        "breakend",
+    ],
 )
 def test_what_cannot_be_scored_says_why(ism, genome, variant, status):
     before, effect, after = score(ism, genome, [snv(99), variant, snv(101)])
