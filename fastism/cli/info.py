@@ -125,5 +125,9 @@ def _model(spec: str, options: ModelOptions) -> dict[str, Any]:
         shown[f"output {number}"] = f"{name} {each}"
     shown["weights"] = f"{sum(values.size for _, values in weights_of(opened.loaded.model)):,}"
     shown["opaque"] = ", ".join(plan.opaque) or "nothing"
-    shown["speedup"] = f"{plan.speedup:.1f} times fewer multiply-adds than naive ISM"
+    shown["speedup"] = (
+        f"cannot be known: {', '.join(plan.uncounted)} cannot be counted"
+        if plan.uncounted
+        else f"{plan.speedup:.1f} times fewer multiply-adds than naive ISM"
+    )
     return shown

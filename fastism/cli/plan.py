@@ -39,8 +39,8 @@ def plan(
 
 
 def as_dict(made: Plan) -> dict[str, Any]:
-    """A plan in what JSON knows; a width that there is not is null."""
-    rows = zip(made.graph.nodes, made.steps, made.costs, strict=True)
+    """A plan in what JSON knows; widths that there are not and costs not known are null."""
+    rows = enumerate(zip(made.graph.nodes, made.steps, made.costs, strict=True))
     return {
         "layers": [
             {
@@ -50,14 +50,14 @@ def as_dict(made: Plan) -> dict[str, Any]:
                 "runs_on": runs_on(step),
                 "shape": list(node.shape),
                 "width": None if math.isnan(cost.width) else cost.width,
-                "naive_multiply_adds": cost.naive,
-                "fast_multiply_adds": cost.fast,
-                "opaque_because": step.reason or None,
+                "naive_multiply_adds": None if node.name in made.uncounted else cost.naive,
+                "fast_multiply_adds": None if node.name in made.uncounted else cost.fast,
+                "opaque_because": made.reasons.get(index),
             }
-            for node, step, cost in rows
+            for index, (node, step, cost) in rows
         ],
         "naive_multiply_adds": made.naive_macs,
         "fast_multiply_adds": made.fast_macs,
-        "speedup": made.speedup,
+        "speedup": None if made.uncounted else made.speedup,
         "opaque": list(made.opaque),
     }

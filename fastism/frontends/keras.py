@@ -17,6 +17,7 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
 from fastism.frontends.keras_layers import LAYERS, Emit
+from fastism.frontends.keras_macs import multiply_adds
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
@@ -209,18 +210,21 @@ class _Translation:
         # Passed explicitly, because some layers default to training behaviour.
         fixed = {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
         kind = type(operation).__name__
+        given = [self.builder.nodes[i].shape for i in inputs]
+        macs = multiply_adds(operation, given, tuple(shapes[0].shape[1:]))
         made = []
         for number, spec in enumerate(shapes):
             function = _caller(operation, call.arguments, symbolic, fixed, number)
-            rule = Opaque(
-                function, tuple(spec.shape[1:]), keras.backend.backend(), reason, operation.name
-            )
+            shape, framework = tuple(spec.shape[1:]), keras.backend.backend()
+            # Every output runs the whole layer.
+            rule = Opaque(function, shape, framework, reason, operation.name, macs=macs)
             made.append(self.builder.add(operation.name, kind, rule, inputs))
             self.specs[made[-1]] = spec
         return made
 
     def _opaque_function(self, name: str, function: Callable, x: int, reason: str) -> int:
-        rule = Opaque(function, self.builder.nodes[x].shape, keras.backend.backend(), reason, name)
+        shape, framework = self.builder.nodes[x].shape, keras.backend.backend()
+        rule = Opaque(function, shape, framework, reason, name)
         return self.builder.add(name, "Activation", rule, [x])
 
     def _check_stops(self) -> None:

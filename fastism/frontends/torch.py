@@ -23,6 +23,7 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_graph import Translated, Translation
+from fastism.frontends.torch_macs import Sized, multiply_adds
 from fastism.frontends.torch_subgraphs import STRIDED
 from fastism.frontends.torch_values import Value
 from fastism.graph.nodes import Graph, GraphBuilder
@@ -309,8 +310,10 @@ class TorchFrontEnd:
                     f"input{number}", "input", Source(shape[::-1] if first else shape or (1,))
                 )
             )
-        with _Largest() as largest:
-            shapes = [y.shape[1:] for y in self.forward(self._zeros())]
+        shapes = [y.shape[1:] for y in self.forward(self._zeros())]
+        with _Measured() as measured:
+            self.forward(self._zeros())
+        runs = 2 if self._twice else 1
         sizes = [prod(shape) for shape in shapes]
         name = type(self.module).__name__
 
@@ -324,8 +327,9 @@ class TorchFrontEnd:
                 made = self._run(given)
             return torch.cat([y.reshape(len(y), -1) for y in made], 1)
 
+        cost = measured.elements, None if measured.macs is None else measured.macs // runs
         whole = builder.add(
-            name, name, Opaque(call, (sum(sizes),), "torch", reason, name, largest.elements), inputs
+            name, name, Opaque(call, (sum(sizes),), "torch", reason, name, *cost), inputs
         )
         outputs = []
         for number, (shape, size) in enumerate(zip(shapes, sizes, strict=True)):
@@ -333,7 +337,7 @@ class TorchFrontEnd:
             index = whole
             if len(shapes) > 1 or shape != (size,):
                 cut = Opaque(
-                    _cut(first, first + size, shape or (1,)), shape or (1,), "torch", "", name
+                    _cut(first, first + size, shape or (1,)), shape or (1,), "torch", "", name, 0, 0
                 )
                 index = builder.add(f"{name} output {number}", name, cut, [whole])
             outputs.append(Value(index, tuple(range(len(shape)))))
@@ -345,18 +349,22 @@ class TorchFrontEnd:
         return self.internal([np.zeros((1, *shape), self.dtype) for shape in self.input_shapes])
 
 
-class _Largest(TorchDispatchMode):
-    """Notes the size of the largest tensor that is made, a bound for one sequence."""
+class _Measured(TorchDispatchMode):
+    """Notes the largest tensor that is made and counts multiply-adds, bounds for one sequence."""
 
     def __init__(self) -> None:
         super().__init__()
         self.elements = 0
+        self.macs: int | None = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and look at what it made."""
         made = func(*args, **(kwargs or {}))
-        sizes = [y.numel() for y in _pytree.tree_leaves(made) if isinstance(y, torch.Tensor)]
-        self.elements = max(self.elements, *sizes, 0)
+        tensors = [y for y in _pytree.tree_leaves(made) if isinstance(y, torch.Tensor)]
+        self.elements = max(self.elements, *(y.numel() for y in tensors), 0)
+        sized = _pytree.tree_map_only(torch.Tensor, lambda x: Sized(tuple(x.shape)), args)
+        count = multiply_adds(func, sized, tuple(tensors[0].shape) if tensors else ())
+        self.macs = None if None in (count, self.macs) else self.macs + count
         return made
 
 

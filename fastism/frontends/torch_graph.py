@@ -25,6 +25,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_pooling,
     torch_views,
 )
+from fastism.frontends.torch_macs import Sized, multiply_adds
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
 from fastism.frontends.torch_subgraphs import Subgraph, is_multiple
 from fastism.frontends.torch_values import Emit, Value
@@ -262,7 +263,9 @@ class Translation:
         dtype = getattr(torch, self.dtype)
         region = Subgraph(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
         elements = max(self._elements(step) for step in steps)
-        rule = Opaque(region, shape or (1,), "torch", reason, name, elements)
+        macs = [self._multiply_adds(step) for step in steps]
+        total = None if None in macs else sum(macs)
+        rule = Opaque(region, shape or (1,), "torch", reason, name, elements, total)
         given = [value.node for _, value in inputs]
         index = self.builder.add(name, kind, rule, given)
         return Value(index, tuple(range(len(shape))))
@@ -275,6 +278,20 @@ class Translation:
             for x in tensors
             if isinstance(x, torch.Tensor)
         )
+
+    def _multiply_adds(self, node: fx.Node) -> int | None:
+        """Multiply-adds of a call for one sequence; None where they cannot be known."""
+
+        def sized(x: fx.Node) -> Any:
+            value = x.meta.get("val")
+            if isinstance(value, torch.Tensor):
+                return Sized(tuple(self._size_alone(n) for n in value.shape))
+            return value
+
+        tensors = torch.utils._pytree.tree_leaves(node.meta.get("val"))
+        made = next((x for x in tensors if isinstance(x, torch.Tensor)), None)
+        shape = () if made is None else tuple(self._size_alone(n) for n in made.shape)
+        return multiply_adds(node.target, fx.node.map_arg(node.args, sized), shape)
 
     def _size_alone(self, n: Any) -> int:
         """A size as it is for one sequence."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from functools import cached_property
+from math import nan, prod
 
 import numpy as np
 
 from fastism.graph.nodes import Graph
 from fastism.planning.layout import Layout, make_layout
+from fastism.planning.reasons import reasons, spreading
 from fastism.planning.steps import Mode, Step, assign_steps
-from fastism.rules import FlattenDense
+from fastism.rules import FlattenDense, Opaque
 
 #: Block sizes the planner chooses from.
 BLOCKS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 20, 24, 32)
@@ -89,16 +91,35 @@ class Plan:
 
     @property
     def speedup(self) -> float:
-        """Ratio of multiply-adds, the speedup to expect at equal rates."""
-        return self.naive_macs / max(self.fast_macs, 1.0)
+        """Ratio of multiply-adds, the speedup to expect at equal rates.
+
+        NaN where layers run in full whose multiply-adds cannot be known, see `uncounted`.
+        """
+        return nan if self.uncounted else self.naive_macs / max(self.fast_macs, 1.0)
+
+    @cached_property
+    def reasons(self) -> dict[int, str]:
+        """Why steps run in full, by node: where windows end, and whatever is costly behind that."""
+        return reasons(self.graph, self.steps, self.costs)
 
     @property
     def opaque(self) -> tuple[str, ...]:
-        """Names of the layers that run in full for a reason, in topological order."""
+        """Names of the layers at which windows end, in topological order; `reasons` says why."""
+        ends = spreading(self.graph, self.steps)
         return tuple(
             node.name
-            for node, step in zip(self.graph.nodes, self.steps, strict=True)
-            if step.reason
+            for i, (node, step) in enumerate(zip(self.graph.nodes, self.steps, strict=True))
+            if step.reason or i in ends
+        )
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Names of the layers that run in full at a cost that cannot be known."""
+        return tuple(
+            self.graph.nodes[i].name
+            for i in self.full_steps
+            if isinstance(self.graph.nodes[i].rule, Opaque)
+            and self.graph.nodes[i].rule.macs is None
         )
 
     @property

@@ -6,6 +6,7 @@ Requirements: numpy, rich.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -31,16 +32,10 @@ def plan_table(plan: Plan) -> str:
         width = "" if cost.width != cost.width else f"{cost.width:.0f}"
         length = str(node.shape[0]) if len(node.shape) == 2 else ""
         ratio = f"{cost.naive / cost.fast:.1f}" if cost.naive and cost.fast else ""
-        table.add_row(
-            name,
-            node.kind,
-            runs_on(step),
-            length,
-            width,
-            _count(cost.naive),
-            _count(cost.fast),
-            ratio,
-        )
+        counts = _count(cost.naive), _count(cost.fast)
+        if node.name in plan.uncounted:
+            counts = "?", "?"
+        table.add_row(name, node.kind, runs_on(step), length, width, *counts, ratio)
     table.add_section()
     table.add_row(
         "per mutant",
@@ -48,9 +43,8 @@ def plan_table(plan: Plan) -> str:
         "",
         "",
         "",
-        _count(plan.naive_macs),
-        _count(plan.fast_macs),
-        f"{plan.speedup:.1f}",
+        *(("?", "?") if plan.uncounted else (_count(plan.naive_macs), _count(plan.fast_macs))),
+        "?" if plan.uncounted else f"{plan.speedup:.1f}",
         style="bold",
     )
     text = io.StringIO()
@@ -58,15 +52,32 @@ def plan_table(plan: Plan) -> str:
     console.print(table)
     console.print(
         "Widths in positions, costs in multiply-adds per mutant, averaged over the sequence;\n"
-        f"blocks of {plan.layout.block} positions. "
-        f"Expected speedup at equal rates: {plan.speedup:.1f} times."
+        f"blocks of {plan.layout.block} positions. {expectation(plan)}",
+        markup=False,
     )
-    if plan.opaque:
-        console.print("Layers in full that have no rule are not counted: expect less.")
-    for node, step in zip(plan.graph.nodes, plan.steps, strict=True):
-        if step.reason:
-            console.print(f"In full: {node.name} ({node.kind}): {step.reason}.", markup=False)
+    for line in reasons_told(plan):
+        console.print(line, markup=False)
     return text.getvalue().rstrip()
+
+
+def expectation(plan: Plan) -> str:
+    """The speedup to expect, or why it cannot be known."""
+    if not plan.uncounted:
+        return f"Expected speedup at equal rates: {plan.speedup:.1f} times."
+    names = ", ".join(dict.fromkeys(plan.uncounted))
+    return (
+        "The speedup cannot be known beforehand, because the multiply-adds of what runs in full "
+        f"cannot be counted: {names}."
+    )
+
+
+def reasons_told(plan: Plan) -> Iterator[str]:
+    """A line for every step that says why it runs in full, with its part of naive ISM."""
+    for index, reason in plan.reasons.items():
+        node, cost = plan.graph.nodes[index], plan.costs[index]
+        share = 0.0 if plan.uncounted else cost.naive / max(plan.naive_macs, 1)
+        part = f" This is {share:.0%} of naive ISM." if share >= 0.005 else ""
+        yield f"In full: {node.name} ({node.kind}): {reason}.{part}"
 
 
 def runs_on(step: Step) -> str:

@@ -36,6 +36,8 @@ class Opaque(Rule):
     elements : int
         Size of its largest tensor per mutant, where it is known to hold larger ones than its
         inputs and output.
+    macs : int or None
+        Multiply-adds of one sequence; None where they cannot be known.
     """
 
     call: Callable[..., Any]
@@ -44,6 +46,7 @@ class Opaque(Rule):
     reason: str
     name: str
     elements: int = 0
+    macs: int | None = None
 
     local: ClassVar[bool] = False
 
@@ -60,3 +63,6 @@ class Opaque(Rule):
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
         return self.call(*inputs)
+
+    def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
+        return self.macs or 0
