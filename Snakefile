@@ -30,7 +30,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.workflow.config import load_config, parse_config
 from benchmarks.peers import PEERS
 from figures.drawings import DRAWINGS, SUFFIXES
 

@@ -25,14 +25,15 @@ from benchmark_fakes import (
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.attribution.agreement import agreement
-from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.clock import PeakMemory, Repeats, alternate, paired_ratio
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.job import Job
 from benchmarks.jobs.select_sequences import encoded, select
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
 from benchmarks.records import Result, compare, environment
-from benchmarks.timing.clock import PeakMemory, Repeats, alternate, paired_ratio
-from benchmarks.timing.measure import BenchmarkError, main, measure, variants
+from benchmarks.timing.measure import main, measure, variants
+from benchmarks.workflow.config import load_config, parse_config
 from fastism.errors import FastISMError
 from figures import readme, speedup, speedup_table, style
 
@@ -92,7 +93,7 @@ def test_ratio_refuses_what_is_not_paired(slow, fast):
 @pytest.mark.parametrize("exact", [True, False])
 def test_peak_memory_sees_what_is_freed_again(monkeypatch, exact):
     if not exact:
-        monkeypatch.setattr("benchmarks.timing.clock._reset_high_water", lambda: False)
+        monkeypatch.setattr("benchmarks.clock._reset_high_water", lambda: False)
     with PeakMemory() as memory:
         for _ in range(10):
             block = np.ones(2**24)  # 128 MiB
@@ -152,7 +153,7 @@ def test_records_are_gathered_and_tabulated(tmp_path):
     out, csv = tmp_path / "all.jsonl", tmp_path / "all.csv"
     files = [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
     for _ in range(2):  # the second time replaces, and does not append to, the first
-        records.main([*files, "--output", str(out), "--csv", str(csv)])
+        tabulate_records([*files, "--output", str(out), "--csv", str(csv)])
     table = pandas.read_csv(csv)
     assert list(table["how.backend"]) == ["torch", "jax"]
     assert list(table["result.median"]) == [2.0, 2.0]
@@ -599,7 +600,7 @@ def test_the_workflow_and_the_readme_mean_the_same_records():
 
 
 @pytest.mark.parametrize(
-    "name", ["benchmarks.timing.clock", "benchmarks.methods.naive_ism"], ids=lambda n: n
+    "name", ["benchmarks.clock", "benchmarks.methods.naive_ism"], ids=lambda n: n
 )
 def test_examples_run(name):
     done = doctest.testmod(importlib.import_module(name))

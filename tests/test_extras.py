@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from benchmark_fakes import WHERE, FakeClock, FakeMethod
 
+from benchmarks.clock import Repeats
+from benchmarks.errors import BenchmarkError
 from benchmarks.methods import Attribution
 from benchmarks.studies import breakdown, correlate
 from benchmarks.studies.breakdown import (
@@ -17,8 +19,6 @@ from benchmarks.studies.breakdown import (
     methods_of_parts,
 )
 from benchmarks.studies.correlate import correlations, importance, spearman
-from benchmarks.timing.clock import Repeats
-from benchmarks.timing.measure import BenchmarkError
 
 LENGTH = 10
 

@@ -13,15 +13,16 @@ from benchmark_fakes import FakeClock, FakeMethod, make_job, make_progress, make
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.per_output import PerOutputMethod
-from benchmarks.jobs import failed_job
-from benchmarks.jobs.config import load_config, parse_config
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.partial import Partial
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import WouldExceed
 from benchmarks.records import Record, environment
 from benchmarks.timing import limits
 from benchmarks.timing.limits import Limits, too_large
-from benchmarks.timing.measure import BenchmarkError, main, measure, measure_each
+from benchmarks.timing.measure import main, measure, measure_each
+from benchmarks.workflow import failed_job
+from benchmarks.workflow.config import load_config, parse_config
 from fastism.errors import FastISMError
 from figures.paper import read_paper
 

@@ -404,7 +404,7 @@ def test_explained_outputs_are_spread_evenly(shapes, most, expected):
 
 @pytest.mark.parametrize(
     "module",
-    ["attribution.targets", "attribution.per_output", "methods.integrated_gradients"],
+    ["attribution.explained", "attribution.per_output", "methods.integrated_gradients"],
 )
 def test_examples_run(module):
     done = doctest.testmod(importlib.import_module(f"benchmarks.{module}"))

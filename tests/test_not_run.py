@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import records
-from benchmarks.jobs import not_run
-from benchmarks.jobs.config import load_config
+from benchmarks.workflow import not_run
+from benchmarks.workflow.config import load_config
 
 CONFIG = Path(__file__).resolve().parents[1] / "workflows" / "config" / "paper.yaml"
 REASON = "The run was ended."

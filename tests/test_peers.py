@@ -13,11 +13,11 @@ import pytest
 from benchmark_fakes import WHERE, FakeClock
 
 from benchmarks import records
-from benchmarks.jobs.config import PeerJob
 from benchmarks.peers import PEERS
 from benchmarks.peers import environment as environments
 from benchmarks.peers import record as peer_record
 from benchmarks.peers.environment import PeerEnvironment, make, own_environment
+from benchmarks.workflow.config import PeerJob
 from fastism.errors import FastISMError
 
 ROOT = Path(__file__).resolve().parents[1]

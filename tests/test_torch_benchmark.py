@@ -19,8 +19,7 @@ from benchmark_fakes import (
 
 from benchmarks import records
 from benchmarks.attribution.axes import AxisOrder
-from benchmarks.jobs.config import load_config, parse_config
-from benchmarks.jobs.failed_job import missing_records
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.job import Job
 from benchmarks.methods import naive_ism
 from benchmarks.methods.fast_ism import FastMethod
@@ -28,7 +27,9 @@ from benchmarks.methods.naive_ism import NaiveMethod, not_compiling
 from benchmarks.records import Record, Result, environment
 from benchmarks.records.compare import compare, main_cases
 from benchmarks.timing import limits
-from benchmarks.timing.measure import BenchmarkError, main, measure, variants
+from benchmarks.timing.measure import main, measure, variants
+from benchmarks.workflow.config import load_config, parse_config
+from benchmarks.workflow.failed_job import missing_records
 from fastism.errors import FastISMError
 from figures import readme, speedup_table
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import records
-from benchmarks.jobs.config import load_config
+from benchmarks.workflow.config import load_config
 from figures.drawings import DRAWINGS
 
 ROOT = Path(__file__).resolve().parents[1]

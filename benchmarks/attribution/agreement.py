@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.attribution.base import Attribution
+from benchmarks.attribution.result import Attribution
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.attribution.base import Attribution
+from benchmarks.attribution.result import Attribution
 
 if TYPE_CHECKING:
     from fastism.calls.result import Saturation

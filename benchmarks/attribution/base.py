@@ -6,14 +6,16 @@ Requirements: numpy. A method imports its framework in `set_up`, so that listing
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from benchmarks.attribution.agreement import Agreement
+from benchmarks.attribution.result import Attribution
+
 if TYPE_CHECKING:
-    from benchmarks.attribution.agreement import Agreement
     from benchmarks.floor.rate import RateProbe
 
 
@@ -60,30 +62,6 @@ class Setting:
     backends: tuple[str, ...]
     naive_mutants: int = 256
     model: str = "keras"
-
-
-@dataclass(frozen=True, slots=True)
-class Attribution:
-    """What a run returns, on the host.
-
-    Attributes
-    ----------
-    values : tuple of ndarray
-        Of exact ISM, one per output tensor: the outputs of the mutants,
-        ``(sequences, positions, characters, *output)``. Of other methods, one per scalar output
-        that is explained: the attributions, ``(sequences, positions, characters)``.
-    positions : ndarray of int, shape (positions,)
-        Which positions of the sequence (0-based) the second axis holds.
-    """
-
-    values: tuple[np.ndarray, ...]
-    positions: np.ndarray
-
-    @classmethod
-    def of(cls, values: np.ndarray | Sequence[np.ndarray], positions: np.ndarray) -> Attribution:
-        """An attribution from what a library returns: an array, or a list of them."""
-        listed = values if isinstance(values, (list, tuple)) else [values]
-        return cls(tuple(listed), np.asarray(positions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """How near fast ISM comes to the time that its multiply-adds need at the rate of matrix products.
 
-Requirements: none beyond `benchmarks.records` and `benchmarks.timing.clock`.
+Requirements: none beyond `benchmarks.records` and `benchmarks.clock`.
 """
 
 from __future__ import annotations
 
+from benchmarks.clock import Ratio, paired_ratio
 from benchmarks.records import Record
-from benchmarks.timing.clock import Ratio, paired_ratio
 
 
 def fraction_of_floor(macs: float, mutants: float, rate: float, seconds: float) -> float:

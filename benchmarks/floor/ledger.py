@@ -1,6 +1,6 @@
 """Where the seconds of a run go: spans within spans, each second entered once.
 
-Requirements: none beyond `benchmarks.timing.clock`.
+Requirements: none beyond `benchmarks.clock`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.timing.clock import Clock
+from benchmarks.clock import Clock
 
 
 class Ledger:

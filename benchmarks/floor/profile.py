@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.clock import Clock, Repeats, alternate
 from benchmarks.floor.fraction import ideal_seconds
 from benchmarks.floor.ledger import Ledger
 from benchmarks.floor.products import saturating_products
 from benchmarks.floor.rate import Maker, RateProbe, makers
 from benchmarks.records import Where, environment
 from benchmarks.records.tables import markdown_table
-from benchmarks.timing.clock import Clock, Repeats, alternate
 from fastism.backends import NAMES
 from fastism.errors import FastISMError
 from fastism.planning.plan import Plan

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.clock import Clock
 from benchmarks.floor.products import Product, Shape
-from benchmarks.timing.clock import Clock
 
 #: Does a number of products of fixed operands and returns when all are done.
 Multiply = Callable[[int], object]

@@ -1,1 +1,1 @@
-"""Jobs of the workflow: configs, what one process is asked to time, failures, progress."""
+"""Jobs: what one process is asked to measure, and what it keeps and shows while it does."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from benchmarks.studies.promoter.dataset import LENGTH
-
 if TYPE_CHECKING:
     import keras
     import torch
 
+#: Positions of its sequences, the last one next to the start site.
+LENGTH = 400
 #: Filters, width and pool of every block.
 BLOCKS = ((64, 15, 4), (96, 11, 5))
 HIDDEN = 160

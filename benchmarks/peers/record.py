@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
-from benchmarks.jobs.config import PeerJob
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.peers import PEERS
 from benchmarks.peers.environment import PeerEnvironment, own_environment
 from benchmarks.records import How, Record, Result, What, environment
+from benchmarks.workflow.config import PeerJob
 from fastism.errors import FastISMError
 
 ROOT = Path(__file__).resolve().parents[2]

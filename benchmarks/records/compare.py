@@ -1,6 +1,6 @@
 """What follows from records: scaled seconds, speedups, the best backend.
 
-Requirements: none beyond `benchmarks.timing.clock`.
+Requirements: none beyond `benchmarks.clock`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from benchmarks.clock import Ratio, paired_ratio
 from benchmarks.records import Record
-from benchmarks.timing.clock import Ratio, paired_ratio
 
 BASELINE = "naive_ism"
 FAST = "fast_ism"

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.job import Job
 from benchmarks.jobs.progress import Progress
 from benchmarks.jobs.select_sequences import select
@@ -41,7 +42,7 @@ from benchmarks.regression.baseline import (
     unjustified,
 )
 from benchmarks.regression.counting import Count, counted
-from benchmarks.timing.measure import BenchmarkError, Subject, measure, variants
+from benchmarks.timing.measure import Subject, measure, variants
 from fastism.errors import FastISMError
 from fastism.sequences import one_hot
 

@@ -22,14 +22,14 @@ import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.clock import Clock, Repeats, alternate
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.progress import Progress
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import Method
 from benchmarks.methods.fast_ism import FastMethod
 from benchmarks.methods.naive_ism import NaiveMethod
 from benchmarks.records import How, Record, Result, What, Where, environment
-from benchmarks.timing.clock import Clock, Repeats, alternate
-from benchmarks.timing.measure import BenchmarkError
 from fastism.errors import FastISMError
 
 WHOLE, CONVOLUTIONS = "whole", "convolutions"

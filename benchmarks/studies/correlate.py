@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import Attribution, Method, Setting, discover
 from benchmarks.records import How, Record, Result, What, environment
 from benchmarks.records.compare import FAST
-from benchmarks.timing.measure import BenchmarkError
 from fastism.errors import FastISMError
 
 BACKEND = "tensorflow"

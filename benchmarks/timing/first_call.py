@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.clock import PeakMemory
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.records import How, Record, Result, What, environment
 from benchmarks.records.compare import FAST
-from benchmarks.timing.clock import PeakMemory
 from fastism.errors import FastISMError
 
 

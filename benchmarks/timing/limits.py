@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.clock import Clock
 from benchmarks.methods import Method
-from benchmarks.timing.clock import Clock
 
 #: Share of the free memory that the result of one method may take.
 SHARE = 0.5

@@ -22,6 +22,8 @@ import numpy as np
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.agreement import Agreement, agreement
 from benchmarks.attribution.twins import make_twin
+from benchmarks.clock import Clock, Repeats, alternate
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.job import Job
 from benchmarks.jobs.partial import Partial
 from benchmarks.jobs.progress import Progress, counted, logger
@@ -29,9 +31,8 @@ from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import Attribution, Check, Method, Setting, discover
 from benchmarks.records import How, Record, Result, What, Where, environment
 from benchmarks.records.compare import BASELINE, FAST, seconds_per_sequence
-from benchmarks.timing.clock import Clock, Repeats, alternate
 from benchmarks.timing.limits import Limits
-from benchmarks.timing.warm_up import BenchmarkError, warmed_up
+from benchmarks.timing.warm_up import warmed_up
 from fastism.errors import FastISMError
 
 

@@ -10,16 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.job import Job
 from benchmarks.jobs.progress import Progress, counted, logger
 from benchmarks.methods import Attribution, Method, WouldExceed
 from benchmarks.records import Result
 from benchmarks.records.compare import BASELINE
 from benchmarks.timing.limits import Limits, too_large
-
-
-class BenchmarkError(RuntimeError):
-    """A job cannot give what it is for: methods disagree, or nothing could be run."""
 
 
 def warmed_up(

@@ -23,7 +23,7 @@ rule time_architecture:
         "{PYTHON} -m benchmarks.timing.measure --fasta {input.fasta} --data {params.data}"
         " --threads {threads} --output {output.records}"
         " --partial {params.partial} {params.flags} 2> {log}"
-        " || {PYTHON} -m benchmarks.jobs.failed_job --status $? --log {log} --data {params.data}"
+        " || {PYTHON} -m benchmarks.workflow.failed_job --status $? --log {log} --data {params.data}"
         " --output {output.records} --partial {params.partial} {params.flags} 2>> {log}"
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.jobs.progress import Progress
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import discover
 from benchmarks.records import environment
 from benchmarks.studies.correlate import chosen, importance
-from benchmarks.timing.measure import BenchmarkError
 
 #: Those of `benchmarks.methods` that are compared; DeepSHAP against ten shuffled references.
 METHODS = ("gradient_x_input", "deepshap")

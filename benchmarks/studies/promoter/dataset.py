@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.networks.promoter import LENGTH
 from fastism.errors import FastISMError
 from fastism.sequences import one_hot, read_fasta
 
 #: Base pairs of a sequence of the file, the last one next to the start site.
 UPSTREAM = 2000
-#: Base pairs that the model takes.
-LENGTH = 400
 #: Half-open, in a sequence of the file: the 400 bp next to the start site, and -1800 to -1400.
 PROMOTER, BACKGROUND = (1600, 2000), (200, 600)
 HELD_OUT = "chrX"

@@ -1,6 +1,6 @@
 """Leave records of a timing job that failed as a whole, or let the failure stand.
 
-    python -m benchmarks.jobs.failed_job --help
+    python -m benchmarks.workflow.failed_job --help
 
 The workflow calls it where `benchmarks.timing.measure` ended in failure or was killed, with the
 same flags: a process that the system stops for want of memory cannot leave a record itself.
@@ -80,7 +80,7 @@ def missing_records(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what a job had recorded, and a failed record for whatever it had not."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.jobs.failed_job", description=main.__doc__
+        prog="python -m benchmarks.workflow.failed_job", description=main.__doc__
     )
     parser.add_argument("--status", type=int, required=True, help="exit status of the job")
     parser.add_argument("--log", type=Path, required=True, help="what the job wrote")

@@ -1,6 +1,6 @@
 """Say of every job that a study has not run that it was not run, and why.
 
-    python -m benchmarks.jobs.not_run --config workflows/config/paper.yaml \
+    python -m benchmarks.workflow.not_run --config workflows/config/paper.yaml \
         --folder results/paper/records --reason "The run was ended after three hours."
 
 A grid that takes longer than there is time for can be interrupted; with these records in place of
@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.jobs.config import Config, load_config
-from benchmarks.jobs.failed_job import missing_records
 from benchmarks.jobs.progress import Progress
 from benchmarks.peers.record import as_records, unmade
 from benchmarks.records import Record, environment
+from benchmarks.workflow.config import Config, load_config
+from benchmarks.workflow.failed_job import missing_records
 from fastism.errors import FastISMError
 
 STATUS = "skipped"
@@ -62,7 +62,7 @@ def not_run(config: Config, folder: Path, reason: str) -> Iterator[tuple[Path, l
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write records of the jobs that a study has not run."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.jobs.not_run", description=main.__doc__
+        prog="python -m benchmarks.workflow.not_run", description=main.__doc__
     )
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="results/STUDY/records")
