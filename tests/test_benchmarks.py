@@ -32,6 +32,7 @@ from benchmarks.jobs.select_sequences import encoded, select
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
 from benchmarks.records import Result, compare, environment
+from benchmarks.records.record import main as tabulate_records
 from benchmarks.timing.measure import main, measure, variants
 from benchmarks.workflow.config import load_config, parse_config
 from fastism.errors import FastISMError

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parameter_ids import LONGEST, digest, name_of
-
 from benchmarks.timing.clock import Repeats
+from parameter_ids import LONGEST, digest, name_of
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What no test is read from; folders of results and environments may be large.
