@@ -176,7 +176,7 @@ class NumpyBackend(Backend):
                     out[p + first, block] = x[p, block]
         return out
 
-    def overlap_add(
+    def add_taps(
         self,
         x: np.ndarray,
         taps: np.ndarray,

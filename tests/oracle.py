@@ -181,7 +181,7 @@ class Oracle(Backend):
                     out[p + by, block] = x[p, block]
         return out
 
-    def overlap_add(self, x, taps, dilation, offset, width, base):
+    def add_taps(self, x, taps, dilation, offset, width, base):
         out = np.zeros((width, *x.shape[1:3], taps.shape[2]))
         for block, by in enumerate(_each(offset, x.shape[1])):
             for p in range(len(x)):
@@ -234,22 +234,22 @@ class Oracle(Backend):
     def contiguous(self, x):
         return x
 
-    def rectified_overlap_add(
-        self, x, taps, dilation, offset, width, reference, residual=None, residual_offset=None
-    ):
-        mutant = self.overlap_add(x, taps, dilation, offset, width, reference)
+    def overlap_add(self, x, taps, dilation, offset, width, base=None, epilogue=None):
+        if epilogue is None:
+            return self.add_taps(x, taps, dilation, offset, width, base)
+        assert base is None, "an epilogue has the reference already"
+        reference, pooling = epilogue.reference, epilogue.pooling
+        mutant = self.add_taps(x, taps, dilation, offset, width, reference)
+        if pooling is not None:
+            assert epilogue.residual is None, "a residual and a pool do not go together"
+            mutant = self.place(mutant, pooling.offset, pooling.read, -np.inf)
+            mutant = self.pool_window(mutant, pooling.size, pooling.stride, pooling.width, "max")
+            mutant = mutant if pooling.sign is None else mutant * pooling.sign
+            reference = pooling.reference
         made = np.maximum(mutant, 0) - np.maximum(reference, 0)
-        return made if residual is None else made + self.place(residual, residual_offset, width)
-
-    def rectified_max_pool(self, x, size, stride, width, sign, reference):
-        y = self.pool_window(x, size, stride, width, "max")
-        return np.maximum(y if sign is None else y * sign, 0) - np.maximum(reference, 0)
-
-    def pooled_overlap_add(self, x, taps, dilation, offset, width, base, pooling):
-        x = self.overlap_add(x, taps, dilation, offset, width, base)
-        x = self.place(x, pooling.offset, pooling.read, -np.inf)
-        given = (pooling.size, pooling.stride, pooling.width, pooling.sign, pooling.reference)
-        return self.rectified_max_pool(x, *given)
+        if epilogue.residual is None:
+            return made
+        return made + self.place(epilogue.residual, epilogue.residual_offset, width)
 
     def flatten_dense(self, windows, starts, kernel, reference, sequences):
         rows = []

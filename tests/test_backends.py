@@ -17,7 +17,8 @@ import pytest
 from oracle import FUNCTIONS, Oracle
 
 from fastism.backends import _CLASSES, available_backends, get_backend
-from fastism.backends.base import Backend, Geometry, Pooling
+from fastism.backends.base import Backend, Geometry
+from fastism.backends.epilogue import Epilogue, Pooling
 from fastism.errors import FastISMError
 from fastism.rules.pointwise import CHANNELWISE, ELEMENTWISE
 
@@ -418,7 +419,8 @@ def overlap_add_cases() -> Iterator[Case]:
             yield replace(case, name=f"{case.name}, with base", arrays=with_base)
 
 
-def rectified_overlap_add_cases() -> Iterator[Case]:
+def rectified_cases() -> Iterator[Case]:
+    """Convolutions with a ReLU, with and without a residual."""
     # Features that fill whole registers of a compiled kernel, and such that do not; rows that
     # leave a part of a tile over; taps so far apart that nothing reaches some outputs.
     for channels, features, count, dilation, mutants in [
@@ -432,10 +434,15 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
         for offset, width in OFFSETS:
             width = 5 + (count - 1) * dilation if offset is None else width
             case = Case(
-                f"rectified_overlap_add {count} taps {channels} to {features}, "
+                f"overlap_add and ReLU, {count} taps {channels} to {features}, "
                 f"dilation {dilation}, {mutants} mutants, at {offset} in {width}",
-                lambda b, t, g, x, z, *residual, d=dilation: b.rectified_overlap_add(
-                    x, t, d, g.offsets[0], g.widths[0], z, *residual, *residual and g.offsets
+                lambda b, t, g, x, z, *residual, d=dilation: b.overlap_add(
+                    x,
+                    t,
+                    d,
+                    g.offsets[0],
+                    g.widths[0],
+                    epilogue=Epilogue(z, *residual, *residual and g.offsets),
                 ),
                 [numbers(5, 3, mutants, channels), numbers(width, 3, 1, features)],
                 ("prepare_taps", numbers(count, channels, features)),
@@ -448,7 +455,8 @@ def rectified_overlap_add_cases() -> Iterator[Case]:
             yield replace(case, name=f"{case.name}, with a residual", arrays=residual)
 
 
-def pooled_overlap_add_cases() -> Iterator[Case]:
+def pooled_cases() -> Iterator[Case]:
+    """Convolutions with a max pool and a ReLU."""
     # Few and many channels in; features that fill registers of a compiled kernel and such that do
     # not; mutants that leave a part of a tile over; pools that overlap, that leave positions out,
     # that reach beyond the convolution's window on either side, and that see a part of it.
@@ -469,17 +477,21 @@ def pooled_overlap_add_cases() -> Iterator[Case]:
             for offset, before in [(0, 8), (-1, 8), (2, 9)]:
                 sign = np.where(np.arange(features) % 3, 1.0, -1.0)
                 case = Case(
-                    f"pooled_overlap_add {count} taps {channels} to {features}, at {offset} in "
+                    f"overlap_add and pool, {count} taps {channels} to {features}, at {offset} in "
                     f"{before}, {mutants} mutants; pool of {size}, stride {stride}, at {placed}",
                     lambda b, t, g, x, base, z, *sign, d=dilation, w=before, a=size, s=stride: (
-                        b.pooled_overlap_add(
+                        b.overlap_add(
                             x,
                             t,
                             d,
                             g.offsets[0],
                             w,
-                            base,
-                            Pooling(a, s, sign[0] if sign else None, g.offsets[1], g.widths[0], z),
+                            epilogue=Epilogue(
+                                base,
+                                pooling=Pooling(
+                                    a, s, sign[0] if sign else None, g.offsets[1], g.widths[0], z
+                                ),
+                            ),
                         )
                     ),
                     [
@@ -495,26 +507,6 @@ def pooled_overlap_add_cases() -> Iterator[Case]:
                 )
                 yield case
                 yield replace(case, name=f"{case.name}, signed", arrays=[*case.arrays, sign])
-
-
-def rectified_max_pool_cases() -> Iterator[Case]:
-    # Channels that fill registers of a compiled kernel, leave a part of one, and do not fill one.
-    for channels, mutants, signed in [(3, 2, True), (32, 1, True), (37, 4, True), (20, 2, False)]:
-        sign = [np.where(np.arange(channels) % 3, 1.0, -1.0)] if signed else []
-        for size, stride, width in [(2, 2, 3), (3, 1, 4), (3, 2, 2), (1, 1, 4)]:
-            yield Case(
-                f"rectified_max_pool of {size}, stride {stride}, {channels} channels"
-                + ", signed" * signed,
-                lambda b, _p, g, x, z, *sign, a=size, s=stride: b.rectified_max_pool(
-                    x, a, s, g.widths[0], sign[0] if sign else None, z
-                ),
-                [
-                    numbers((width - 1) * stride + size, 3, mutants, channels),
-                    numbers(width, 3, 1, channels),
-                    *sign,
-                ],
-                width=width,
-            )
 
 
 def pool_window_cases() -> Iterator[Case]:
@@ -690,9 +682,8 @@ GENERATORS = (
     lookup_cases,
     place_cases,
     overlap_add_cases,
-    rectified_overlap_add_cases,
-    pooled_overlap_add_cases,
-    rectified_max_pool_cases,
+    rectified_cases,
+    pooled_cases,
     pool_window_cases,
     add_windows_cases,
     reference_cases,
@@ -723,6 +714,9 @@ APART = {
     "accelerated": "test_memory_is_told_in_bytes",
     "upload": "test_arrays_go_to_the_device_and_back",
     "start_copy": "test_arrays_go_to_the_device_and_back",
+    # `overlap_add` is these two.
+    "add_taps": "overlap_add",
+    "composed": "overlap_add",
 }
 
 

@@ -13,7 +13,6 @@ pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
 from fastism.backends import compiled  # noqa: E402
-from fastism.backends.base import Pooling  # noqa: E402
 from fastism.backends.torch import TorchBackend  # noqa: E402
 
 #: What each processor can run.
@@ -42,11 +41,7 @@ def test_the_kernel_is_built_where_a_compiler_and_the_source_tree_are():
 def test_every_instruction_set_gives_the_right_numbers(instructions, monkeypatch):
     found = library(instructions)
     monkeypatch.setattr(compiled, "load", lambda: found)
-    primitives = (
-        *("overlap_add", "rectified_overlap_add", "pooled_overlap_add"),
-        "rectified_max_pool",
-    )
-    cases = [case for name in primitives for case in CASES[name] if not case.per_block]
+    cases = [case for case in CASES["overlap_add"] if not case.per_block]
     outcomes = computed(cases, TorchBackend("float32", "cpu"))
     for case, (result, _) in zip(cases, outcomes, strict=True):
         truth = expected(case, "float32")
@@ -73,30 +68,6 @@ def test_nan_is_handed_on_to_few_channels(instructions):
     assert torch.isnan(y[4:7, 0, 1]).all()
     assert not torch.isnan(y[:, 0, 0]).any()
     assert not torch.isnan(y[:4, 0, 1]).any()
-
-
-@every_instruction_set
-@pytest.mark.parametrize("place", range(3))
-def test_nan_is_handed_on_by_convolution_and_pool_in_one(instructions, place):
-    x = torch.zeros(3, 1, 2, 1)
-    x[place, 0, 1] = np.nan
-    packed = compiled.PackedColumns(np.ones((1, 1, 32), np.float32), library(instructions))
-    pooling = Pooling(3, 3, None, None, 1, torch.zeros(1, 1, 1, 32))
-    y = packed.pooled_overlap_add(x, 1, 0, 3, torch.ones(3, 1, 1, 32), pooling)
-    assert torch.isnan(y[0, 0, 1]).all()
-    assert (y[0, 0, 0] == 1).all()
-
-
-@every_instruction_set
-@pytest.mark.parametrize("place", range(3))
-def test_nan_is_handed_on_by_the_pool(instructions, place, monkeypatch):
-    found = library(instructions)
-    monkeypatch.setattr(compiled, "load", lambda: found)
-    x = torch.ones(3, 1, 1, 16)
-    x[place, ..., 5] = np.nan
-    y = compiled.rectified_max_pool(x, 3, 3, 1, None, torch.zeros(1, 1, 1, 16))
-    assert torch.isnan(y[..., 5]).all()
-    assert (y[..., :5] == 1).all()
 
 
 def test_the_environment_turns_it_off(monkeypatch):

@@ -145,7 +145,7 @@ def test_a_pool_that_a_convolution_does_not_take_has_a_row_of_its_own():
     means = [g.add(f"mean{i}", "Mean", GlobalPool("mean"), [i]) for i in (first, y)]
     plan = make_plan(g.build([0], means, 0, "float32"))
     rows = [(shown(plan, i), kind_of(plan, i)) for i in plan.window_steps]
-    assert rows == [("conv", "convolution"), ("pool + relu", "pooling")]
+    assert rows == [("conv", "convolution"), ("pool", "pooling"), ("relu", "element-wise")]
 
 
 def test_a_relu_in_the_pass_of_a_convolution_is_named_with_it():

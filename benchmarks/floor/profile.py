@@ -274,11 +274,10 @@ def layer_rows(
 
 
 def shown(plan: Plan, index: int) -> str:
-    """The layer, and the pool and the ReLU that are taken with it."""
-    step = plan.steps[index]
-    pool = None if step.pools is None else plan.steps[step.pools].rectifies
-    names = [i for i in (index, step.pools, step.rectifies, pool) if i is not None]
-    return " + ".join(plan.graph.nodes[i].name for i in names)
+    """The layer, and those that run in its pass."""
+    tail = plan.tails.get(index)
+    taken = () if tail is None else tail.nodes
+    return " + ".join(plan.graph.nodes[i].name for i in (index, *taken))
 
 
 def kind_of(plan: Plan, index: int) -> str:

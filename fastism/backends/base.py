@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastism.backends.epilogue import Epilogue
+
 Array = Any
 
 
@@ -39,36 +41,6 @@ class Geometry:
     starts: Any
     widths: Sequence[Any]
     offsets: Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """A max pool and its ReLU behind a convolution, on windows.
-
-    Parameters
-    ----------
-    size, stride : int
-    sign : array of 1 and -1 or None, shape (channels,)
-        Factors of the maximum; where -1, the convolution's channel is negated already.
-    offset
-        Where the window of the convolution begins in what is pooled, as `offset` of `place`.
-    width : int
-        Width of the pooled window.
-    reference : array, shape (width, blocks, 1, channels)
-        What the pool gives for the reference.
-    """
-
-    size: int
-    stride: int
-    sign: Array | None
-    offset: Any
-    width: Any
-    reference: Array
-
-    @property
-    def read(self) -> Any:
-        """How many positions are pooled."""
-        return (self.width - 1) * self.stride + self.size
 
 
 class Backend(ABC):
@@ -302,7 +274,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def overlap_add(
+    def add_taps(
         self,
         x: Array,
         taps: Array,
@@ -313,85 +285,64 @@ class Backend(ABC):
     ) -> Array:
         """``out[p + j * dilation + offset] += x[p] @ taps[j]`` for all p, j inside `width`.
 
-        The sum starts at `base` ``(width, blocks, 1, channels)``, or at zero.
+        The sum starts at `base` ``(width, blocks, 1, channels)``, or at zero. Rules call
+        `overlap_add`, which is this and what follows it.
         """
 
-    def rectified_overlap_add(
+    def overlap_add(
         self,
         x: Array,
         taps: Array,
         dilation: int,
         offset: Any,
         width: Any,
-        reference: Array,
-        residual: Array | None = None,
-        residual_offset: Any = None,
+        base: Array | None = None,
+        epilogue: Epilogue | None = None,
     ) -> Array:
-        """``relu(reference + overlap_add(x)) - relu(reference)``, and zero where nothing adds.
+        """The window after a convolution, and after what follows it in the same pass.
 
         Parameters
         ----------
-        x, taps, dilation, offset, width
-            As for `overlap_add`.
-        reference : array, shape (width, blocks, 1, channels)
-        residual : array, shape (size, blocks, mutants, channels), optional
-            The delta of a residual connection to add, placed at `residual_offset`.
-        residual_offset
-            As `offset` of `place`.
+        x : array, shape (size, blocks, mutants, channels in)
+        taps
+            What `prepare_taps` gave.
+        dilation, width : int
+        offset
+            As for `place`; where input ``p`` adds to with the first tap is ``p + offset``.
+        base : array or None, shape (width, blocks, 1, channels out)
+            What the sums start from; None for zero. Not together with an epilogue.
+        epilogue : Epilogue, optional
         """
-        start = self.function("negative_part", reference)
-        x = self.overlap_add(x, taps, dilation, offset, width, start)
+        given = (x, taps, dilation, offset, width)
+        if epilogue is None:
+            return self.add_taps(*given, base)
+        return self.composed(partial(self.add_taps, *given), width, epilogue)
+
+    def composed(self, add_taps: Callable[[Array], Array], width: Any, epilogue: Epilogue) -> Array:
+        """A convolution and its epilogue as one operation after another.
+
+        Parameters
+        ----------
+        add_taps : callable
+            ``add_taps(base)`` gives the window after the convolution, which starts from `base`.
+        width : int
+            Width of that window.
+        epilogue : Epilogue
+        """
+        reference, pooling = epilogue.reference, epilogue.pooling
+        if pooling is not None:
+            x = self.place(add_taps(reference), pooling.offset, pooling.read, -np.inf)
+            y = self.pool_window(x, pooling.size, pooling.stride, pooling.width, "max")
+            y = y if pooling.sign is None else y * pooling.sign
+            y = self.function("relu", y, reuse=pooling.size > 1)
+            return self.add_reference(y, -self.function("relu", pooling.reference), reuse=True)
+        # relu(z + d) - relu(z) = max(d + min(z, 0), -relu(z))
+        x = add_taps(self.function("negative_part", reference))
         made = self.rectify(x, self.function("relu", reference), reuse=True)
-        if residual is None:
+        if epilogue.residual is None:
             return made
-        both, offsets = [made, residual], [None, residual_offset]
+        both, offsets = [made, epilogue.residual], [None, epilogue.residual_offset]
         return self.add_windows(both, [1.0, 1.0], offsets, width, None, [True, False])
-
-    def pooled_overlap_add(
-        self,
-        x: Array,
-        taps: Array,
-        dilation: int,
-        offset: Any,
-        width: Any,
-        base: Array,
-        pooling: Pooling,
-    ) -> Array:
-        """`rectified_max_pool` of what `overlap_add` gives; the pool sees no more than that.
-
-        Parameters
-        ----------
-        x, taps, dilation, offset, width, base
-            As for `overlap_add`.
-        pooling : Pooling
-        """
-        x = self.overlap_add(x, taps, dilation, offset, width, base)
-        x = self.place(x, pooling.offset, pooling.read, -np.inf)
-        given = (pooling.size, pooling.stride, pooling.width, pooling.sign, pooling.reference)
-        return self.rectified_max_pool(x, *given)
-
-    def rectified_max_pool(
-        self,
-        x: Array,
-        size: int,
-        stride: int,
-        width: Any,
-        sign: Array | None,
-        reference: Array,
-    ) -> Array:
-        """``relu(y) - relu(reference)`` of the pooled window ``y = sign * max(x)``.
-
-        Parameters
-        ----------
-        x, size, stride, width
-            As for `pool_window`.
-        sign : array of 1 and -1 or None, shape (channels,)
-        reference : array, shape (width, blocks, 1, channels)
-            What the pool gives for the reference.
-        """
-        y = self.pool_window(x, size, stride, width, "max")
-        y = self.function("relu", y if sign is None else y * sign, reuse=size > 1)
-        return self.add_reference(y, -self.function("relu", reference), reuse=True)
 
     @abstractmethod
     def conv_window(

@@ -1,4 +1,4 @@
-"""The compiled kernels for convolutions and pools, where they were built for this processor.
+"""The compiled kernels for convolutions, where they were built for this processor.
 
 Requirements: torch. `setup.py` compiles the ``.cpp`` beside this file once per instruction set
 when the package is installed with a C++ compiler at hand. Nothing requires them: without them, or
@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from fastism.backends.base import Pooling
 
 _Tensor = torch.Tensor
 
@@ -81,7 +79,7 @@ class PackedColumns:
         residual: _Tensor | None = None,
         residual_offset: int = 0,
     ) -> _Tensor:
-        """See `Backend.rectified_overlap_add`.
+        """See `Backend.overlap_add`, with a ReLU and perhaps a residual.
 
         Parameters
         ----------
@@ -96,54 +94,6 @@ class PackedColumns:
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
         return self._run(True, x, dilation, offset, width, reference, residual, residual_offset)
-
-    def pooled_overlap_add(
-        self,
-        x: _Tensor,
-        dilation: int,
-        offset: int,
-        width: int,
-        base: _Tensor,
-        pooling: Pooling,
-    ) -> _Tensor:
-        """See `Backend.pooled_overlap_add`.
-
-        Parameters
-        ----------
-        x : tensor, float32, shape (size, blocks, mutants, channels in)
-        dilation, offset, width : int
-        base : tensor, float32, shape (width, blocks, 1, channels out)
-        pooling : Pooling
-            With tensors of float32.
-
-        Returns
-        -------
-        tensor, float32, shape (pooling.width, blocks, mutants, channels out)
-        """
-        x = x.contiguous()
-        out = x.new_empty((pooling.width, *x.shape[1:3], self.features))
-        base, *base_arguments = _rows(base)
-        _held, *reference_arguments = _rows(pooling.reference)
-        self._library.pooled_overlap_add(
-            x.data_ptr(),
-            *x.shape,
-            self._taps.data_ptr(),
-            self.count,
-            self.features,
-            dilation,
-            offset,
-            *base_arguments,
-            width,
-            pooling.size,
-            pooling.stride,
-            pooling.offset or 0,
-            None if pooling.sign is None else pooling.sign.data_ptr(),
-            *reference_arguments,
-            out.data_ptr(),
-            pooling.width,
-            torch.get_num_threads(),
-        )
-        return out
 
     def _run(
         self,
@@ -245,50 +195,6 @@ def _rows(reference: _Tensor | None) -> tuple[_Tensor | None, int | None, int, i
     return reference, reference.data_ptr(), reference.stride(0), reference.stride(1)
 
 
-def rectified_max_pool(
-    x: _Tensor,
-    size: int,
-    stride: int,
-    width: int,
-    sign: _Tensor | None,
-    reference: _Tensor,
-) -> _Tensor | None:
-    """See `Backend.rectified_max_pool`; None where the kernel was not built or does not suit.
-
-    Parameters
-    ----------
-    x : tensor, float32, shape (at least (width - 1) * stride + size, blocks, mutants, channels)
-    size, stride, width : int
-    sign : tensor, float32, shape (channels,), or None
-    reference : tensor, float32, shape (width, blocks, 1, channels)
-
-    Returns
-    -------
-    tensor, float32, shape (width, blocks, mutants, channels), or None
-    """
-    library = load()
-    _, blocks, mutants, channels = x.shape
-    if library is None or channels < library.vector_size():
-        return None
-    x = x.contiguous()
-    reference, *reference_arguments = _rows(reference)
-    out = x.new_empty((width, blocks, mutants, channels))
-    library.rectified_max_pool(
-        x.data_ptr(),
-        size,
-        stride,
-        blocks,
-        mutants,
-        channels,
-        None if sign is None else sign.data_ptr(),
-        *reference_arguments,
-        out.data_ptr(),
-        width,
-        torch.get_num_threads(),
-    )
-    return out
-
-
 def pack(taps: np.ndarray) -> PackedColumns | None:
     """Taps for the kernel; None where it was not built or they do not suit it."""
     library = load()
@@ -339,17 +245,6 @@ def _open(name: str) -> ctypes.CDLL | None:
     library.narrow_overlap_add.restype = None
     library.narrow_overlap_add.argtypes = [
         *(pointer, number, number, number, number, pointer, number, number, number),
-        *(pointer, number, number, pointer, number, number),
-    ]
-    library.pooled_overlap_add.restype = None
-    library.pooled_overlap_add.argtypes = [
-        *(pointer, number, number, number, number, pointer, number, number, number, number),
-        *(pointer, number, number, number, number, number, number),
-        *(pointer, pointer, number, number, pointer, number, number),
-    ]
-    library.rectified_max_pool.restype = None
-    library.rectified_max_pool.argtypes = [
-        *(pointer, number, number, number, number, number, pointer),
         *(pointer, number, number, pointer, number, number),
     ]
     return library

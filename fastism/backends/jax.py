@@ -198,7 +198,7 @@ class JaxBackend(Backend):
 
         return jax.vmap(one, (1, 0), 1)(padded, jnp.broadcast_to(first, (blocks,)))
 
-    def overlap_add(
+    def add_taps(
         self,
         x: Array,
         taps: Array,

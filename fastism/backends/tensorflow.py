@@ -192,7 +192,7 @@ class TensorFlowBackend(Backend):
         flat = tf.reshape(x, (-1, tf.shape(x)[2] * channels))
         return tf.reshape(tf.gather(flat, index), (width, blocks, -1, channels))
 
-    def overlap_add(
+    def add_taps(
         self,
         x: Array,
         taps: np.ndarray,

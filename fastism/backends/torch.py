@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 
 from fastism.backends import compiled, onednn
-from fastism.backends.base import Array, Backend, Pooling
+from fastism.backends.base import Array, Backend
+from fastism.backends.epilogue import Epilogue
 from fastism.backends.shelf import Shelf
 
 #: Below this many output channels all taps go into one matrix product: a product per tap would
 #: read the input window once per tap for little arithmetic.
 NARROW = 16
 #: Up to so many channels in, as in a model's first layer, the compiled kernel takes convolutions
-#: without a ReLU too, with the max pool behind them where there is one. From 48 channels on, oneDNN
-#: is as fast.
+#: without a ReLU too. From 48 channels on, oneDNN is as fast.
 FEW_CHANNELS = 4
 
 
@@ -255,7 +255,7 @@ class TorchBackend(Backend):
             out[first + offset : last + offset] = x[first:last]
         return out
 
-    def overlap_add(
+    def add_taps(
         self,
         x: Array,
         taps: Taps,
@@ -295,37 +295,21 @@ class TorchBackend(Backend):
                 _add_shifted(out, flat, offset + j * dilation, tap)
         return whole
 
-    def rectified_overlap_add(
+    def overlap_add(
         self,
         x: Array,
         taps: Taps,
         dilation: int,
         offset: Any,
         width: Any,
-        reference: Array,
-        residual: Array | None = None,
-        residual_offset: Any = None,
+        base: Array | None = None,
+        epilogue: Epilogue | None = None,
     ) -> Array:
-        beside = (residual, residual_offset or 0)
-        if taps.columns is None:
-            given = (x, taps, dilation, offset, width, reference)
-            return super().rectified_overlap_add(*given, *beside)
-        given = (x, dilation, offset or 0, width, reference)
-        return taps.columns.rectified_overlap_add(*given, *beside)
-
-    def pooled_overlap_add(
-        self,
-        x: Array,
-        taps: Taps,
-        dilation: int,
-        offset: Any,
-        width: Any,
-        base: Array,
-        pooling: Pooling,
-    ) -> Array:
-        if taps.columns is None or x.shape[3] > FEW_CHANNELS:
-            return super().pooled_overlap_add(x, taps, dilation, offset, width, base, pooling)
-        return taps.columns.pooled_overlap_add(x, dilation, offset or 0, width, base, pooling)
+        if epilogue is not None and epilogue.pooling is None and taps.columns is not None:
+            given = (x, dilation, offset or 0, width, epilogue.reference)
+            beside = (epilogue.residual, epilogue.residual_offset or 0)
+            return taps.columns.rectified_overlap_add(*given, *beside)
+        return super().overlap_add(x, taps, dilation, offset, width, base, epilogue)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int
@@ -348,19 +332,6 @@ class TorchBackend(Backend):
             else:
                 out = torch.add(first, part, out=out)
         return out
-
-    def rectified_max_pool(
-        self,
-        x: Array,
-        size: int,
-        stride: int,
-        width: Any,
-        sign: Array | None,
-        reference: Array,
-    ) -> Array:
-        given = (x, size, stride, width, sign, reference)
-        made = compiled.rectified_max_pool(*given) if self._packs else None
-        return super().rectified_max_pool(*given) if made is None else made
 
     def add_windows(
         self,

@@ -5,7 +5,7 @@ Requirements: numpy and rich (only to print).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan, prod
@@ -13,6 +13,7 @@ from math import nan, prod
 import numpy as np
 
 from fastism.graph.nodes import Graph
+from fastism.planning.fuse import Tail, find_tails
 from fastism.planning.layout import Layout, make_layout
 from fastism.planning.reasons import reasons, spreading
 from fastism.planning.steps import Mode, Step, assign_steps
@@ -58,6 +59,8 @@ class Plan:
     graph : Graph
     steps : tuple of Step
     layout : Layout
+    tails : mapping of int to Tail
+        What runs in the pass of a convolution, by the index of the convolution.
     costs : tuple of Cost
         One per node.
     alternatives : int
@@ -73,6 +76,7 @@ class Plan:
     graph: Graph
     steps: tuple[Step, ...]
     layout: Layout
+    tails: Mapping[int, Tail]
     costs: tuple[Cost, ...]
     alternatives: int
     window_bytes: int
@@ -125,7 +129,7 @@ class Plan:
     @property
     def window_steps(self) -> tuple[int, ...]:
         """Nodes that run on windows by a step of their own, without the perturbed input."""
-        taken = {i for step in self.steps for i in (step.rectifies, step.pools)}
+        taken = {i for tail in self.tails.values() for i in tail.nodes}
         return tuple(i for i in self.layout.nodes if self.graph.nodes[i].inputs and i not in taken)
 
     @property
@@ -171,6 +175,7 @@ def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool
         graph,
         steps,
         layout,
+        find_tails(graph, steps, layout),
         _costs(graph, steps, layout),
         alternatives,
         _window_bytes(graph, steps, layout),

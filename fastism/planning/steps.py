@@ -1,7 +1,8 @@
 """Which form every node of a graph runs in: reference only, window, readout or full.
 
-Requirements: numpy only. Pure functions of a graph; geometry is the business of
-`fastism.planning.layout`, costs and block size of `fastism.planning.plan`.
+Requirements: numpy only. Pure functions of a graph. Geometry is the business of
+`fastism.planning.layout`, costs and block size that of `fastism.planning.plan`, and which steps
+share one pass that of `fastism.planning.fuse`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ from enum import Enum
 
 from fastism.graph.nodes import Graph, Node
 from fastism.rules import (
-    Convolution,
     FlattenDense,
     GlobalPool,
     Kind,
-    MaxPool,
     Opaque,
     Pointwise,
     Source,
-    WeightedSum,
 )
 
 
@@ -50,15 +48,6 @@ class Step:
         Per input: this is the last step that reads its window, whose memory it may take.
     reason : str
         Why the node runs in full, for people; empty otherwise.
-    rectifies : int or None
-        The ReLU that alone reads the window of this convolution or max pool, and is taken in the
-        same pass.
-    adds : int or None
-        The sum of that ReLU's delta and of a window made before, a residual connection, which is
-        taken in the same pass where its window is that of the convolution.
-    pools : int or None
-        The max pool that alone reads the window of this convolution, and is taken in the same pass
-        with its ReLU.
     """
 
     mode: Mode
@@ -66,9 +55,6 @@ class Step:
     produces: Kind | None = None
     reuse: tuple[bool, ...] = ()
     reason: str = ""
-    rectifies: int | None = None
-    adds: int | None = None
-    pools: int | None = None
 
 
 def assign_steps(graph: Graph) -> tuple[Step, ...]:
@@ -80,16 +66,11 @@ def assign_steps(graph: Graph) -> tuple[Step, ...]:
         consumes = produces = None
         if modes[index] in (Mode.WINDOW, Mode.READOUT):
             made = [steps[i].produces for i in node.inputs if modes[i] is Mode.WINDOW]
-            taken = any(steps[i].rectifies == index for i in node.inputs)
-            consumes = _consumes(node, made, wants[index], taken)
+            consumes = _consumes(node, made, wants[index])
             if modes[index] is Mode.WINDOW:
                 produces = _produces(graph, modes, index, consumes, wants)
         reuse = _last_use(graph, modes, steps, index)
-        rectifies = _rectifies(graph, modes, index, produces, wants)
-        adds = _adds(graph, modes, index, rectifies, wants)
-        pools = _pools(graph, modes, index, produces, wants)
-        kinds = (modes[index], consumes, produces)
-        steps.append(Step(*kinds, reuse, reasons[index], rectifies, adds, pools))
+        steps.append(Step(modes[index], consumes, produces, reuse, reasons[index]))
     return tuple(steps)
 
 
@@ -146,16 +127,12 @@ def _is_relu(node: Node) -> bool:
     return isinstance(node.rule, Pointwise) and node.rule.function == "relu"
 
 
-def _consumes(
-    node: Node, made: Sequence[Kind | None], wants_values: bool, taken: bool
-) -> Kind | None:
+def _consumes(node: Node, made: Sequence[Kind | None], wants_values: bool) -> Kind | None:
+    """The kind of window that a node reads, given what its inputs made and its readers want."""
     if isinstance(node.rule, Source):
         return None
-    if taken:
-        return Kind.RECTIFIED
     if _is_relu(node):
-        from_values = made == [Kind.VALUES]
-        return Kind.VALUES if wants_values or from_values else Kind.RECTIFIED
+        return Kind.VALUES if wants_values else Kind.RECTIFIED
     if node.rule.consumes is not None:
         return node.rule.consumes
     all_values = wants_values and all(kind is Kind.VALUES for kind in made)
@@ -179,58 +156,6 @@ def _produces(
         if relu_on_delta and modes[reader] is Mode.WINDOW:
             return Kind.RECTIFIED
     return Kind.DELTA
-
-
-def _rectifies(
-    graph: Graph, modes: Sequence[Mode], index: int, produces: Kind | None, wants: Sequence[bool]
-) -> int | None:
-    """The ReLU to take in the same pass: only convolutions and max pools have one that does."""
-    rule, readers = graph.nodes[index].rule, graph.consumers[index]
-    if isinstance(rule, Convolution) and rule.taps_apart and produces is Kind.RECTIFIED:
-        return readers[0]
-    alone = len(readers) == 1 and index not in graph.outputs
-    if isinstance(rule, MaxPool) and produces is Kind.VALUES and alone:
-        reader = readers[0]
-        relu_to_delta = _is_relu(graph.nodes[reader]) and not wants[reader]
-        return reader if relu_to_delta and modes[reader] is Mode.WINDOW else None
-    return None
-
-
-def _adds(
-    graph: Graph, modes: Sequence[Mode], index: int, relu: int | None, wants: Sequence[bool]
-) -> int | None:
-    """The sum to take in the same pass as a convolution and its ReLU."""
-    if relu is None or not isinstance(graph.nodes[index].rule, Convolution):
-        return None
-    readers = graph.consumers[relu]
-    if len(readers) != 1 or relu in graph.outputs or modes[readers[0]] is not Mode.WINDOW:
-        return None
-    total = graph.nodes[readers[0]]
-    if not isinstance(total.rule, WeightedSum) or total.rule.weights != (1.0, 1.0):
-        return None
-    (other,) = {*total.inputs} - {relu} or {relu}
-    at_hand = other < index and modes[other] is Mode.WINDOW
-    # Its memory may be taken here, so that nothing may want to read it between here and the sum.
-    read_later = any(c > index for c in graph.consumers[other] if c != readers[0])
-    delta = _produces(graph, modes, readers[0], Kind.DELTA, wants) is Kind.DELTA
-    same = graph.nodes[other].shape == total.shape == graph.nodes[relu].shape
-    return readers[0] if at_hand and not read_later and delta and same else None
-
-
-def _pools(
-    graph: Graph, modes: Sequence[Mode], index: int, produces: Kind | None, wants: Sequence[bool]
-) -> int | None:
-    """The max pool to take in the same pass as a convolution, if it takes its ReLU."""
-    rule, readers = graph.nodes[index].rule, graph.consumers[index]
-    values = isinstance(rule, Convolution) and rule.taps_apart and produces is Kind.VALUES
-    if not values or len(readers) != 1 or index in graph.outputs:
-        return None
-    pool = graph.nodes[readers[0]].rule
-    if not isinstance(pool, MaxPool) or modes[readers[0]] is not Mode.WINDOW:
-        return None
-    upright = pool.sign is None or pool.negated
-    relu = _rectifies(graph, modes, readers[0], Kind.VALUES, wants)
-    return None if relu is None or not upright else readers[0]
 
 
 def _last_use(

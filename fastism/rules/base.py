@@ -27,7 +27,8 @@ from fastism.errors import FastISMError
 from fastism.intervals import Interval, hull
 
 if TYPE_CHECKING:
-    from fastism.backends.base import Backend, Pooling
+    from fastism.backends.base import Backend
+    from fastism.backends.epilogue import Epilogue
 
 Array = Any
 Shape = tuple[int, ...]
@@ -71,16 +72,9 @@ class WindowCall:
         ``reference()`` is this node's own reference window.
     lookup : callable
         ``lookup(table)`` is the window of a constant table ``(1, length, channels)``.
-    rectify : bool
-        Whether to take the ReLU that follows as well; the result is its delta. Only convolutions,
-        which get no `base` then, and max pools are asked to.
-    residual : array or None
-        Delta window to add behind that ReLU; only convolutions are given one.
-    residual_offset
-        Where it begins in the window to produce, as `offsets`.
-    pooling : Pooling or None
-        A max pool and its ReLU to take as well; the result is the delta of the latter. Only
-        convolutions, whose `base` then makes values, are given one.
+    epilogue : Epilogue or None
+        What follows in the same pass. The result is then the delta of its last operation, and
+        there is no `base`. Only rules that take an epilogue are given one.
     """
 
     inputs: Sequence[Array | None]
@@ -92,10 +86,7 @@ class WindowCall:
     channels: Sequence[int]
     reference: Callable[[], Array]
     lookup: Callable[[Array], Array]
-    rectify: bool = False
-    residual: Array | None = None
-    residual_offset: Any = None
-    pooling: Pooling | None = None
+    epilogue: Epilogue | None = None
 
 
 class Rule(ABC):
@@ -111,12 +102,15 @@ class Rule(ABC):
         Whether `window` can start from a reference term, which makes values for free.
     shares_memory : bool
         Whether `window` may return its input, or a view of it, instead of a new array.
+    takes_epilogue : bool
+        Whether `window` can run what follows it in the same pass (`WindowCall.epilogue`).
     """
 
     local: ClassVar[bool] = True
     consumes: ClassVar[Kind | None] = Kind.VALUES
     accumulates: ClassVar[bool] = False
     shares_memory: ClassVar[bool] = False
+    takes_epilogue: ClassVar[bool] = False
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:

@@ -51,6 +51,11 @@ class Convolution(Rule):
         return self.taps_apart
 
     @property
+    def takes_epilogue(self) -> bool:  # type: ignore[override]
+        """What follows can start from the sums of the taps, while these are at hand."""
+        return self.taps_apart
+
+    @property
     def taps_apart(self) -> bool:
         """Whether each tap is one matrix product that is added into the output window."""
         return self.stride == 1 and self.groups == 1
@@ -100,13 +105,9 @@ class Convolution(Rule):
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         kernel, _, taps = weights
         if self.taps_apart:
-            given = (call.inputs[0], taps, self.dilation, call.offsets[0], call.width)
-            if call.pooling is not None:
-                return b.pooled_overlap_add(*given, call.base, call.pooling)
-            if not call.rectify:
-                return b.overlap_add(*given, call.base)
-            beside = (call.residual, call.residual_offset)
-            return b.rectified_overlap_add(*given, call.reference(), *beside)
+            x, offset = call.inputs[0], call.offsets[0]
+            given = (x, taps, self.dilation, offset, call.width)
+            return b.overlap_add(*given, call.base, call.epilogue)
         size = self.kernel.shape[0]
         read = (call.width - 1) * self.stride + (size - 1) * self.dilation + 1
         x = b.place(call.inputs[0], call.offsets[0], read)

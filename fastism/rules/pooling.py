@@ -93,10 +93,6 @@ class MaxPool(_Pool):
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         x = self._upright(weights, call.inputs[0])
         x = self._aligned(b, replace(call, inputs=[x]), -np.inf)
-        if call.rectify:
-            return b.rectified_max_pool(
-                x, self.size, self.stride, call.width, weights, call.reference()
-            )
         y = b.pool_window(x, self.size, self.stride, call.width, "max")
         return y if weights is None else y * weights
 

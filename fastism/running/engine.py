@@ -164,12 +164,11 @@ class Engine:
             step = steps[index]
             if step.consumes is Kind.RECTIFIED or step.produces in (Kind.VALUES, Kind.RECTIFIED):
                 needed.add(index)
-            if step.pools is not None:
-                needed.add(step.pools)
             for source in graph.nodes[index].inputs:
                 made = steps[source].produces or Kind.DELTA
                 if made is not step.consumes:
                     needed.add(source)
+        needed.update(t.pool for t in self.plan.tails.values() if t.pool is not None)
         needed.update(graph.nodes[i].inputs[0] for i in self._maxima)
         return tuple(sorted(needed))
 

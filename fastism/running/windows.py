@@ -6,10 +6,11 @@ Requirements: numpy; frameworks only behind `Backend`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from fastism.backends.base import Array, Backend, Geometry, Pooling
+from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.epilogue import Epilogue, Pooling
+from fastism.planning.fuse import Tail
 from fastism.planning.plan import Plan
 from fastism.rules import Kind, WindowCall
 
@@ -49,28 +50,19 @@ class WindowRun:
         }
 
     def step(self, index: int) -> None:
-        """Compute the window of one node, or of what follows it where one pass gives that."""
-        if index in self.windows:
-            return
-        step, call = self.plan.steps[index], self._call(index)
-        relu = step.rectifies
-        total = self._sum_in_place(index)
-        if total is not None:
-            call = replace(call, **self._residual(total, relu))
-        if step.pools is not None:
-            call = replace(call, pooling=self._pooling(step.pools))
-            relu = self.plan.steps[step.pools].rectifies
+        """Compute the window of one node, or of the last one of what runs in the same pass."""
+        tail = self.plan.tails.get(index)
+        call = self._call(index, tail)
         made = self.plan.graph.nodes[index].rule.window(self.b, self.weights[index], call)
-        if relu is None:
-            self.windows[index] = {step.produces: made}
+        if tail is None:
+            self.windows[index] = {self.plan.steps[index].produces: made}
         else:
-            self.windows[relu if total is None else total] = {Kind.DELTA: made}
+            self.windows[tail.end] = {Kind.DELTA: made}
 
-    def _call(self, index: int) -> WindowCall:
-        """What the rule of a node gets for its own window."""
+    def _call(self, index: int, tail: Tail | None) -> WindowCall:
+        """What the rule of a node gets for its own window and for its tail."""
         node, step = self.plan.graph.nodes[index], self.plan.steps[index]
-        rectify = step.rectifies is not None
-        accumulated = node.rule.accumulates and step.consumes is Kind.DELTA and not rectify
+        accumulated = node.rule.accumulates and step.consumes is Kind.DELTA and tail is None
         return WindowCall(
             [self._input(index, argument) for argument in range(len(node.inputs))],
             step.consumes,
@@ -81,8 +73,27 @@ class WindowRun:
             [self.plan.graph.nodes[i].shape[-1] for i in node.inputs],
             lambda: self._reference(index),
             lambda table: self._lookup(table, index, self.geometry.sequence * 0),
-            rectify,
+            None if tail is None else self._epilogue(index, tail),
         )
+
+    def _epilogue(self, index: int, tail: Tail) -> Epilogue:
+        """The tail of a convolution with the windows that it needs."""
+        reference = self._reference(index)
+        if tail.pool is not None:
+            return Epilogue(reference, pooling=self._pooling(tail.pool))
+        if tail.total is None:
+            return Epilogue(reference)
+        sources = self.plan.graph.nodes[tail.total].inputs
+        argument = 1 - sources.index(tail.relu)
+        last = self.plan.steps[tail.total].reuse[argument]
+        residual = self.window(sources[argument], Kind.DELTA, last)
+        return Epilogue(reference, residual, self._offset(tail.total, argument))
+
+    def _pooling(self, index: int) -> Pooling:
+        """The max pool `index`, to be taken with the convolution before it."""
+        rule, sign = self.plan.graph.nodes[index].rule, self.weights[index]
+        where = self._offset(index, 0), self._width(index)
+        return Pooling(rule.size, rule.stride, sign, *where, self._reference(index))
 
     def _input(self, index: int, argument: int) -> Array | None:
         """What a node reads as one of its arguments; None for a delta of zero."""
@@ -95,29 +106,6 @@ class WindowRun:
         """Where that argument is placed; None where there is nothing to move."""
         placed = self.plan.layout.placement_of.get((index, argument))
         return None if placed is None else self.geometry.offsets[placed]
-
-    def _sum_in_place(self, index: int) -> int | None:
-        """The sum to take with a convolution, if its window lies where that of the latter does."""
-        total = self.plan.steps[index].adds
-        if total is None or not self.plan.layout.coincide(total, index):
-            return None
-        return total
-
-    def _residual(self, total: int, relu: int) -> dict[str, Any]:
-        """What a sum adds to the delta of a ReLU, and where it begins."""
-        inputs = self.plan.graph.nodes[total].inputs
-        argument = 1 - inputs.index(relu)
-        last = self.plan.steps[total].reuse[argument]
-        return {
-            "residual": self.window(inputs[argument], Kind.DELTA, last),
-            "residual_offset": self._offset(total, argument),
-        }
-
-    def _pooling(self, index: int) -> Pooling:
-        """The max pool `index`, to be taken with the convolution before it."""
-        rule, sign = self.plan.graph.nodes[index].rule, self.weights[index]
-        where = self._offset(index, 0), self._width(index)
-        return Pooling(rule.size, rule.stride, sign, *where, self._reference(index))
 
     def window(self, index: int, kind: Kind, last: bool = False) -> Array:
         """The window of `index` as `kind`; if `last`, its memory may be taken."""

@@ -1,4 +1,4 @@
-"""Which layers share one pass over a window: a convolution or a pool, its ReLU, and a residual."""
+"""Which layers share one pass over a window: a convolution, a max pool, a ReLU, a residual."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from fastism.calls.inputs import saturating_mutants
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.intervals import same_padding
 from fastism.planning.plan import make_plan
-from fastism.planning.steps import assign_steps
 from fastism.rules import Convolution, FlattenDense, MaxPool, Pointwise, Source, WeightedSum
 from fastism.running.engine import Engine
 
@@ -50,35 +49,32 @@ class Drawn:
         return self.builder.build([0], [self.number["dense"]], 0, "float64")
 
 
-def taken(drawn: Drawn, output: str) -> dict[str, tuple[str | None, str | None]]:
-    """Per node that takes others in its pass: the ReLU and the sum."""
+def tails(drawn: Drawn, output: str) -> dict[str, list[str]]:
+    """Per convolution that takes others in its pass: these, in the order in which they run."""
     graph = drawn.graph(output)
-    name = {None: None} | {i: node.name for i, node in enumerate(graph.nodes)}
-    return {
-        graph.nodes[i].name: (name[step.rectifies], name[step.adds])
-        for i, step in enumerate(assign_steps(graph))
-        if step.rectifies is not None
-    }
+    found = make_plan(graph).tails
+    names = [node.name for node in graph.nodes]
+    return {names[i]: [names[node] for node in tail.nodes] for i, tail in found.items()}
 
 
 def test_a_residual_is_taken_with_convolution_and_relu():
-    assert taken(Drawn().residual(), "sum") == {"conv": ("relu", "sum")}
+    assert tails(Drawn().residual(), "sum") == {"conv": ["relu", "sum"]}
 
 
 def test_a_difference_is_a_step_of_its_own():
-    assert taken(Drawn().residual((1.0, -1.0)), "sum") == {"conv": ("relu", None)}
+    assert tails(Drawn().residual((1.0, -1.0)), "sum") == {"conv": ["relu"]}
 
 
 def test_a_sum_that_a_relu_reads_starts_from_the_reference_and_is_a_step_of_its_own():
     drawn = Drawn().residual()
     drawn.add("last", Pointwise("relu"), "sum")
-    assert taken(drawn, "last")["conv"] == ("relu", None)
+    assert tails(drawn, "last") == {"conv": ["relu"]}
 
 
 def test_a_relu_with_another_reader_keeps_its_window():
     drawn = Drawn().residual()
     drawn.add("both", WeightedSum((1.0, 1.0)), "sum", "relu")
-    assert taken(drawn, "both")["conv"] == ("relu", None)
+    assert tails(drawn, "both") == {"conv": ["relu"]}
 
 
 def test_a_residual_that_is_read_again_before_the_sum_is_left_alone():
@@ -89,35 +85,11 @@ def test_a_residual_that_is_read_again_before_the_sum_is_left_alone():
     drawn.add("beside", conv(3), "first")
     drawn.add("sum", WeightedSum((1.0, 1.0)), "relu", "first")
     drawn.add("both", WeightedSum((1.0, 1.0)), "sum", "beside")
-    assert taken(drawn, "both") == {"conv": ("relu", None)}
+    assert tails(drawn, "both") == {"conv": ["relu"]}
 
 
-def test_a_relu_is_taken_with_a_max_pool():
-    drawn = Drawn()
-    drawn.add("conv", conv(), "x")
-    drawn.add("pool", MaxPool(2, 1, (0, 1)), "conv")
-    drawn.add("relu", Pointwise("relu"), "pool")
-    assert taken(drawn, "relu") == {"pool": ("relu", None)}
-
-
-def test_a_pool_is_left_alone_where_values_go_on():
-    drawn = Drawn()
-    drawn.add("conv", conv(), "x")
-    drawn.add("pool", MaxPool(2, 1, (0, 1)), "conv")
-    drawn.add("relu", Pointwise("relu"), "pool")
-    drawn.add("tanh", Pointwise("tanh"), "relu")
-    assert taken(drawn, "tanh") == {}
-
-
-def pooled(drawn: Drawn, output: str) -> dict[str, str]:
-    """Per convolution that takes a max pool in its pass: the pool."""
-    graph = drawn.graph(output)
-    nodes = graph.nodes
-    return {
-        nodes[i].name: nodes[step.pools].name
-        for i, step in enumerate(assign_steps(graph))
-        if step.pools is not None
-    }
+def test_a_residual_whose_window_is_another_is_a_step_of_its_own():
+    assert tails(cropped(), "sum") == {"conv": ["relu"]}
 
 
 def with_pool(pool: MaxPool) -> Drawn:
@@ -133,24 +105,41 @@ SIGN = np.array([1.0, -1.0, 1.0, 1.0])
 
 
 def test_a_max_pool_and_its_relu_are_taken_with_the_convolution():
-    assert pooled(with_pool(MaxPool(2, 1, (0, 1))), "relu") == {"conv": "pool"}
+    assert tails(with_pool(MaxPool(2, 1, (0, 1))), "relu") == {"conv": ["pool", "relu"]}
 
 
 def test_a_pool_of_negated_channels_is_taken_with_the_convolution_that_negates_them():
-    assert pooled(with_pool(MaxPool(2, 1, (0, 1), SIGN, True)), "relu") == {"conv": "pool"}
-    assert pooled(with_pool(MaxPool(2, 1, (0, 1), SIGN, False)), "relu") == {}
+    negated = with_pool(MaxPool(2, 1, (0, 1), SIGN, True))
+    assert tails(negated, "relu") == {"conv": ["pool", "relu"]}
+    assert tails(with_pool(MaxPool(2, 1, (0, 1), SIGN, False)), "relu") == {}
 
 
 def test_a_pool_without_a_relu_of_its_own_is_left_alone():
     drawn = with_pool(MaxPool(2, 1, (0, 1)))
     drawn.add("both", WeightedSum((1.0, 1.0)), "pool", "relu")
-    assert pooled(drawn, "both") == {}
+    assert tails(drawn, "both") == {}
 
 
 def test_a_convolution_with_another_reader_keeps_its_window():
     drawn = with_pool(MaxPool(2, 1, (0, 1)))
     drawn.add("both", WeightedSum((1.0, 1.0)), "conv", "relu")
-    assert pooled(drawn, "both") == {}
+    assert tails(drawn, "both") == {}
+
+
+def test_a_pool_whose_values_go_on_behind_its_relu_is_left_alone():
+    drawn = with_pool(MaxPool(2, 1, (0, 1)))
+    drawn.add("tanh", Pointwise("tanh"), "relu")
+    assert tails(drawn, "tanh") == {}
+
+
+def cropped() -> Drawn:
+    """A residual that reaches further than the convolution that it is added to."""
+    drawn = Drawn()
+    drawn.add("wide", conv(5), "x")
+    drawn.add("conv", conv(1), "x")
+    drawn.add("relu", Pointwise("relu"), "conv")
+    drawn.add("sum", WeightedSum((1.0, 1.0)), "wide", "relu")
+    return drawn
 
 
 class Noting(NumpyBackend):
@@ -159,28 +148,18 @@ class Noting(NumpyBackend):
     def __init__(self, uniform: bool) -> None:
         super().__init__("float64", uniform)
         self.residuals: list[bool] = []
-        self.pools: list[int] = []
+        self.pools: list[int | None] = []
 
-    def pooled_overlap_add(self, *arguments, **named):
-        self.pools.append(arguments[-1].size)
-        return super().pooled_overlap_add(*arguments, **named)
-
-    def rectified_overlap_add(self, *arguments, **named):
-        self.residuals.append(len(arguments) > 6 and arguments[6] is not None)
-        return super().rectified_overlap_add(*arguments, **named)
+    def composed(self, add_taps, width, epilogue):
+        self.residuals.append(epilogue.residual is not None)
+        self.pools.append(epilogue.pooling and epilogue.pooling.size)
+        return super().composed(add_taps, width, epilogue)
 
 
 @pytest.mark.parametrize("uniform", [False, True])
 @pytest.mark.parametrize("crop", [False, True], ids=["same window", "another window"])
 def test_what_is_taken_together_gives_what_a_full_pass_gives(uniform, crop):
-    drawn = Drawn().residual()
-    if crop:
-        # The residual reaches further than the convolution of it.
-        drawn = Drawn()
-        drawn.add("wide", conv(5), "x")
-        drawn.add("conv", conv(1), "x")
-        drawn.add("relu", Pointwise("relu"), "conv")
-        drawn.add("sum", WeightedSum((1.0, 1.0)), "wide", "relu")
+    drawn = cropped() if crop else Drawn().residual()
     backend = Noting(uniform)
     check_mutants(drawn.graph("sum"), backend)
     assert any(backend.residuals) is not crop

@@ -1,0 +1,67 @@
+"""What follows a convolution in the same pass over its window, as data.
+
+Requirements: none. `fastism.planning.fuse` decides what is joined; a kernel says which epilogues
+it takes, and for the others `Backend.composed` runs the same operations one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A max pool between a convolution and its ReLU, on windows.
+
+    Parameters
+    ----------
+    size, stride : int
+    sign : array of 1 and -1 or None, shape (channels,)
+        Factors of the maximum; where -1, the convolution's channel is negated already.
+    offset
+        Where the window of the convolution begins in what is pooled, as `offset` of `place`.
+    width : int
+        Width of the pooled window.
+    reference : array, shape (width, blocks, 1, channels)
+        What the pool gives for the reference.
+    """
+
+    size: int
+    stride: int
+    sign: Array | None
+    offset: Any
+    width: Any
+    reference: Array
+
+    @property
+    def read(self) -> Any:
+        """How many positions are pooled."""
+        return (self.width - 1) * self.stride + self.size
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """A ReLU behind a convolution, perhaps with a max pool before it or a residual after it.
+
+    With `z` the reference and `d` the delta of the convolution, the result is
+    ``relu(z + d) - relu(z)``, plus the residual. With a pool `p` it is
+    ``relu(p(z + d)) - relu(p(z))``.
+
+    Parameters
+    ----------
+    reference : array, shape (width, blocks, 1, channels)
+        What the convolution gives for the reference, in its own window.
+    residual : array or None, shape (size, blocks, mutants, channels)
+        A delta to add behind the ReLU. Not together with `pooling`.
+    residual_offset
+        Where the residual begins in the window, as `offset` of `place`.
+    pooling : Pooling or None
+    """
+
+    reference: Array
+    residual: Array | None = None
+    residual_offset: Any = None
+    pooling: Pooling | None = None
