@@ -14,12 +14,16 @@ import numpy as np
 from fastism.backends import get_backend
 from fastism.backends.base import Backend
 from fastism.backends.precision import each_in, products_in
-from fastism.calls.inputs import Ranges
+from fastism.calls.inputs import Ranges, check_outputs, check_positions
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.naive import BATCH_SIZES, run_mutants, tune_batch_size
 from fastism.calls.saturation import MOST_SEQUENCES, BaseISM, listed
 from fastism.errors import FastISMError
+from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
+from fastism.pairs.engine import PairEngine
+from fastism.pairs.plan import Method, PairPlan, make_pair_plan
+from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan
 from fastism.running.engine import Engine, prepare_weights
 
@@ -115,6 +119,7 @@ class FastISM(BaseISM):
         self._memory = _default_memory(self._backend) if memory is None else memory
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
+        self._pair_engines: dict[tuple[int, ...], Engine] = {}
         if test_correctness:
             self._check_some()
 
@@ -270,6 +275,48 @@ class FastISM(BaseISM):
         shown = partial(self._shown, select)
         parts = (Part(part.index, shown(part.outputs)) for part in each_in(parts, context))
         return shown(reference), parts
+
+    def pair_plan(self, positions: Any = None, outputs: Any = None) -> PairPlan:
+        """How `pairs` runs: by which method and why, and what it costs.
+
+        Parameters
+        ----------
+        positions, outputs : optional
+            As for `pairs`.
+        """
+        select = check_outputs(outputs, self.output_shapes)
+        chosen = check_positions(positions, self.seqlen)
+        plan = self._pair_engine(tuple(select)).plan
+        return make_pair_plan(plan, chosen, self._other_chars, self._backend.uniform)
+
+    def _run_pairs(
+        self, inputs: Sequence[np.ndarray], mutants: Mutants, select: dict[int, np.ndarray | None]
+    ) -> Iterator[PairPart]:
+        plan = self.pair_plan(np.unique(mutants.start), dict.fromkeys(select))
+        if plan.method is not Method.INTERACTIONS:
+            runner = self.naive() if plan.method is Method.NAIVE else super()
+            yield from runner._run_pairs(inputs, mutants, select)
+            return
+        engine = self._pair_engine(tuple(select))
+        kept = self._kept(select).values()
+        wanted = list(zip(engine.plan.graph.outputs, kept, strict=True))
+        made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted)
+        context = partial(products_in, self.backend, self.precision)
+        for part in each_in(made, context):
+            yield PairPart(part.first, part.second, self._shown(select, part.outputs))
+
+    def _pair_engine(self, outputs: tuple[int, ...]) -> Engine:
+        """An engine of those nodes alone that some outputs need."""
+        if outputs not in self._pair_engines:
+            graph = with_outputs(self._graph, outputs)
+            plan = make_plan(graph, 1, self._other_chars, self._backend.uniform)
+            made = {
+                id(node.rule): weights
+                for node, weights in zip(self._graph.nodes, self._weights, strict=True)
+            }
+            weights = [made[id(node.rule)] for node in graph.nodes]
+            self._pair_engines[outputs] = Engine(plan, self._backend, self._memory, weights)
+        return self._pair_engines[outputs]
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""

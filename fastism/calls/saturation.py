@@ -6,7 +6,7 @@ Requirements: numpy; frameworks only through front ends.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Perturb
 from fastism.errors import FastISMError
 from fastism.frontends import front_end
 from fastism.frontends.batches import check_batches
+from fastism.pairs.collect import Request, Selection, collect
+from fastism.pairs.filled import FilledPairs, check_reduction
+from fastism.pairs.references import referenced_pairs
+from fastism.pairs.result import PAIRS_FIRST, PAIRS_LAST, PairPart, Pairs
 
 #: Most sequences whose mutants share a run.
 MOST_SEQUENCES = 32
@@ -295,6 +299,71 @@ class BaseISM(ABC):
                         all_mutants[chosen[changed[made.index]]] = y
         packed = self._packed([r for r, _ in whole]), self._packed([m for _, m in whole])
         return Perturbed(*packed, sequence)
+
+    def pairs(
+        self,
+        x: Any,
+        positions: Any = None,
+        outputs: Any = None,
+        reduce: Any = None,
+        dtype: Any = None,
+        progress: Callable[[int, int], Any] | None = None,
+    ) -> Pairs:
+        """Outputs for every two characters at every two positions.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C), or list of arrays
+            As for `saturate`.
+        positions, outputs, dtype : optional
+            As for `saturate`. The result grows with the square of the number of positions.
+        reduce : optional
+            What outputs become before they are stored: "mean", "sum", "max" or "min" over all
+            their entries, or a function of an array (mutants, *output) that keeps the first axis.
+        progress : callable, optional
+            Called with the numbers of pairs that are done and that there are, again and again.
+
+        Returns
+        -------
+        Pairs
+            ``reference``, ``singles`` (N, P, C, *output) and ``doubles``
+            (N, P, C, P, C, *output), for torch modules (N, C, P, C, P, *output), and what follows
+            from them: `Pairs.epistasis` and `Pairs.dependency`.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model.
+        """
+        inputs = self._inputs(x)
+        chosen = check_positions(positions, self.seqlen)
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        kind = None if dtype is None else _float_type(dtype)
+        swapped = self._front.channels_first
+        whole = FilledPairs(len(inputs[0]), len(chosen), self.num_chars, swapped, kind)
+        request = Request(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
+        collect(request, self._run_singles, self._run_pairs, whole, progress)
+        arrays = (self._packed(y) for y in (whole.reference, whole.singles, whole.doubles))
+        return Pairs(*arrays, chosen, PAIRS_FIRST if swapped else PAIRS_LAST)
+
+    def _run_singles(
+        self, inputs: Sequence[np.ndarray], mutants: Mutants, select: Selection
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        """Reference outputs and outputs of edits of one position."""
+        return self._run(inputs, mutants, select, self._other_chars)
+
+    def _run_pairs(
+        self, inputs: Sequence[np.ndarray], mutants: Mutants, select: Selection
+    ) -> Iterator[PairPart]:
+        """Outputs of all pairs of edits of one sequence."""
+        size = self._sequences_per_run(1, self._other_chars)
+
+        def run(
+            edited: list[np.ndarray], second: Mutants
+        ) -> tuple[list[np.ndarray], Iterator[Part]]:
+            return self._run_singles(edited, second, select)
+
+        return referenced_pairs(run, inputs, self.seq_input_idx, mutants, size)
 
     def _inputs(self, given: Any) -> list[np.ndarray]:
         """What users give, checked, with positions before characters."""

@@ -133,3 +133,15 @@ def prune(graph: Graph) -> Graph:
         inputs=tuple(number[i] for i in graph.inputs),
         outputs=tuple(number[i] for i in graph.outputs),
     )
+
+
+def with_outputs(graph: Graph, outputs: Sequence[int]) -> Graph:
+    """The part of a graph that some of its outputs need.
+
+    Parameters
+    ----------
+    graph : Graph
+    outputs : sequence of int
+        Numbers of outputs, not of nodes; those that are kept, in that order.
+    """
+    return prune(replace(graph, outputs=tuple(graph.outputs[i] for i in outputs)))

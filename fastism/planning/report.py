@@ -32,7 +32,7 @@ def plan_table(plan: Plan) -> str:
         width = "" if cost.width != cost.width else f"{cost.width:.0f}"
         length = str(node.shape[0]) if len(node.shape) == 2 else ""
         ratio = f"{cost.naive / cost.fast:.1f}" if cost.naive and cost.fast else ""
-        counts = _count(cost.naive), _count(cost.fast)
+        counts = count(cost.naive), count(cost.fast)
         if node.name in plan.uncounted:
             counts = "?", "?"
         table.add_row(name, node.kind, runs_on(step), length, width, *counts, ratio)
@@ -43,7 +43,7 @@ def plan_table(plan: Plan) -> str:
         "",
         "",
         "",
-        *(("?", "?") if plan.uncounted else (_count(plan.naive_macs), _count(plan.fast_macs))),
+        *(("?", "?") if plan.uncounted else (count(plan.naive_macs), count(plan.fast_macs))),
         "?" if plan.uncounted else f"{plan.speedup:.1f}",
         style="bold",
     )
@@ -91,7 +91,8 @@ def runs_on(step: Step) -> str:
     return "deltas" if step.consumes is None else step.consumes.value.replace("delta", "deltas")
 
 
-def _count(x: float) -> str:
+def count(x: float) -> str:
+    """A number for people, such as 3.4M; nothing for zero."""
     if not x:
         return ""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -1,0 +1,114 @@
+"""Double mutagenesis of some sequences, one after the other.
+
+Requirements: numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastism.calls.inputs import saturating_mutants
+from fastism.calls.mutants import Mutants, Part
+from fastism.pairs.filled import FilledPairs, Reduction, reduced
+from fastism.pairs.result import PairPart
+
+Selection = dict[int, np.ndarray | None]
+#: Reference outputs and outputs of single edits of some sequences.
+RunSingles = Callable[
+    [Sequence[np.ndarray], Mutants, Selection], tuple[list[np.ndarray], Iterator[Part]]
+]
+#: Outputs of all pairs of edits of one sequence.
+RunPairs = Callable[[Sequence[np.ndarray], Mutants, Selection], Iterator[PairPart]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of which sequences.
+
+    Parameters
+    ----------
+    inputs : sequence of ndarray, each (sequences, *shape)
+        One per model input, positions before characters.
+    which : int
+        The input that is edited.
+    positions : ndarray of int, shape (P,)
+    select : dict of int to (ndarray of int or None)
+        The model outputs to keep, and which entries of each one's first axis.
+    reduction : callable or None
+        From `fastism.pairs.filled.check_reduction`.
+    """
+
+    inputs: Sequence[np.ndarray]
+    which: int
+    positions: np.ndarray
+    select: Selection
+    reduction: Reduction | None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+
+def collect(
+    request: Request,
+    run_singles: RunSingles,
+    run_pairs: RunPairs,
+    whole: FilledPairs,
+    progress: Callable[[int, int], Any] | None = None,
+) -> None:
+    """Run all pairs of all sequences into the arrays of `whole`.
+
+    Parameters
+    ----------
+    request : Request
+    run_singles, run_pairs : callable
+    whole : FilledPairs
+    progress : callable, optional
+        Called with the numbers of pairs that are done and that there are, again and again.
+    """
+    edits = [_edits(request, number) for number in range(len(request))]
+    total = sum(count_pairs(mutants.start) for mutants, _ in edits)
+    done = 0
+    for number, (mutants, index) in enumerate(edits):
+        one = [x[number : number + 1] for x in request.inputs]
+        reference, singles = run_singles(one, mutants, request.select)
+        reference = reduced(reference, request.reduction)
+        singles = (Part(part.index, reduced(part.outputs, request.reduction)) for part in singles)
+
+        def counted(mutants: Mutants = mutants, one: list = one) -> Iterator[PairPart]:
+            nonlocal done
+            for part in run_pairs(one, mutants, request.select):
+                outputs = reduced(part.outputs, request.reduction)
+                yield PairPart(part.first, part.second, outputs)
+                done += len(part.first)
+                if progress is not None:
+                    progress(done, total)
+
+        whole.fill(number, index, reference, singles, counted())
+
+
+def _edits(request: Request, number: int) -> tuple[Mutants, tuple[np.ndarray, np.ndarray]]:
+    """Single edits of one sequence, and the row of its position and the character of each."""
+    x = request.inputs[request.which][number : number + 1]
+    mutants, (_, rows, characters) = saturating_mutants(x, request.positions)
+    return mutants, (rows, characters)
+
+
+def count_pairs(position: np.ndarray) -> int:
+    """How many pairs of edits at two positions there are.
+
+    Parameters
+    ----------
+    position : ndarray of int, shape (edits,)
+        Of every edit.
+
+    Examples
+    --------
+    >>> count_pairs(np.array([3, 3, 3, 7, 7]))
+    6
+    """
+    _, counts = np.unique(position, return_counts=True)
+    return int((counts.sum() ** 2 - (counts**2).sum()) // 2)

@@ -1,0 +1,165 @@
+"""Arrays of pairs that parts write into, and what parts are reduced to before.
+
+Requirements: numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastism.calls.mutants import Part
+from fastism.errors import FastISMError
+from fastism.pairs.result import PairPart
+
+#: ``(mutants, *output)`` to ``(mutants, *reduced)``.
+Reduction = Callable[[np.ndarray], np.ndarray]
+
+_REDUCTIONS = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}
+
+
+def check_reduction(reduce: Any) -> Reduction | None:
+    """A function for what users give as ``reduce=``.
+
+    Raises
+    ------
+    FastISMError
+        If it is neither None, a known name, nor callable.
+    """
+    if reduce is None:
+        return None
+    if callable(reduce):
+        return _Checked(reduce)
+    if isinstance(reduce, str) and reduce in _REDUCTIONS:
+        function = _REDUCTIONS[reduce]
+        return lambda y: function(y, axis=tuple(range(1, y.ndim)))
+    raise FastISMError(
+        f"reduce={reduce!r} was given; expected None, one of {', '.join(_REDUCTIONS)}, or a "
+        "function of an array (mutants, *output) that keeps the first axis."
+    )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A user's reduction, whose result is checked."""
+
+    function: Reduction
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        made = np.asarray(self.function(y))
+        if made.shape[:1] != y.shape[:1]:
+            raise FastISMError(
+                f"reduce made an array of shape {made.shape} of one of shape {y.shape}; the first "
+                "axis, the mutants, must stay."
+            )
+        return made
+
+
+def reduced(outputs: Sequence[np.ndarray | None], reduction: Reduction | None) -> list:
+    """Every output by itself through the reduction."""
+    if reduction is None:
+        return list(outputs)
+    return [None if y is None else reduction(y) for y in outputs]
+
+
+@dataclass
+class FilledPairs:
+    """Outputs of all sequences; those of one sequence at a time are written into it.
+
+    Parameters
+    ----------
+    count, positions, characters : int
+        Numbers of sequences, positions and characters.
+    swapped : bool
+        Whether characters come before positions in the arrays, as in models of torch.
+    dtype : dtype, optional
+        That of the outputs by default.
+
+    Attributes
+    ----------
+    reference, singles, doubles : list of ndarray
+        One per output, from the first sequence on; see `fastism.pairs.Pairs`.
+    """
+
+    count: int
+    positions: int
+    characters: int
+    swapped: bool = False
+    dtype: np.dtype | None = None
+    reference: list[np.ndarray] = field(default_factory=list)
+    singles: list[np.ndarray] = field(default_factory=list)
+    doubles: list[np.ndarray] = field(default_factory=list)
+
+    def fill(
+        self,
+        number: int,
+        index: tuple[np.ndarray, np.ndarray],
+        reference: Sequence[np.ndarray],
+        singles: Iterator[Part],
+        pairs: Iterator[PairPart],
+    ) -> None:
+        """Take all outputs of one sequence.
+
+        Parameters
+        ----------
+        number : int
+            Which sequence.
+        index : tuple of ndarray of int, each shape (edits,)
+            Row of its position and character of every edit.
+        reference : sequence of ndarray, each (1, *output)
+        singles : iterator of Part
+        pairs : iterator of PairPart
+        """
+        self._make(reference)
+        rows, characters = index
+        outputs = range(len(reference))
+        alone = [self._by_position(self.singles[i][number], 2) for i in outputs]
+        both = [self._by_position(self.doubles[i][number], 4) for i in outputs]
+        for i in outputs:
+            self.reference[i][number] = reference[i][0]
+            alone[i][...] = reference[i][0]
+        for part in singles:
+            for array, y in zip(alone, part.outputs, strict=True):
+                if y is not None:
+                    array[rows[part.index], characters[part.index]] = y
+        for i in outputs:
+            # Where one of the edits changes nothing, and where both are at one position.
+            both[i][...] = alone[i][:, :, None, None] + alone[i] - reference[i][0]
+            self._known(both[i], alone[i], rows, characters)
+        for part in pairs:
+            a = rows[part.first], characters[part.first]
+            z = rows[part.second], characters[part.second]
+            for array, y in zip(both, part.outputs, strict=True):
+                if y is not None:
+                    array[*a, *z] = y
+                    array[*z, *a] = y
+
+    def _known(
+        self, both: np.ndarray, alone: np.ndarray, rows: np.ndarray, characters: np.ndarray
+    ) -> None:
+        """An edit that changes nothing leaves the other one alone, to the last bit."""
+        nothing = np.ones(alone.shape[:2], dtype=bool)
+        nothing[rows, characters] = False
+        both[nothing] = alone
+        both.transpose(2, 3, 0, 1, *range(4, both.ndim))[nothing] = alone
+
+    def _make(self, reference: Sequence[np.ndarray]) -> None:
+        if self.reference:
+            return
+        one = (self.positions, self.characters)
+        shape = one[::-1] if self.swapped else one
+        for y in reference:
+            kind, output = y.dtype if self.dtype is None else self.dtype, y.shape[1:]
+            self.reference.append(np.empty((self.count, *output), kind))
+            self.singles.append(np.empty((self.count, *shape, *output), kind))
+            self.doubles.append(np.empty((self.count, *shape, *shape, *output), kind))
+
+    def _by_position(self, array: np.ndarray, axes: int) -> np.ndarray:
+        """A view with positions before characters."""
+        if not self.swapped:
+            return array
+        view = array.swapaxes(0, 1)
+        return view if axes == 2 else view.swapaxes(2, 3)
