@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import nan
 
 import numpy as np
 
@@ -103,8 +104,11 @@ class PairPlan:
 
     @property
     def speedup(self) -> float:
-        """Ratio of multiply-adds, the speedup to expect at equal rates."""
-        return self.naive_macs / max(self.fast_macs, 1.0)
+        """Ratio of multiply-adds, the speedup to expect at equal rates.
+
+        NaN where layers run in full whose multiply-adds cannot be known.
+        """
+        return nan if self.single.uncounted else self.naive_macs / max(self.fast_macs, 1.0)
 
     def __str__(self) -> str:
         from fastism.pairs.report import pair_plan_table
@@ -137,7 +141,7 @@ def make_pair_plan(
     given = (single, len(positions))
     if not naive or min(referenced, sum(c.fast for c in costs)) >= WORTH * naive:
         reason = "steps on whole tensors come so early that nothing is saved"
-        costs = tuple(PairCost(c.naive, float(c.naive), float("nan")) for c in single.costs)
+        costs = tuple(PairCost(c.naive, float(c.naive), nan) for c in single.costs)
         return PairPlan(*given, Method.NAIVE, reason, best.block, 1.0, costs)
     if uniform:
         reason = "this backend compiles windows of one shape; backend='torch' has interactions"
@@ -187,7 +191,7 @@ class _Tiles:
         """Per node, averaged over the pairs."""
         made = []
         for index, (step, cost) in enumerate(zip(self._plan.steps, self._plan.costs, strict=True)):
-            fast, width = 0.0, float("nan")
+            fast, width = 0.0, nan
             if step.mode is Mode.FULL:
                 fast = cost.fast
             elif step.mode in (Mode.WINDOW, Mode.READOUT):

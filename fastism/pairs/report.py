@@ -30,7 +30,9 @@ def pair_plan_table(plan: PairPlan) -> str:
         ratio = f"{cost.naive / cost.fast:.1f}" if cost.naive and cost.fast else ""
         table.add_row(node.name, node.kind, width, count(cost.naive), count(cost.fast), ratio)
     table.add_section()
+    known = not plan.single.uncounted
     total = (count(plan.naive_macs), count(plan.fast_macs), f"{plan.speedup:.1f}")
+    total = total if known else ("?", "?", "?")
     table.add_row("per pair", "", "", *total, style="bold")
     text = io.StringIO()
     console = Console(file=text, width=120, color_system=None)
@@ -38,7 +40,8 @@ def pair_plan_table(plan: PairPlan) -> str:
     console.print(f"Method: {plan.method.value}: {plan.reason}.", markup=False)
     console.print(
         f"Pairs of {plan.positions} positions in blocks of {plan.block}; "
-        f"{100 * plan.near:.0f}% act on each other before steps in full. "
-        f"Expected speedup at equal rates: {plan.speedup:.1f} times."
+        f"{100 * plan.near:.0f}% act on each other before steps in full."
     )
+    if known:
+        console.print(f"Expected speedup at equal rates: {plan.speedup:.1f} times.")
     return text.getvalue().rstrip()
