@@ -30,6 +30,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from benchmarks.jobs.document import write_job
 from benchmarks.workflow.config import load_config, parse_config
 from benchmarks.peers import PEERS
 from figures.drawings import DRAWINGS, SUFFIXES
@@ -52,12 +53,12 @@ include: "workflows/rules/common.smk"
 wildcard_constraints:
     study="|".join(CONFIGS),
     case=names_in("jobs"),
+    first_call=names_in("first_calls"),
     peer_case=names_in("peers"),
     breakdown=names_in("breakdowns"),
     agreement=names_in("agreements"),
     peer="|".join(PEERS),
     drawing="|".join(DRAWINGS),
-    backend="tensorflow|torch|jax",
 
 
 include: "workflows/rules/data.smk"

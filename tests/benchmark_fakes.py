@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from rich.console import Console
 
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.job import TimingJob
 from benchmarks.jobs.progress import Progress
 from benchmarks.methods import Attribution, Method
 from benchmarks.records import How, Record, Result, What, Where
@@ -83,12 +83,13 @@ class FakeMethod(Method):
         return 100.0 if self.name == "naive_ism" else 5.0
 
 
-def make_job(**changes: object) -> Job:
+def make_job(**changes: object) -> TimingJob:
     """A job of three rounds, with what is changed."""
     values = {
         "study": "test",
         "architecture": "basset",
         "length": 10,
+        "data": "nowhere",
         "parameter": "",
         "value": 0,
         "sequences": (1, 2),
@@ -106,13 +107,13 @@ def make_job(**changes: object) -> Job:
         "budget": 1e9,
         "failures": "stop",
     }
-    return Job(**{**values, **changes})
+    return TimingJob(**{**values, **changes})
 
 
 def make_subject(number: int = 2, length: int = 10) -> Subject:
     """Sequences without a model."""
     sequences = np.zeros((number, length, 4), dtype=np.float32)
-    return Subject(None, sequences, "nowhere", WHERE)
+    return Subject(None, sequences, WHERE)
 
 
 def make_progress() -> tuple[Progress, io.StringIO]:

@@ -1,11 +1,9 @@
 """The benchmark without frameworks: timing, records, configs, agreement, tables."""
 
-import argparse
 import dataclasses
 import doctest
 import importlib
 import json
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from benchmarks.architectures import ARCHITECTURES
 from benchmarks.attribution.agreement import agreement
 from benchmarks.clock import PeakMemory, Repeats, alternate, paired_ratio
 from benchmarks.errors import BenchmarkError
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.document import write_job
 from benchmarks.jobs.select_sequences import encoded, select
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
@@ -344,9 +342,8 @@ def test_the_command_fails_with_a_message_and_leaves_no_records(tmp_path, monkey
     monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
     short, out = tmp_path / "short.fa", tmp_path / "records.jsonl"
     short.write_text(">a\nACGT\n")
-    where = ["--fasta", str(short), "--data", "nowhere", "--output", str(out)]
-    where += ["--partial", str(tmp_path / "partial")]
-    assert main([*where, *shlex.split(make_job().flags())]) == 1
+    where = ["--fasta", str(short), "--output", str(out), "--partial", str(tmp_path / "partial")]
+    assert main(["--job", write_job(make_job()), *where]) == 1
     assert "'a' has 4 characters" in capsys.readouterr().out
     assert not out.exists()
 
@@ -443,13 +440,6 @@ def test_a_missing_config_is_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(FastISMError, match="not YAML"):
         load_config(tmp_path / "bad.yaml")
-
-
-def test_a_job_survives_the_command_line():
-    job = make_job(seconds=1.5, sequences=(1, 32))
-    parser = argparse.ArgumentParser()
-    Job.add_flags(parser)
-    assert Job.from_flags(parser.parse_args(shlex.split(job.flags()))) == job
 
 
 # ---- sequences -------------------------------------------------------------------------------

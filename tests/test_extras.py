@@ -1,6 +1,5 @@
 """Where the time goes, and rank correlations of attributions with exact ISM."""
 
-import argparse
 import doctest
 
 import numpy as np
@@ -9,6 +8,7 @@ from benchmark_fakes import WHERE, FakeClock, FakeMethod
 
 from benchmarks.clock import Repeats
 from benchmarks.errors import BenchmarkError
+from benchmarks.jobs.job import BreakdownJob
 from benchmarks.methods import Attribution
 from benchmarks.studies import breakdown, correlate
 from benchmarks.studies.breakdown import (
@@ -141,8 +141,8 @@ def test_parts_are_timed_in_turns_and_told_apart():
     parts = {WHOLE: None, CONVOLUTIONS: None}
     seconds = measure_parts(parts, one_hot(), methods, Repeats(2, 2, 0.0), clock)
     assert seconds == {key: [2 * each] * 2 for key, each in durations.items()}
-    given = argparse.Namespace(study="s", architecture="basset", data="nowhere")
-    done = list(as_records(given, (2, LENGTH, 4), methods, seconds, WHERE))
+    job = BreakdownJob(study="s", architecture="basset", length=LENGTH, data="nowhere", sequences=2)
+    done = list(as_records(job, 4, methods, seconds, WHERE))
     assert {r.what.kind for r in done} == {"breakdown"}
     assert [(r.how.settings["part"], r.what.method) for r in done] == list(durations)
     assert len({r.how.job for r in done}) == 1

@@ -1,7 +1,6 @@
 """What the grid adds to a job: sweeps, devices, budgets, and records of what failed as a whole."""
 
 import dataclasses
-import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.errors import BenchmarkError
+from benchmarks.jobs.document import write_job
 from benchmarks.jobs.partial import Partial
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import WouldExceed
@@ -364,18 +364,17 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
     monkeypatch.setattr(environment, "_gpu", lambda: "")
     out = tmp_path / "records.jsonl"
-    where = ["--fasta", "none.fa", "--data", "nowhere", "--output", str(out)]
-    where += ["--partial", str(tmp_path)]
-    assert main([*where, *shlex.split(make_job(device="gpu").flags())]) == 1
+    where = ["--fasta", "none.fa", "--output", str(out), "--partial", str(tmp_path)]
+    assert main(["--job", write_job(make_job(device="gpu")), *where]) == 1
     assert "No GPU is visible" in capsys.readouterr().out
 
 
 def fail(job, folder, status=1, log="first line\nthe reason\n"):
     out = folder / "records.jsonl"
     (folder / "log").write_text(log)
-    where = ["--log", str(folder / "log"), "--data", "nowhere", "--output", str(out)]
+    where = ["--log", str(folder / "log"), "--output", str(out)]
     where += ["--partial", str(folder / "partial")]
-    returned = failed_job.main(["--status", str(status), *where, *shlex.split(job.flags())])
+    returned = failed_job.main(["--status", str(status), *where, "--job", write_job(job)])
     return returned, records.read(out) if out.is_file() else []
 
 
@@ -400,7 +399,7 @@ def test_a_job_that_fails_leaves_records_where_the_config_says_so(tmp_path):
 def test_what_a_failed_job_has_recorded_is_kept(tmp_path):
     job = make_job(failures="record", sequences=(1, 64))
     done, _ = run(make_job(sequences=(1,)), torch=0.5)
-    partial = Partial(tmp_path / "partial", job, "nowhere")
+    partial = Partial(tmp_path / "partial", job)
     partial.append(done)
     for _ in range(2):  # and once only, however often it is tried
         _, after = fail(job, tmp_path, status=137)
@@ -415,7 +414,7 @@ def test_what_a_failed_job_has_recorded_is_kept(tmp_path):
 
 def test_an_interrupted_job_goes_on_and_counts_nothing_twice(tmp_path):
     job = make_job(sequences=(1, 2, 4))
-    partial = Partial(tmp_path, job, "nowhere")
+    partial = Partial(tmp_path, job)
 
     def begin(number_of_groups=9):
         clock, (progress, _) = FakeClock(), make_progress()
@@ -446,8 +445,8 @@ def test_an_interrupted_job_goes_on_and_counts_nothing_twice(tmp_path):
 
 def test_jobs_with_other_settings_or_data_are_not_mixed_up(tmp_path):
     paths = {
-        Partial(tmp_path, job, data).path
-        for job in (make_job(), make_job(budget=5.0))
+        Partial(tmp_path, make_job(budget=budget, data=data)).path
+        for budget in (1e9, 5.0)
         for data in ("seed 1", "seed 2")
     }
     assert len(paths) == 4

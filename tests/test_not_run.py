@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 def test_every_job_has_a_file_afterwards_and_what_was_there_is_kept(folder):
     config = load_config(CONFIG)
-    expected = {*config.jobs, *(f"peer_{case}" for case in config.peers)}
+    expected = {*config.jobs, *config.peers}
     assert {path.stem for path in folder.iterdir()} == expected
     assert (folder / "basset_1000_cpu_tensorflow.jsonl").read_text() == ""
 

@@ -13,16 +13,27 @@ import pytest
 from benchmark_fakes import WHERE, FakeClock
 
 from benchmarks import records
+from benchmarks.jobs.document import write_job
+from benchmarks.jobs.job import PeerJob
 from benchmarks.peers import PEERS
 from benchmarks.peers import environment as environments
 from benchmarks.peers import record as peer_record
 from benchmarks.peers.environment import PeerEnvironment, make, own_environment
-from benchmarks.workflow.config import PeerJob
 from fastism.errors import FastISMError
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "benchmarks" / "peers"
-JOB = PeerJob("yuzu", "basset", 10, (1, 4), (2, 8), 3, 100.0)
+JOB = PeerJob(
+    study="test",
+    architecture="basset",
+    length=10,
+    data="nowhere",
+    peer="yuzu",
+    sequences=(1, 4),
+    batch_sizes=(2, 8),
+    repeats=3,
+    budget=100.0,
+)
 
 #: A script as peers have it, on what `script_common` offers; what it does depends on the length.
 SCRIPT = """
@@ -59,7 +70,7 @@ def run_fake(tmp_path, monkeypatch, length=10, **changes):
     job = dataclasses.replace(JOB, length=length, **changes)
     sequences = np.zeros((4, length, 4), np.float32)
     report = peer_record.measured(job, sys.executable, sequences, [np.ones(2), np.ones(3)])
-    return report, list(peer_record.as_records(job, "test", "nowhere", report, WHERE))
+    return report, list(peer_record.as_records(job, report, WHERE))
 
 
 def test_what_a_peer_measures_becomes_records(tmp_path, monkeypatch):
@@ -140,9 +151,7 @@ def test_the_command_records_an_environment_that_could_not_be_made(tmp_path, mon
     made, fasta, out = (tmp_path / name for name in ("made.json", "some.fa", "records.jsonl"))
     PeerEnvironment("", "The environment could not be made: no network", {}).write(made)
     fasta.write_text(">a\nACGTACGTAC\n")
-    given = ["--environment", made, "--peer", "yuzu", "--architecture", "basset"]
-    given += ["--length", 10, "--sequences", 1, 8, "--batch-sizes", 1, "--repeats", 1]
-    given += ["--budget", 1, "--fasta", fasta, "--data", "x", "--study", "s", "--output", out]
+    given = ["--environment", made, "--fasta", fasta, "--output", out, "--job", write_job(JOB)]
     assert peer_record.main([str(each) for each in given]) == 0
     done = records.read(out)
     assert [r.result.reason for r in done] == ["The environment could not be made: no network"] * 2

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from benchmarks import records
+from benchmarks.jobs.document import write_job
+from benchmarks.jobs.job import FirstCallJob
 from benchmarks.workflow.config import load_config
 from figures.drawings import DRAWINGS
 
@@ -208,11 +210,12 @@ def test_every_rule_has_a_log():
 def test_the_first_call_is_measured_in_a_process_of_its_own(tmp_path):
     fasta, out = tmp_path / "one.fa", tmp_path / "records.jsonl"
     fasta.write_text(f">a\n{'ACGT' * 25}\n")
-    command = [sys.executable, "-m", "benchmarks.timing.first_call", "--study", "tiny"]
-    case = ["--architecture", "basset", "--length", "100", "--data", "nowhere"]
+    command = [sys.executable, "-m", "benchmarks.timing.first_call"]
+    case = {"study": "tiny", "architecture": "basset", "length": 100, "data": "nowhere"}
     for backend, status in (("tensorflow", "ok"), ("abacus", "failed")):
-        where = ["--backend", backend, "--fasta", fasta, "--output", out]
-        subprocess.run([*command, *case, *where], cwd=ROOT, check=True, capture_output=True)
+        job = write_job(FirstCallJob(**case, backend=backend))
+        where = ["--job", job, "--fasta", fasta, "--output", out]
+        subprocess.run([*command, *where], cwd=ROOT, check=True, capture_output=True)
         record = records.read(out)[-1]
         assert (record.what.kind, record.result.status) == ("first_call", status)
     result = records.read(out)[0].result

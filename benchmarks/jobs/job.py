@@ -1,27 +1,51 @@
-"""One timing job: what a process is asked to time, as flags of a command line.
+"""Jobs: what one process is asked to measure, one class for each kind of measurement.
+
+A job reaches its process as one JSON document, see `benchmarks.jobs.document`.
 
 Requirements: none.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import shlex
-import typing
 from dataclasses import dataclass
+from typing import Literal
+
+Device = Literal["cpu", "gpu"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Everything that one timing job needs to know, as fields of plain types.
+    """What every job needs to know, as fields of plain types.
 
     Attributes
     ----------
     study : str
         Name of the config.
     architecture : str
+        A key of `benchmarks.architectures.ARCHITECTURES`.
     length : int
+        Of the sequences.
+    data : str
+        Where the sequences are from, for the records.
+    """
+
+    study: str
+    architecture: str
+    length: int
+    data: str
+
+    @property
+    def case(self) -> str:
+        """What files call the job, unique within a config."""
+        return f"{self.architecture}_{self.length}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimingJob(Job):
+    """Several methods that are timed in turns, in one process.
+
+    Attributes
+    ----------
     parameter : str
         What a sweep varies; an empty string elsewhere.
     value : int
@@ -32,7 +56,8 @@ class Job:
     every_backend_up_to : int
         With more sequences than this, only the framework of the model and the fastest other
         backend so far are timed.
-    keras_backend, device : str
+    keras_backend : str
+    device : {"cpu", "gpu"}
     naive_mutants, warm_up : int
     least, most : int
         Rounds.
@@ -49,17 +74,12 @@ class Job:
         Whether methods are given the Keras model, or its twin as a PyTorch module.
     """
 
-    study: str
-    architecture: str
-    length: int
-    parameter: str
-    value: int
     sequences: tuple[int, ...]
     methods: tuple[str, ...]
     backends: tuple[str, ...]
     every_backend_up_to: int
     keras_backend: str
-    device: str
+    device: Device
     naive_mutants: int
     warm_up: int
     least: int
@@ -67,12 +87,14 @@ class Job:
     seconds: float
     tolerance: float
     budget: float
-    failures: str
-    model: str = "keras"
+    failures: Literal["stop", "record"]
+    model: Literal["keras", "torch"] = "keras"
+    parameter: str = ""
+    value: int = 0
 
     @property
     def case(self) -> str:
-        """What files call it, unique within a config."""
+        """What files call the job, unique within a config."""
         variant = f"{self.parameter}_{self.value}_" if self.parameter else ""
         where = f"{self.device}_{self.keras_backend}"
         where += "_module" if self.model == "torch" else ""
@@ -89,28 +111,98 @@ class Job:
         varied = self.parameter and self.parameter != "sequence_length"
         return {self.parameter: self.value} if varied else {}
 
-    def flags(self) -> str:
-        """The job as command-line flags, quoted for a shell."""
-        words = []
-        for name, value in dataclasses.asdict(self).items():
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
-        return shlex.join(words)
 
-    @classmethod
-    def add_flags(cls, parser: argparse.ArgumentParser) -> None:
-        """Give a parser the flags of all fields."""
-        for name, kind in typing.get_type_hints(cls).items():
-            several = typing.get_origin(kind) is tuple
-            parser.add_argument(
-                f"--{name.replace('_', '-')}",
-                type=typing.get_args(kind)[0] if several else kind,
-                nargs="+" if several else None,
-                required=True,
-            )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstCallJob(Job):
+    """Building `FastISM` and its first call, in a fresh process.
 
-    @classmethod
-    def from_flags(cls, given: argparse.Namespace) -> Job:
-        """The job that parsed flags describe."""
-        values = {f.name: getattr(given, f.name) for f in dataclasses.fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    Attributes
+    ----------
+    backend : str
+        The framework that `FastISM` runs on.
+    keras_backend : str
+        The framework of the model.
+    device : {"cpu", "gpu"}
+    sequences : int
+        How many the call takes.
+    """
+
+    backend: str
+    keras_backend: str = "tensorflow"
+    device: Device = "cpu"
+    sequences: int = 1
+
+    @property
+    def case(self) -> str:
+        """What files call the job, unique within a config."""
+        where = f"{self.device}_{self.keras_backend}"
+        return f"{self.architecture}_{self.length}_{where}_first_call_{self.backend}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerJob(Job):
+    """Another implementation of ISM, timed in an environment of its own.
+
+    Attributes
+    ----------
+    peer : str
+        A key of `benchmarks.peers.PEERS`.
+    sequences : tuple of int
+        Numbers of sequences per run, ascending.
+    batch_sizes : tuple of int
+        To choose the best from, by timing.
+    repeats : int
+        Timed runs, after one that is not.
+    budget : float
+        Seconds that the job may take; numbers of sequences that would take longer are left out.
+    """
+
+    peer: str
+    sequences: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    repeats: int
+    budget: float
+
+    @property
+    def case(self) -> str:
+        """What files call the job, unique within a config."""
+        return f"peer_{self.peer}_{self.architecture}_{self.length}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakdownJob(Job):
+    """Where the time goes: a model as a whole, and its convolutions alone.
+
+    Attributes
+    ----------
+    sequences : int
+        How many are in a run.
+    """
+
+    sequences: int
+
+    @property
+    def case(self) -> str:
+        """What files call the job, unique within a config."""
+        return f"breakdown_{self.architecture}_{self.length}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementJob(Job):
+    """How far attributions agree with exact ISM.
+
+    Attributes
+    ----------
+    sequences : int
+        How many are attributed.
+    methods : tuple of str
+        Keys of `benchmarks.methods.discover`.
+    """
+
+    sequences: int
+    methods: tuple[str, ...]
+
+    @property
+    def case(self) -> str:
+        """What files call the job, unique within a config."""
+        return f"agreement_{self.architecture}_{self.length}"

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import records
+from benchmarks.jobs.document import write_job
 from benchmarks.jobs.job import Job
 from benchmarks.records import Record
 
@@ -28,13 +29,12 @@ class Partial:
     folder : Path
         Where such files lie; made when there is something to write.
     job : Job
-    data : str
-        Where the sequences are from. A job with other settings or other data has another file, so
-        that nothing of it is taken for this one's.
+        One with other settings or other data has another file, so that nothing of it is taken for
+        this one's.
     """
 
-    def __init__(self, folder: Path, job: Job, data: str) -> None:
-        settings = hashlib.sha256(f"{job.flags()}\n{data}".encode()).hexdigest()[:12]
+    def __init__(self, folder: Path, job: Job) -> None:
+        settings = hashlib.sha256(write_job(job).encode()).hexdigest()[:12]
         self.path = Path(folder) / f"{job.case}-{settings}.jsonl"
 
     @staticmethod

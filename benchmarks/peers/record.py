@@ -7,7 +7,6 @@ Requirements: numpy, rich; Keras with TensorFlow, for the weights of the models.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,12 +21,14 @@ import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
+from benchmarks.errors import BenchmarkError, look_up
+from benchmarks.jobs.document import measuring_parser, write_job
+from benchmarks.jobs.job import PeerJob
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.peers import PEERS
 from benchmarks.peers.environment import PeerEnvironment, own_environment
 from benchmarks.records import How, Record, Result, What, environment
-from benchmarks.workflow.config import PeerJob
 from fastism.errors import FastISMError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,11 +62,7 @@ def measured(
         arrays = {f"weight_{i}": weight for i, weight in enumerate(weights)}
         np.savez(given, sequences=sequences, **arrays)
         command = [python, str(ROOT / PEERS[job.peer].script)]
-        command += ["--input", str(given), "--output", str(output)]
-        command += ["--architecture", job.architecture, "--length", str(job.length)]
-        command += ["--sequences", *map(str, job.sequences)]
-        command += ["--batch-sizes", *map(str, job.batch_sizes)]
-        command += ["--repeats", str(job.repeats), "--budget", str(job.budget)]
+        command += ["--job", write_job(job), "--input", str(given), "--output", str(output)]
         reason = _run(command, job.budget + GRACE)
         found = json.loads(output.read_text()) if output.is_file() else {}
     report = {"build_seconds": None, "alternatives": 3, "settings": {}, "results": [], **found}
@@ -98,20 +95,12 @@ def _run(command: Sequence[str], seconds: float) -> str:
     return said[-1] if said else f"It ended with status {done.returncode} and said nothing."
 
 
-def as_records(
-    job: PeerJob,
-    study: str,
-    data: str,
-    report: Mapping[str, Any],
-    where: records.Where,
-) -> Iterator[Record]:
+def as_records(job: PeerJob, report: Mapping[str, Any], where: records.Where) -> Iterator[Record]:
     """One record per number of sequences.
 
     Parameters
     ----------
     job : PeerJob
-    study, data : str
-        As in `benchmarks.records.What`.
     report : mapping
         From `measured`.
     where : Where
@@ -123,7 +112,7 @@ def as_records(
         positions = result.get("positions") or job.length
         yield Record(
             What(
-                study=study,
+                study=job.study,
                 kind="throughput",
                 method=job.peer,
                 architecture=job.architecture,
@@ -131,7 +120,7 @@ def as_records(
                 sequences=result["sequences"],
                 positions=positions,
                 alternatives=report["alternatives"],
-                data=data,
+                data=job.data,
             ),
             How(
                 backend=framework,
@@ -169,36 +158,15 @@ def _versions(made: PeerEnvironment) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time a peer on one architecture and append the records to a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.peers.record", description=main.__doc__
-    )
+    parser = measuring_parser(PeerJob, "python -m benchmarks.peers.record", main.__doc__)
     parser.add_argument("--environment", type=Path, required=True, help="JSON")
-    parser.add_argument("--peer", choices=PEERS, required=True)
-    parser.add_argument("--architecture", choices=ARCHITECTURES, required=True)
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--sequences", type=int, nargs="+", required=True)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", required=True)
-    parser.add_argument("--repeats", type=int, required=True)
-    parser.add_argument("--budget", type=float, required=True, help="seconds")
-    parser.add_argument("--fasta", type=Path, required=True)
-    parser.add_argument("--data", required=True, help="where it is from, for the record")
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
     given = parser.parse_args(arguments)
-    job = PeerJob(
-        given.peer,
-        given.architecture,
-        given.length,
-        tuple(given.sequences),
-        tuple(given.batch_sizes),
-        given.repeats,
-        given.budget,
-    )
+    job: PeerJob = given.job
     environment.prepare(threads=given.threads)
-    label = f"{PEERS[job.peer].label}: {ARCHITECTURES[job.architecture].label}, {job.length} bp"
+    label = f"{job.peer}: {ARCHITECTURES[job.architecture].label}, {job.length} bp"
     with Progress(label) as progress:
         try:
+            look_up("peer", job.peer, PEERS)
             made = PeerEnvironment.read(given.environment)
             sequences = encoded(given.fasta, job.length)
             if made.python:
@@ -206,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 report = measured(job, made.python, sequences, weights)
             else:
                 report = unmade(job, made.reason)
-        except FastISMError as error:
+        except (BenchmarkError, FastISMError) as error:
             progress.wrong(str(error))
             return 1
         where = replace(environment.describe(), versions=_versions(made))
-        done = list(as_records(job, given.study, given.data, report, where))
+        done = list(as_records(job, report, where))
         records.append(given.output, done)
         for record in done:
             count = f"{record.what.sequences} sequences"

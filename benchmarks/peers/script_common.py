@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 import traceback
+import types
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,9 @@ def main(make):
     parser = argparse.ArgumentParser()
     parser.add_argument("--input", required=True, help="npz: sequences, weight_0, weight_1, ...")
     parser.add_argument("--output", required=True, help="JSON")
-    parser.add_argument("--architecture", required=True)
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--sequences", type=int, nargs="+", required=True)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", required=True)
-    parser.add_argument("--repeats", type=int, required=True)
-    parser.add_argument("--budget", type=float, required=True, help="seconds")
+    parser.add_argument("--job", type=json.loads, required=True, help="JSON, of a PeerJob")
     given = parser.parse_args()
+    job = types.SimpleNamespace(**given.job)
     begin = time.perf_counter()
     with np.load(given.input) as content:
         sequences = content["sequences"]
@@ -83,9 +80,9 @@ def main(make):
         Path(given.output).write_text(json.dumps(report))
 
     try:
-        runner = make(given.architecture, given.length, weights)
+        runner = make(job.architecture, job.length, weights)
     except Exception as error:
-        report["results"] = [_failed(number, error) for number in given.sequences]
+        report["results"] = [_failed(number, error) for number in job.sequences]
         write()
         return
     report.update(
@@ -94,20 +91,20 @@ def main(make):
         settings=runner.settings,
     )
     known = None
-    for number in given.sequences:
-        left = given.budget - (time.perf_counter() - begin)
+    for number in job.sequences:
+        left = job.budget - (time.perf_counter() - begin)
         try:
-            result = _measured(runner, sequences[:number], given, known, left)
+            result = _measured(runner, sequences[:number], job, known, left)
         except Exception as error:
             result = _failed(number, error)
         if result["status"] == "ok":
-            whole = given.length / result["positions"]
+            whole = job.length / result["positions"]
             known = min(result["seconds"]) * whole / (number if runner.grows else 1)
         report["results"].append(result)
         write()
 
 
-def _measured(runner, x, given, known, left):
+def _measured(runner, x, job, known, left):
     """Seconds of repeated runs at the best batch size; as many as fit into what is left."""
     number, length = x.shape[:2]
     positions = runner.positions(number, length)
@@ -115,11 +112,11 @@ def _measured(runner, x, given, known, left):
     if known is not None and 2 * expected > left:  # without it, nothing would be known
         reason = (
             f"Two runs of {number} sequences are expected to take {2 * expected:.0f} s; "
-            f"{max(left, 0):.0f} s are left of the {given.budget:.0f} s of this job."
+            f"{max(left, 0):.0f} s are left of the {job.budget:.0f} s of this job."
         )
         return {"sequences": number, "status": "skipped", "reason": reason}
     end = time.perf_counter() + left
-    sizes = runner.batch_sizes(number, given.batch_sizes)
+    sizes = runner.batch_sizes(number, job.batch_sizes)
     best, least = sizes[0], None
     for size in sizes:
         warm_up = _timed(runner, x, size)
@@ -130,7 +127,7 @@ def _measured(runner, x, given, known, left):
             if time.perf_counter() + 2 * warm_up > end:
                 break
     seconds = [_timed(runner, x, best)]
-    while len(seconds) < given.repeats and time.perf_counter() + seconds[-1] <= end:
+    while len(seconds) < job.repeats and time.perf_counter() + seconds[-1] <= end:
         seconds.append(_timed(runner, x, best))
     return {
         "sequences": number,

@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.errors import BenchmarkError
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.job import TimingJob
 from benchmarks.jobs.progress import Progress
 from benchmarks.jobs.select_sequences import select
 from benchmarks.records import Record, environment
@@ -57,15 +57,14 @@ Case = tuple[str, int]
 Measure = Callable[[Sequence[Case]], list[Record]]
 
 
-def job_of(case: Case) -> Job:
+def job_of(case: Case) -> TimingJob:
     """One sequence, naive ISM on a sample, fast ISM on the model's framework and on PyTorch."""
     architecture, length = case
-    return Job(
+    return TimingJob(
         study="regression",
         architecture=architecture,
         length=length,
-        parameter="",
-        value=0,
+        data=FASTA.name,
         sequences=(1,),
         methods=(BASELINE, FAST),
         backends=("tensorflow", "torch"),
@@ -98,7 +97,7 @@ def measured(cases: Sequence[Case] = CASES, times: int = 1) -> list[Record]:
         architecture, length = case
         (drawn,) = select(FASTA, 1, seed=1)
         sequences = one_hot([drawn.sequence[-length:]])
-        subject = Subject(build(architecture, length), sequences, FASTA.name, where)
+        subject = Subject(build(architecture, length), sequences, where)
         with Progress(f"{ARCHITECTURES[architecture].label}, {length} bp") as progress:
             job = job_of(case)
             methods = variants(job)

@@ -10,12 +10,10 @@ Requirements: rich; Keras with TensorFlow.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,8 @@ from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.clock import Clock, Repeats, alternate
 from benchmarks.errors import BenchmarkError
+from benchmarks.jobs.document import measuring_parser
+from benchmarks.jobs.job import BreakdownJob
 from benchmarks.jobs.progress import Progress
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import Method
@@ -95,28 +95,27 @@ def measure_parts(
 
 
 def as_records(
-    given: argparse.Namespace,
-    shape: tuple[int, int, int],
+    job: BreakdownJob,
+    characters: int,
     methods: dict[Key, Method],
     seconds: dict[Key, list[float]],
     where: Where,
 ) -> Iterator[Record]:
     """One record per part and method."""
     name = uuid.uuid4().hex[:12]
-    number, length, characters = shape
     for (part, method_name), method in methods.items():
-        positions = method.positions or length
+        positions = method.positions or job.length
         yield Record(
             What(
-                study=given.study,
+                study=job.study,
                 kind="breakdown",
                 method=method_name,
-                architecture=given.architecture,
-                length=length,
-                sequences=number,
+                architecture=job.architecture,
+                length=job.length,
+                sequences=job.sequences,
                 positions=positions,
                 alternatives=characters - 1,
-                data=given.data,
+                data=job.data,
             ),
             How(
                 backend=method.backend,
@@ -124,7 +123,7 @@ def as_records(
                 device="cpu",
                 batch_size=method.batch_size,
                 warm_up=1,
-                extrapolated=positions != length,
+                extrapolated=positions != job.length,
                 scale=method.scale,
                 settings={"part": part},
                 job=name,
@@ -136,24 +135,15 @@ def as_records(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time the parts of one architecture and append the records to a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.breakdown", description=main.__doc__
-    )
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--architecture", choices=ARCHITECTURES, required=True)
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--sequences", type=int, required=True)
-    parser.add_argument("--fasta", type=Path, required=True)
-    parser.add_argument("--data", required=True, help="where it is from, for the record")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    parser = measuring_parser(BreakdownJob, "python -m benchmarks.studies.breakdown", main.__doc__)
     given = parser.parse_args(arguments)
+    job: BreakdownJob = given.job
     environment.prepare(BACKEND, "cpu", given.threads)
-    label = ARCHITECTURES[given.architecture].label
-    with Progress(f"{label}, {given.length} bp: where the time goes") as progress:
+    label = ARCHITECTURES[job.architecture].label
+    with Progress(f"{label}, {job.length} bp: where the time goes") as progress:
         try:
-            sequences = encoded(given.fasta, given.length, count=given.sequences)
-            model = build(given.architecture, given.length)
+            sequences = encoded(given.fasta, job.length, count=job.sequences)
+            model = build(job.architecture, job.length)
             parts = {WHOLE: model, CONVOLUTIONS: convolutions_of(model)}
             methods = methods_of_parts()
             seconds = measure_parts(parts, sequences, methods)
@@ -161,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.wrong(str(error))
             return 1
         where = environment.describe()
-        done = list(as_records(given, sequences.shape, methods, seconds, where))
+        done = list(as_records(job, sequences.shape[2], methods, seconds, where))
         records.append(given.output, done)
         for record in done:
             each = record.result.median * record.how.scale / record.what.sequences

@@ -11,18 +11,18 @@ Requirements: numpy, rich; Keras with TensorFlow, and what the methods need.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import BenchmarkError, look_up
+from benchmarks.jobs.document import measuring_parser
+from benchmarks.jobs.job import AgreementJob
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.methods import Attribution, Method, Setting, discover
@@ -150,23 +150,23 @@ def correlate(
 def chosen(names: Sequence[str], found: Mapping[str, type[Method]]) -> list[Method]:
     """One variant of each method, on the framework of the model."""
     setting = Setting(BACKEND, (BACKEND,))
-    return [found[name].variants(setting)[0] for name in names]
+    return [look_up("method", name, found).variants(setting)[0] for name in names]
 
 
 def _record(
-    given: argparse.Namespace, method: Method, result: Result, name: str, where: records.Where
+    job: AgreementJob, method: Method, result: Result, name: str, where: records.Where
 ) -> Record:
     return Record(
         What(
-            study=given.study,
+            study=job.study,
             kind="agreement",
             method=method.name,
-            architecture=given.architecture,
-            length=given.length,
-            sequences=given.sequences,
-            positions=given.length,
+            architecture=job.architecture,
+            length=job.length,
+            sequences=job.sequences,
+            positions=job.length,
             alternatives=3,
-            data=given.data,
+            data=job.data,
         ),
         How(
             backend=method.backend,
@@ -186,30 +186,20 @@ def _record(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Correlate methods with exact ISM on one architecture and append the records to a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.correlate", description=main.__doc__
-    )
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--architecture", choices=ARCHITECTURES, required=True)
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--sequences", type=int, required=True)
-    parser.add_argument("--methods", nargs="+", choices=discover(), required=True)
-    parser.add_argument("--fasta", type=Path, required=True)
-    parser.add_argument("--data", required=True, help="where it is from, for the record")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    parser = measuring_parser(AgreementJob, "python -m benchmarks.studies.correlate", main.__doc__)
     given = parser.parse_args(arguments)
+    job: AgreementJob = given.job
     environment.prepare(BACKEND, "cpu", given.threads)
-    label = ARCHITECTURES[given.architecture].label
-    with Progress(f"{label}, {given.length} bp: agreement with exact ISM") as progress:
+    label = ARCHITECTURES[job.architecture].label
+    with Progress(f"{label}, {job.length} bp: agreement with exact ISM") as progress:
         try:
-            sequences = encoded(given.fasta, given.length, count=given.sequences)
-            model = build(given.architecture, given.length)
+            sequences = encoded(given.fasta, job.length, count=job.sequences)
+            model = build(job.architecture, job.length)
             (exact,) = chosen([FAST], discover())
-            methods = chosen(given.methods, discover())
+            methods = chosen(job.methods, discover())
             where, name = environment.describe(), uuid.uuid4().hex[:12]
             for method, result in correlate(methods, model, sequences, exact):
-                records.append(given.output, [_record(given, method, result, name, where)])
+                records.append(given.output, [_record(job, method, result, name, where)])
                 if result.correlations:
                     median = np.median(result.correlations)
                     progress.done(f"{method.label}: median correlation {median:.3f}")

@@ -7,12 +7,10 @@ Requirements: rich; Keras with its framework, and that of the backend.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,8 @@ import numpy as np
 from benchmarks import records
 from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.clock import PeakMemory
+from benchmarks.jobs.document import measuring_parser
+from benchmarks.jobs.job import FirstCallJob
 from benchmarks.jobs.progress import Progress, logger
 from benchmarks.jobs.select_sequences import encoded
 from benchmarks.records import How, Record, Result, What, environment
@@ -29,33 +29,20 @@ from fastism.errors import FastISMError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one backend on one architecture and append the record to a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.timing.first_call", description=main.__doc__
-    )
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--architecture", choices=ARCHITECTURES, required=True)
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--backend", required=True)
-    parser.add_argument("--keras-backend", default="tensorflow")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--fasta", type=Path, required=True, help="enough sequences to run on")
-    parser.add_argument("--sequences", type=int, default=1, help="how many to call with")
-    parser.add_argument("--data", required=True, help="where it is from, for the record")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    parser = measuring_parser(FirstCallJob, "python -m benchmarks.timing.first_call", main.__doc__)
     given = parser.parse_args(arguments)
-    environment.prepare(given.keras_backend, given.device, given.threads)
-    label = ARCHITECTURES[given.architecture].label
-    title = f"{label}, {given.length} bp: first call on {given.backend}"
-    with Progress(title) as progress:
+    job: FirstCallJob = given.job
+    environment.prepare(job.keras_backend, job.device, given.threads)
+    label = ARCHITECTURES[job.architecture].label
+    with Progress(f"{label}, {job.length} bp: first call on {job.backend}") as progress:
         try:
-            sequences = encoded(given.fasta, given.length, count=given.sequences)
-            model = build(given.architecture, given.length)
+            sequences = encoded(given.fasta, job.length, count=job.sequences)
+            model = build(job.architecture, job.length)
         except FastISMError as error:
             progress.wrong(str(error))
             return 1
-        result = first_call(model, sequences, given.backend)
-        records.append(given.output, [_record(given, sequences.shape, result)])
+        result = first_call(model, sequences, job.backend)
+        records.append(given.output, [_record(job, sequences.shape[2], result)])
         if result.status == "ok":
             progress.done(
                 f"built in {result.build_seconds:.2g} s, first call {result.seconds[0]:.3g} s, "
@@ -117,23 +104,23 @@ def bytes_of(result: Any) -> int:
     return sum(array.nbytes for array in (*several, *references))
 
 
-def _record(given: argparse.Namespace, shape: tuple[int, int, int], result: Result) -> Record:
+def _record(job: FirstCallJob, characters: int, result: Result) -> Record:
     return Record(
         What(
-            study=given.study,
+            study=job.study,
             kind="first_call",
             method=FAST,
-            architecture=given.architecture,
-            length=given.length,
-            sequences=shape[0],
-            positions=given.length,
-            alternatives=shape[2] - 1,
-            data=given.data,
+            architecture=job.architecture,
+            length=job.length,
+            sequences=job.sequences,
+            positions=job.length,
+            alternatives=characters - 1,
+            data=job.data,
         ),
         How(
-            backend=given.backend,
-            keras_backend=given.keras_backend,
-            device=given.device,
+            backend=job.backend,
+            keras_backend=job.keras_backend,
+            device=job.device,
             batch_size=None,
             warm_up=0,
             extrapolated=False,
@@ -142,7 +129,7 @@ def _record(given: argparse.Namespace, shape: tuple[int, int, int], result: Resu
             job=uuid.uuid4().hex[:12],
         ),
         result,
-        environment.describe(given.device),
+        environment.describe(job.device),
     )
 
 

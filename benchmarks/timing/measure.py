@@ -7,13 +7,11 @@ Requirements: rich; Keras with its framework, and those of the backends that are
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,8 +21,9 @@ from benchmarks.architectures import ARCHITECTURES, build
 from benchmarks.attribution.agreement import Agreement, agreement
 from benchmarks.attribution.twins import make_twin
 from benchmarks.clock import Clock, Repeats, alternate
-from benchmarks.errors import BenchmarkError
-from benchmarks.jobs.job import Job
+from benchmarks.errors import BenchmarkError, look_up
+from benchmarks.jobs.document import measuring_parser
+from benchmarks.jobs.job import TimingJob
 from benchmarks.jobs.partial import Partial
 from benchmarks.jobs.progress import Progress, counted, logger
 from benchmarks.jobs.select_sequences import encoded
@@ -45,27 +44,25 @@ class Subject:
     model : keras.Model or torch.nn.Module
     sequences : ndarray, float32, shape (sequences, length, characters)
         One-hot, as many as the largest run takes.
-    data : str
-        Where the sequences are from.
     where : Where
         The system.
     """
 
     model: Any
     sequences: np.ndarray
-    data: str
     where: Where
 
 
-def variants(job: Job, found: Mapping[str, type[Method]] | None = None) -> list[Method]:
+def variants(job: TimingJob, found: Mapping[str, type[Method]] | None = None) -> list[Method]:
     """Every variant of the methods of a job."""
     known = discover() if found is None else found
     setting = Setting(job.keras_backend, job.backends, job.naive_mutants, job.model)
-    return [variant for name in job.methods for variant in known[name].variants(setting)]
+    methods = [look_up("method", name, known) for name in job.methods]
+    return [variant for method in methods for variant in method.variants(setting)]
 
 
 def measure(
-    job: Job,
+    job: TimingJob,
     subject: Subject,
     methods: Sequence[Method],
     progress: Progress,
@@ -77,7 +74,7 @@ def measure(
 
 
 def measure_each(
-    job: Job,
+    job: TimingJob,
     subject: Subject,
     methods: Sequence[Method],
     progress: Progress,
@@ -88,7 +85,7 @@ def measure_each(
 
     Parameters
     ----------
-    job : Job
+    job : TimingJob
         What to time.
     subject : Subject
         What to time it on.
@@ -169,7 +166,7 @@ def _resumed(methods: Sequence[Method], limits: Limits, done: Sequence[Record]) 
 
 
 def _timed(
-    job: Job, timed: Mapping[str, Method], number: int, progress: Progress, limits: Limits
+    job: TimingJob, timed: Mapping[str, Method], number: int, progress: Progress, limits: Limits
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Seconds of every method, in turns, and the rates that its probe measured in between."""
     probes = {key: probe for key, m in timed.items() if (probe := m.rate_probe(limits.clock))}
@@ -198,7 +195,7 @@ def _timed(
 
 
 def _chosen(
-    job: Job, methods: Sequence[Method], number: int, fastest: Method | None
+    job: TimingJob, methods: Sequence[Method], number: int, fastest: Method | None
 ) -> list[Method]:
     """Leave out slow backends where they would take long."""
     if number <= job.every_backend_up_to or fastest is None:
@@ -236,7 +233,7 @@ def _checked(
 
 
 def _agreements(
-    job: Job, ready: Sequence[tuple[Method, Attribution]], progress: Progress
+    job: TimingJob, ready: Sequence[tuple[Method, Attribution]], progress: Progress
 ) -> dict[str, Agreement]:
     """Compare every exact method, and every approximation of one, with naive ISM."""
     baselines = [result for method, result in ready if method.name == BASELINE]
@@ -273,7 +270,7 @@ def _agreements(
 
 
 def _record(
-    job: Job, subject: Subject, method: Method, number: int, result: Result, name: str
+    job: TimingJob, subject: Subject, method: Method, number: int, result: Result, name: str
 ) -> Record:
     ran = result.status == "ok"
     length, characters = subject.sequences.shape[1:]
@@ -288,7 +285,7 @@ def _record(
             sequences=number,
             positions=positions,
             alternatives=characters - 1,
-            data=subject.data,
+            data=job.data,
             variant=job.variant,
         ),
         How(
@@ -316,17 +313,10 @@ def _key_of(record: Record) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Time one architecture and write the records to a file when all are there."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.timing.measure", description=main.__doc__
-    )
-    parser.add_argument("--fasta", type=Path, required=True, help="enough sequences to run on")
-    parser.add_argument("--data", required=True, help="where they are from, for the record")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
+    parser = measuring_parser(TimingJob, "python -m benchmarks.timing.measure", main.__doc__)
     Partial.add_flag(parser)
-    Job.add_flags(parser)
     given = parser.parse_args(arguments)
-    job = Job.from_flags(given)
+    job: TimingJob = given.job
     environment.prepare(job.keras_backend, job.device, given.threads)
     label = ARCHITECTURES[job.architecture].label
     varied = f", {job.variant.replace('_', ' ')}" if job.parameter else ""
@@ -341,8 +331,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if job.model == "torch":
                 model = make_twin(model)
             where = environment.describe(job.device)
-            subject = Subject(model, sequences, given.data, where)
-            partial = Partial(given.partial, job, given.data)
+            subject = Subject(model, sequences, where)
+            partial = Partial(given.partial, job)
             done = partial.read()
             if done:
                 numbers = sorted({record.what.sequences for record in done})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.job import TimingJob
 from benchmarks.jobs.progress import Progress, counted, logger
 from benchmarks.methods import Attribution, Method, WouldExceed
 from benchmarks.records import Result
@@ -20,7 +20,7 @@ from benchmarks.timing.limits import Limits, too_large
 
 
 def warmed_up(
-    job: Job,
+    job: TimingJob,
     methods: Sequence[Method],
     model: Any,
     sequences: np.ndarray,
@@ -62,7 +62,7 @@ def warmed_up(
 
 
 def _first_run(
-    job: Job, method: Method, model: Any, sequences: np.ndarray, limits: Limits
+    job: TimingJob, method: Method, model: Any, sequences: np.ndarray, limits: Limits
 ) -> Attribution | Result:
     """What a method returns, or why it is left out."""
     reason = method.refuse()

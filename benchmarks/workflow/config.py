@@ -6,16 +6,23 @@ Requirements: jsonschema and PyYAML.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
 import yaml
 
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.job import (
+    AgreementJob,
+    BreakdownJob,
+    FirstCallJob,
+    Job,
+    PeerJob,
+    TimingJob,
+)
 from benchmarks.methods import discover
 from benchmarks.peers import PEERS
 from fastism.backends import available_backends
@@ -27,64 +34,7 @@ BEST = "best"
 #: Names that the workflow uses otherwise.
 RESERVED = ("run", "regression")
 
-__all__ = ["Config", "Extra", "Job", "PeerJob", "load_config", "parse_config"]
-
-
-@dataclass(frozen=True, slots=True)
-class PeerJob:
-    """What a peer is timed on, in an environment of its own.
-
-    Attributes
-    ----------
-    peer : str
-        A key of `benchmarks.peers.PEERS`.
-    architecture : str
-    length : int
-    sequences : tuple of int
-        Numbers of sequences per run, ascending.
-    batch_sizes : tuple of int
-        To choose the best from, by timing.
-    repeats : int
-        Timed runs, after one that is not.
-    budget : float
-        Seconds that the job may take; numbers of sequences that would take longer are left out.
-    """
-
-    peer: str
-    architecture: str
-    length: int
-    sequences: tuple[int, ...]
-    batch_sizes: tuple[int, ...]
-    repeats: int
-    budget: float
-
-    @property
-    def case(self) -> str:
-        """What files call it, unique within a config."""
-        return f"{self.peer}_{self.architecture}_{self.length}"
-
-
-@dataclass(frozen=True, slots=True)
-class Extra:
-    """Something else that is measured on an architecture: agreement, or where the time goes.
-
-    Attributes
-    ----------
-    architecture : str
-    length : int
-    sequences : int
-    methods : tuple of str
-    """
-
-    architecture: str
-    length: int
-    sequences: int
-    methods: tuple[str, ...]
-
-    @property
-    def case(self) -> str:
-        """What files call it, unique among those of its kind."""
-        return f"{self.architecture}_{self.length}"
+J = TypeVar("J", bound=Job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,35 +51,35 @@ class Config:
         Which of them.
     report : bool
         Whether every table and figure is drawn and gathered in a page, or that of speedups only.
-    jobs : mapping from str to Job
-        Timing jobs, by their case.
-    first_calls : mapping from str to Job
-        Those of them that building and the first call are measured for.
+    jobs : mapping from str to TimingJob
+        By their case, as are all others.
+    first_calls : mapping from str to FirstCallJob
     peers : mapping from str to PeerJob
-    agreements, breakdowns : mapping from str to Extra
+    agreements : mapping from str to AgreementJob
+    breakdowns : mapping from str to BreakdownJob
     """
 
     name: str
     fasta: str
     seed: int
     report: bool
-    jobs: Mapping[str, Job]
-    first_calls: Mapping[str, Job]
+    jobs: Mapping[str, TimingJob]
+    first_calls: Mapping[str, FirstCallJob]
     peers: Mapping[str, PeerJob]
-    agreements: Mapping[str, Extra]
-    breakdowns: Mapping[str, Extra]
+    agreements: Mapping[str, AgreementJob]
+    breakdowns: Mapping[str, BreakdownJob]
+
+    @property
+    def measured(self) -> dict[str, Job]:
+        """Every job that leaves records, of whatever kind, by its case."""
+        kinds = (self.jobs, self.first_calls, self.peers, self.breakdowns, self.agreements)
+        return {case: job for jobs in kinds for case, job in jobs.items()}
 
     @property
     def most_sequences(self) -> int:
         """The largest number of sequences in any job."""
-        numbers = [max(job.sequences) for job in (*self.jobs.values(), *self.peers.values())]
-        extras = (*self.agreements.values(), *self.breakdowns.values())
-        return max([*numbers, *(extra.sequences for extra in extras)])
-
-    def described_data(self, job: Job | PeerJob | Extra) -> str:
-        """What records of a job say about its sequences."""
-        joined = ", joined where short" if getattr(job, "parameter", "") else ""
-        return f"{Path(self.fasta).name}, seed {self.seed}, last {job.length} bp{joined}"
+        numbers = [job.sequences for job in self.measured.values()]
+        return max(max(each) if isinstance(each, tuple) else each for each in numbers)
 
 
 def load_config(path: str | Path) -> Config:
@@ -172,7 +122,7 @@ def parse_config(content: Any, source: str) -> Config:
         wrong = _unknown_names(content)
     if wrong:
         raise FastISMError("\n".join([f"The config {source} is not valid:", *wrong]))
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, TimingJob] = {}
     for job in (*_jobs(content), *_sweeps(content)):
         if job.case in jobs:
             what = f"{job.architecture} at {job.length}"
@@ -181,34 +131,38 @@ def parse_config(content: Any, source: str) -> Config:
             )
         jobs[job.case] = job
         _check_model(job, source)
-    own = {
-        case: job
-        for case, job in jobs.items()
-        if not job.parameter
-        and job.keras_backend == content["keras_backend"]
-        and job.model == "keras"
-    }
     return Config(
         name=content["name"],
         fasta=content["data"]["fasta"],
         seed=content["data"]["seed"],
         report=content["report"],
         jobs=jobs,
-        first_calls=own if content["first_call"] else {},
-        peers={job.case: job for job in _peers(content)},
-        agreements=_extras(content, "agreement"),
-        breakdowns=_extras(content, "breakdown"),
+        first_calls=_by_case(_first_calls(content, jobs.values())),
+        peers=_by_case(_peers(content)),
+        agreements=_by_case(_agreements(content)),
+        breakdowns=_by_case(_breakdowns(content)),
     )
 
 
-def _jobs(content: Mapping[str, Any]) -> Iterator[Job]:
+def _by_case(jobs: Iterable[J]) -> dict[str, J]:
+    return {job.case: job for job in jobs}
+
+
+def _data(content: Mapping[str, Any], length: int, joined: bool = False) -> str:
+    """What records of a job say about its sequences."""
+    data = content["data"]
+    how = ", joined where short" if joined else ""
+    return f"{Path(data['fasta']).name}, seed {data['seed']}, last {length} bp{how}"
+
+
+def _jobs(content: Mapping[str, Any]) -> Iterator[TimingJob]:
     """One job per case and device."""
     for case in content["cases"]:
         for device in case.get("devices", content["devices"]):
             yield _job({**content, **case}, device)
 
 
-def _check_model(job: Job, source: str) -> None:
+def _check_model(job: TimingJob, source: str) -> None:
     """Refuse what cannot be done with a PyTorch module."""
     if job.model == "keras":
         return
@@ -227,7 +181,7 @@ def _check_model(job: Job, source: str) -> None:
         )
 
 
-def _sweeps(content: Mapping[str, Any]) -> Iterator[Job]:
+def _sweeps(content: Mapping[str, Any]) -> Iterator[TimingJob]:
     """One job per value of every parameter that is varied, and device."""
     sweeps = content.get("sweeps")
     for parameter, values in (sweeps["values"] if sweeps else {}).items():
@@ -238,13 +192,14 @@ def _sweeps(content: Mapping[str, Any]) -> Iterator[Job]:
                 yield _job(case, device, parameter, value)
 
 
-def _job(case: Mapping[str, Any], device: str, parameter: str = "", value: int = 0) -> Job:
+def _job(case: Mapping[str, Any], device: str, parameter: str = "", value: int = 0) -> TimingJob:
     backends = case["backends"]
     repeats = case["repeats"]
-    return Job(
+    return TimingJob(
         study=case["name"],
         architecture=case["architecture"],
         length=case["length"],
+        data=_data(case, case["length"], joined=bool(parameter)),
         parameter=parameter,
         value=value,
         sequences=tuple(sorted(case["sequences"])),
@@ -270,6 +225,8 @@ def _peers(content: Mapping[str, Any]) -> Iterator[PeerJob]:
     for case in peers["cases"] if peers else []:
         for name in peers["names"]:
             yield PeerJob(
+                study=content["name"],
+                data=_data(content, case["length"]),
                 peer=name,
                 architecture=case["architecture"],
                 length=case["length"],
@@ -280,17 +237,46 @@ def _peers(content: Mapping[str, Any]) -> Iterator[PeerJob]:
             )
 
 
-def _extras(content: Mapping[str, Any], key: str) -> dict[str, Extra]:
-    """The jobs of one kind besides timing."""
-    given = content.get(key)
-    if not given:
-        return {}
-    methods = tuple(given.get("methods", ()))
-    extras = (
-        Extra(case["architecture"], case["length"], given["sequences"], methods)
-        for case in given["cases"]
-    )
-    return {extra.case: extra for extra in extras}
+def _first_calls(content: Mapping[str, Any], jobs: Iterable[TimingJob]) -> Iterator[FirstCallJob]:
+    """One job per timing job and backend, of Keras models on the framework of the config."""
+    for job in jobs if content["first_call"] else ():
+        if job.parameter or job.model != "keras" or job.keras_backend != content["keras_backend"]:
+            continue
+        for backend in job.backends:
+            yield FirstCallJob(
+                study=job.study,
+                architecture=job.architecture,
+                length=job.length,
+                data=job.data,
+                backend=backend,
+                keras_backend=job.keras_backend,
+                device=job.device,
+            )
+
+
+def _agreements(content: Mapping[str, Any]) -> Iterator[AgreementJob]:
+    given = content.get("agreement")
+    for case in given["cases"] if given else []:
+        yield AgreementJob(
+            study=content["name"],
+            architecture=case["architecture"],
+            length=case["length"],
+            data=_data(content, case["length"]),
+            sequences=given["sequences"],
+            methods=tuple(given["methods"]),
+        )
+
+
+def _breakdowns(content: Mapping[str, Any]) -> Iterator[BreakdownJob]:
+    given = content.get("breakdown")
+    for case in given["cases"] if given else []:
+        yield BreakdownJob(
+            study=content["name"],
+            architecture=case["architecture"],
+            length=case["length"],
+            data=_data(content, case["length"]),
+            sequences=given["sequences"],
+        )
 
 
 def _unknown_names(content: Mapping[str, Any]) -> list[str]:

@@ -3,21 +3,21 @@
     python -m benchmarks.workflow.failed_job --help
 
 The workflow calls it where `benchmarks.timing.measure` ended in failure or was killed, with the
-same flags: a process that the system stops for want of memory cannot leave a record itself.
+same job: a process that the system stops for want of memory cannot leave a record itself.
 
 Requirements: rich.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.jobs.job import Job
+from benchmarks.jobs.document import job_parser
+from benchmarks.jobs.job import TimingJob
 from benchmarks.jobs.partial import Partial
 from benchmarks.jobs.progress import Progress
 from benchmarks.records import How, Record, Result, What, environment
@@ -36,7 +36,7 @@ def reason_of(log: Path, status: int) -> str:
 
 
 def missing_records(
-    job: Job, done: Sequence[Record], data: str, reason: str, status: str = "failed"
+    job: TimingJob, done: Sequence[Record], reason: str, status: str = "failed"
 ) -> Iterator[Record]:
     """One record per variant and number of sequences that has none."""
     known = {(r.what.method, r.how.backend, r.how.mode, r.what.sequences) for r in done}
@@ -56,7 +56,7 @@ def missing_records(
                     sequences=number,
                     positions=job.length,
                     alternatives=ALTERNATIVES,
-                    data=data,
+                    data=job.data,
                     variant=job.variant,
                 ),
                 How(
@@ -79,24 +79,19 @@ def missing_records(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what a job had recorded, and a failed record for whatever it had not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.workflow.failed_job", description=main.__doc__
-    )
+    parser = job_parser(TimingJob, "python -m benchmarks.workflow.failed_job", main.__doc__)
     parser.add_argument("--status", type=int, required=True, help="exit status of the job")
     parser.add_argument("--log", type=Path, required=True, help="what the job wrote")
-    parser.add_argument("--data", required=True, help="where sequences are from, for the record")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines")
     Partial.add_flag(parser)
-    Job.add_flags(parser)
     given = parser.parse_args(arguments)
-    job = Job.from_flags(given)
+    job: TimingJob = given.job
     if job.failures == "stop":
         return given.status
     reason = reason_of(given.log, given.status)
     # Kept where it is: whoever deletes the output to try again loses no measurement.
-    done = Partial(given.partial, job, given.data).read()
+    done = Partial(given.partial, job).read()
     given.output.unlink(missing_ok=True)
-    records.append(given.output, [*done, *missing_records(job, done, given.data, reason)])
+    records.append(given.output, [*done, *missing_records(job, done, reason)])
     Progress(job.case).wrong(f"{job.case} failed; its records say why. {reason}")
     return 0
 

@@ -48,15 +48,12 @@ def not_run(config: Config, folder: Path, reason: str) -> Iterator[tuple[Path, l
         path = folder / f"{case}.jsonl"
         if not path.exists():
             why = environment.missing_device(job.device) or reason
-            data = config.described_data(job)
-            yield path, list(missing_records(job, [], data, why, STATUS))
+            yield path, list(missing_records(job, [], why, STATUS))
     for case, job in config.peers.items():
-        path = folder / f"peer_{case}.jsonl"
+        path = folder / f"{case}.jsonl"
         if not path.exists():
             report = unmade(job, reason, STATUS)
-            data = config.described_data(job)
-            where = environment.describe()
-            yield path, list(as_records(job, config.name, data, report, where))
+            yield path, list(as_records(job, report, environment.describe()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,24 +15,9 @@ def results_of(study):
     return [f"results/{study}/{name}" for name in names]
 
 
-def job_of(wildcards):
-    """The settings of a timing job."""
-    return CONFIGS[wildcards.study].jobs[wildcards.case]
-
-
-def data_of(wildcards):
-    """What records say about the sequences of a timing job."""
-    return described_data(wildcards.study, job_of(wildcards))
-
-
-def described_data(study, job):
-    """What records say about the sequences of any job, for a shell."""
-    return shlex.quote(CONFIGS[study].described_data(job))
-
-
-def peer_job_of(wildcards):
-    """The settings of a peer's job."""
-    return CONFIGS[wildcards.study].peers[wildcards.peer_case]
+def document_of(wildcard):
+    """For `params`: the document of the job that a wildcard names, quoted for a shell."""
+    return lambda w: shlex.quote(write_job(CONFIGS[w.study].measured[getattr(w, wildcard)]))
 
 
 def names_in(kind):
@@ -43,16 +28,5 @@ def names_in(kind):
 
 def records_of(wildcards):
     """The files of records of a config."""
-    settings = CONFIGS[wildcards.study]
-    names = [
-        *settings.jobs,
-        *(
-            f"{case}_first_call_{backend}"
-            for case, job in settings.first_calls.items()
-            for backend in job.backends
-        ),
-        *(f"peer_{case}" for case in settings.peers),
-        *(f"breakdown_{case}" for case in settings.breakdowns),
-        *(f"agreement_{case}" for case in settings.agreements),
-    ]
-    return [f"results/{wildcards.study}/records/{name}.jsonl" for name in names]
+    cases = CONFIGS[wildcards.study].measured
+    return [f"results/{wildcards.study}/records/{case}.jsonl" for case in cases]

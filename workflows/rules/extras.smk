@@ -5,17 +5,14 @@ rule time_parts:
     input:
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/breakdown_{breakdown}.jsonl",
+        records="results/{study}/records/{breakdown}.jsonl",
     params:
-        extra=lambda w: CONFIGS[w.study].breakdowns[w.breakdown],
-        data=lambda w: described_data(w.study, CONFIGS[w.study].breakdowns[w.breakdown]),
+        job=document_of("breakdown"),
     log:
-        "results/{study}/logs/breakdown_{breakdown}.log",
+        "results/{study}/logs/{breakdown}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.studies.breakdown --study {wildcards.study}"
-        " --architecture {params.extra.architecture} --length {params.extra.length}"
-        " --sequences {params.extra.sequences} --fasta {input.fasta} --data {params.data}"
+        "{PYTHON} -m benchmarks.studies.breakdown --job {params.job} --fasta {input.fasta}"
         " --threads {threads} --output {output.records} 2> {log}"
 
 
@@ -23,16 +20,12 @@ rule correlate_attributions:
     input:
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/agreement_{agreement}.jsonl",
+        records="results/{study}/records/{agreement}.jsonl",
     params:
-        extra=lambda w: CONFIGS[w.study].agreements[w.agreement],
-        data=lambda w: described_data(w.study, CONFIGS[w.study].agreements[w.agreement]),
+        job=document_of("agreement"),
     log:
-        "results/{study}/logs/agreement_{agreement}.log",
+        "results/{study}/logs/{agreement}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.studies.correlate --study {wildcards.study}"
-        " --architecture {params.extra.architecture} --length {params.extra.length}"
-        " --sequences {params.extra.sequences} --methods {params.extra.methods}"
-        " --fasta {input.fasta} --data {params.data} --threads {threads}"
-        " --output {output.records} 2> {log}"
+        "{PYTHON} -m benchmarks.studies.correlate --job {params.job} --fasta {input.fasta}"
+        " --threads {threads} --output {output.records} 2> {log}"

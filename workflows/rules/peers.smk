@@ -20,21 +20,15 @@ rule make_peer_environment:
 
 rule time_peer:
     input:
-        description=lambda w: f".envs/{peer_job_of(w).peer}.json",
+        description=lambda w: f".envs/{CONFIGS[w.study].peers[w.peer_case].peer}.json",
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/peer_{peer_case}.jsonl",
+        records="results/{study}/records/{peer_case}.jsonl",
     params:
-        job=peer_job_of,
-        data=lambda w: described_data(w.study, peer_job_of(w)),
+        job=document_of("peer_case"),
     log:
-        "results/{study}/logs/peer_{peer_case}.log",
+        "results/{study}/logs/{peer_case}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.peers.record --environment {input.description}"
-        " --study {wildcards.study} --peer {params.job.peer}"
-        " --architecture {params.job.architecture} --length {params.job.length}"
-        " --sequences {params.job.sequences} --batch-sizes {params.job.batch_sizes}"
-        " --repeats {params.job.repeats} --budget {params.job.budget}"
-        " --fasta {input.fasta} --data {params.data} --threads {threads}"
-        " --output {output.records} 2> {log}"
+        "{PYTHON} -m benchmarks.peers.record --job {params.job} --environment {input.description}"
+        " --fasta {input.fasta} --threads {threads} --output {output.records} 2> {log}"

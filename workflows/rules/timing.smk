@@ -1,4 +1,5 @@
-# Timing. Every job asks for all cores, so that no other runs beside it.
+# Timing. Every job asks for all cores, so that no other runs beside it. A process is told what to
+# measure by one JSON document (benchmarks/jobs/document.py).
 
 
 # A job that fails as a whole, or is killed, may leave records that say so (the key `failures`).
@@ -12,37 +13,31 @@ rule time_architecture:
     output:
         records="results/{study}/records/{case}.jsonl",
     params:
-        flags=lambda w: job_of(w).flags(),
-        data=data_of,
+        job=document_of("case"),
         # Not an output: Snakemake deletes those of jobs that fail or are interrupted.
         partial="results/{study}/partial",
     log:
         "results/{study}/logs/{case}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.timing.measure --fasta {input.fasta} --data {params.data}"
-        " --threads {threads} --output {output.records}"
-        " --partial {params.partial} {params.flags} 2> {log}"
-        " || {PYTHON} -m benchmarks.workflow.failed_job --status $? --log {log} --data {params.data}"
-        " --output {output.records} --partial {params.partial} {params.flags} 2>> {log}"
+        "{PYTHON} -m benchmarks.timing.measure --job {params.job} --fasta {input.fasta}"
+        " --threads {threads} --output {output.records} --partial {params.partial} 2> {log}"
+        " || {PYTHON} -m benchmarks.workflow.failed_job --job {params.job} --status $? --log {log}"
+        " --output {output.records} --partial {params.partial} 2>> {log}"
 
 
 rule time_first_call:
     input:
         fasta="results/{study}/sequences.fa",
     output:
-        records="results/{study}/records/{case}_first_call_{backend}.jsonl",
+        records="results/{study}/records/{first_call}.jsonl",
     params:
-        job=job_of,
-        data=data_of,
+        job=document_of("first_call"),
     log:
-        "results/{study}/logs/{case}_first_call_{backend}.log",
+        "results/{study}/logs/{first_call}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON} -m benchmarks.timing.first_call --study {wildcards.study}"
-        " --architecture {params.job.architecture} --length {params.job.length}"
-        " --backend {wildcards.backend} --keras-backend {params.job.keras_backend}"
-        " --device {params.job.device} --fasta {input.fasta} --data {params.data}"
+        "{PYTHON} -m benchmarks.timing.first_call --job {params.job} --fasta {input.fasta}"
         " --threads {threads} --output {output.records} 2> {log}"
 
 
