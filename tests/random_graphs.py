@@ -35,6 +35,7 @@ from fastism.rules import (
     Reshape,
     Rule,
     Shift,
+    SoftmaxPool,
     Source,
     Upsample,
     WeightedSum,
@@ -93,7 +94,7 @@ def reads(rule: Rule, q: int, length: int) -> list[int]:
     if isinstance(rule, Convolution):
         taps, dilation = rule.kernel.shape[0], rule.dilation
         return [q * rule.stride - rule.pad[0] + t * dilation for t in range(taps)]
-    if isinstance(rule, MaxPool | AveragePool):
+    if isinstance(rule, MaxPool | AveragePool | SoftmaxPool):
         return [q * rule.stride - rule.pad[0] + t for t in range(rule.size)]
     if isinstance(rule, Shift):
         return [q - rule.left]
@@ -123,6 +124,9 @@ def dependence(graph: Graph, changed: np.ndarray) -> list[np.ndarray]:
             made = np.zeros(positions, bool)
         elif len(node.shape) == 2 and isinstance(node.rule, WeightedSum | Elementwise):
             made = np.logical_or.reduce([np.broadcast_to(s, positions) for s in sources])
+        elif isinstance(node.rule, SoftmaxPool):
+            either = np.any(sources, 0)
+            made = np.array([either[reads(node.rule, q, 0)].any() for q in range(positions)])
         elif len(node.shape) == 2 and isinstance(node.rule, Concatenate):
             made = np.concatenate(sources) if node.rule.axis == 0 else np.any(sources, 0)
         elif len(node.shape) == 2 and not isinstance(node.rule, Opaque | Reshape):
@@ -299,6 +303,16 @@ class _Growing:
             branches.append(self.add(Pointwise("relu"), y) if self.d.bool() else y)
         self.add(self.merge(), *branches)
 
+    def grow_softmax_pool(self) -> None:
+        """Attention pooling, its logits a function of each position or of the neighbours too."""
+        x = self.recent()
+        length, channels = self.shape(x)
+        taps = self.d.of(1, 1, 3)
+        kernel = self.d.weights(taps, channels, self.d.of(channels, 1))
+        logits = self.add(Convolution(kernel, None, 1, 1, 1, same_padding(length, taps, 1)), x)
+        size = self.d.int(1, min(4, length))
+        self.add(SoftmaxPool(size, size), x, self.d.of(logits, x))
+
     def merge(self, *, channels: bool = True) -> Rule:
         sums = WeightedSum(self.d.of((1.0, 1.0), (1.0, -1.0), (0.5, 0.5)))
         products = Elementwise(self.d.of("multiply", "maximum", "minimum"))
@@ -358,7 +372,7 @@ def graphs(draw: Callable, local_only: bool = False) -> Graph:
     """A graph over all rules; with `local_only` every node has a window."""
     d = Draw(draw)
     g = _Growing(d, d.int(5, 16), d.int(1, 3))
-    growth = [g.grow_local, g.grow_local, g.grow_local, g.grow_branches]
+    growth = [g.grow_local, g.grow_local, g.grow_local, g.grow_branches, g.grow_softmax_pool]
     for _ in range(d.int(1, 6)):
         d.of(*growth, *([] if local_only else [g.grow_side, g.grow_full]))()
         if max(prod(g.shape(i)) for i in g.sequences) > 200:

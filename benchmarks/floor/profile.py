@@ -48,6 +48,7 @@ from fastism.rules import (
     Opaque,
     Reshape,
     Shift,
+    SoftmaxPool,
     Upsample,
 )
 
@@ -63,6 +64,7 @@ KINDS = {
     FlattenDense: "dense",
     MaxPool: "pooling",
     AveragePool: "pooling",
+    SoftmaxPool: "pooling",
     GlobalPool: "pooling",
     Opaque: "opaque",
     **dict.fromkeys((Channels, Flip, Reshape, Shift, Upsample), "rearranging"),

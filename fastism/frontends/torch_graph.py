@@ -25,6 +25,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_pooling,
     torch_views,
 )
+from fastism.frontends.torch_folds import FOLDED, attention_pool, is_folded
 from fastism.frontends.torch_macs import Sized, multiply_adds
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
 from fastism.frontends.torch_subgraphs import Subgraph, is_multiple
@@ -194,14 +195,18 @@ class Translation:
                 return Deferred("")
             if len(getattr(x.meta.get("val"), "shape", ())) > 4:
                 return Deferred("")
-        before = dict(self.values)
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._argument)
         label, kind = self._label(node)
         emit = Emit(self.builder, label, kind, tuple(first.shape[1:]), self.dtype)
-        if not isinstance(args[0], Value) and node.target not in ANY_OPERAND:
-            made: Any = "a first operand that does not depend on the input"
-        else:
-            made = self._try(emit, handler, args, kwargs)
+        attention = attention_pool(emit, node, self.values.get) if name == "sum" else None
+        if attention is not None:
+            return attention
+        before = dict(self.values)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._argument)
+        if is_folded((args, kwargs)):
+            handler = FOLDED.get(node.target, _no_neighbours)
+        elif not isinstance(args[0], Value) and node.target not in ANY_OPERAND:
+            handler = _no_operand
+        made = self._try(emit, handler, args, kwargs)
         if isinstance(made, str):
             self.values = before
             return Deferred(f"{name}: {made}")
@@ -373,6 +378,14 @@ class Translation:
         if path and cls.startswith("torch.nn.modules."):
             return path, cls.rsplit(".", 1)[-1]
         return f"{path}.{node.name}".lstrip("."), _operator_name(node)
+
+
+def _no_operand(emit: Emit, *args: Any, **kwargs: Any) -> str:
+    return "a first operand that does not depend on the input"
+
+
+def _no_neighbours(emit: Emit, *args: Any, **kwargs: Any) -> str:
+    return "neighbours on an axis of their own"
 
 
 def _modules(node: fx.Node) -> list[str]:

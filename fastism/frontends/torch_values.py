@@ -30,14 +30,33 @@ class Value:
     axes : tuple of (int or None)
         For every axis after the batch, the node's axis that it is; None for an axis of size one
         that the node does not have. Axes of the node that are not named have size one.
+    fold : int
+        Where it is not 0, positions stand on two neighbouring axes of the module's tensor, both of
+        which `axes` calls 0: groups, then `fold` positions of each.
     """
 
     node: int
     axes: Axes
+    fold: int = 0
 
     def shape(self, node_shape: Sequence[int]) -> tuple[int, ...]:
         """Shape in the module's layout, without the batch axis."""
-        return tuple(1 if axis is None else node_shape[axis] for axis in self.axes)
+        sizes = [1 if axis is None else node_shape[axis] for axis in self.axes]
+        if self.fold:
+            first = self.axes.index(0)
+            sizes[first : first + 2] = sizes[first] // self.fold, self.fold
+        return tuple(sizes)
+
+    @property
+    def folded_axis(self) -> int:
+        """The axis of the module's tensor, without the batch, of the positions of a group."""
+        return self.axes.index(0) + 1
+
+    @property
+    def unfolded(self) -> Value:
+        """The same tensor with all positions on one axis."""
+        first = self.axes.index(0)
+        return Value(self.node, (*self.axes[:first], *self.axes[first + 1 :]))
 
     def of(self, y: np.ndarray) -> np.ndarray:
         """The node's tensor ``(rows, *node shape)`` in the module's layout ``(rows, *shape)``."""
@@ -46,7 +65,7 @@ class Value:
 
     def order(self, node_shape: Sequence[int]) -> tuple[int, ...]:
         """Order of the node's axes in the module's layout; unnamed axes come last."""
-        named = [axis for axis in self.axes if axis is not None]
+        named = list(dict.fromkeys(axis for axis in self.axes if axis is not None))
         return (*named, *(axis for axis in range(len(node_shape)) if axis not in named))
 
     def plain(self, rank: int) -> bool:

@@ -82,7 +82,19 @@ def reshape(emit: Emit, x: Value, *settings: Any, **options: Any) -> Made:
         return Value(emit.reshaped(x, (prod(shape),), order), (0,))
     if len(out) == 2:
         return Value(emit.reshaped(x, out, order), (0, 1))
-    return "a tensor of more than two axes"
+    return _folded(emit, x) or "a tensor of more than two axes"
+
+
+def _folded(emit: Emit, x: Value) -> Value | None:
+    """Positions split into groups of neighbours, on an axis of their own."""
+    shape, out = emit.shape(x), emit.out
+    if sorted(x.axes, key=str) != [0, 1] or len(out) != 3:
+        return None
+    first = x.axes.index(0)
+    rest = (*out[:first], out[first] * out[first + 1], *out[first + 2 :])
+    if rest != shape or out[first + 1] < 2:
+        return None
+    return Value(x.node, (*x.axes[:first], 0, *x.axes[first:]), out[first + 1])
 
 
 # ---- parts ----------------------------------------------------------------------------------

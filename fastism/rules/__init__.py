@@ -5,7 +5,7 @@ from fastism.rules.convolution import Convolution
 from fastism.rules.merge import Concatenate, Elementwise, WeightedSum
 from fastism.rules.opaque import Opaque
 from fastism.rules.pointwise import Affine, LayerNorm, Pointwise
-from fastism.rules.pooling import AveragePool, GlobalPool, MaxPool
+from fastism.rules.pooling import AveragePool, GlobalPool, MaxPool, SoftmaxPool
 from fastism.rules.readout import Dense, FlattenDense
 from fastism.rules.reshape import Channels, Flip, Reshape, Shift, Upsample
 
@@ -28,6 +28,7 @@ __all__ = [
     "Reshape",
     "Rule",
     "Shift",
+    "SoftmaxPool",
     "Source",
     "Upsample",
     "WeightedSum",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.intervals import Interval, sliding_affected, sliding_length, sliding_required
+from fastism.intervals import Interval, hull, sliding_affected, sliding_length, sliding_required
 from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
 
 if TYPE_CHECKING:
@@ -134,6 +134,49 @@ class AveragePool(_Pool):
             self._aligned(b, call, 0.0), self.size, self.stride, call.width, "sum"
         )
         return total * (1.0 / self.size if weights is None else call.lookup(weights))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxPool(_Pool):
+    """Mean over `size` neighbours, weighted by the softmax of their logits: attention pooling.
+
+    Two inputs: values ``(length, channels)`` and logits ``(length, channels)`` or ``(length, 1)``.
+    Groups do not overlap and are not padded, ``stride == size``.
+    """
+
+    shares_memory: ClassVar[bool] = False
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        if len(shapes) != 2 or shapes[0][0] != shapes[1][0] or self.stride != self.size:
+            raise FastISMError(
+                f"Attention pooling over {self.size} positions got tensors of shapes {shapes}."
+            )
+        length, channels = super().output_shape(shapes)
+        return length, max(channels, shapes[1][1])
+
+    def local_for(self, shapes: Sequence[Shape], affected: Sequence[bool]) -> bool:
+        return all(affected)
+
+    def affected(self, inputs: Sequence[Interval | None], length: int) -> Interval:
+        return hull(_Pool.affected(self, [x], length) for x in inputs if x is not None)
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        x, logits = (y[:, : y.shape[1] // self.size * self.size] for y in inputs)
+        most = b.max_pool(logits, self.size, self.size, (0, 0))
+        raised = b.function("exp", logits - b.repeat(most, self.size, 1))
+        total = b.sum_pool(raised * x, self.size, self.size, (0, 0))
+        return total / b.sum_pool(raised, self.size, self.size, (0, 0))
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        given = (self.size, self.size, call.width)
+        placed = [
+            b.place(x, offset, call.width * self.size)
+            for x, offset in zip(call.inputs, call.offsets, strict=True)
+        ]
+        most = b.repeat(b.pool_window(placed[1], *given, "max"), self.size, 0)
+        raised = b.function("exp", placed[1] - most)
+        total = b.pool_window(raised * placed[0], *given, "sum")
+        return total / b.pool_window(raised, *given, "sum")
 
 
 @dataclass(frozen=True, eq=False)
