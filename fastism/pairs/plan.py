@@ -14,8 +14,10 @@ import numpy as np
 from fastism.intervals import Interval
 from fastism.pairs.blocks import make_blocks
 from fastism.pairs.windows import Joint, Roles, find_roles, joint_windows
+from fastism.planning.costs import Cost
 from fastism.planning.layout import affected_windows
 from fastism.planning.plan import BYTES_PER_SECOND, MACS_PER_SECOND, SECONDS_PER_OPERATION, Plan
+from fastism.planning.report import Row, cost_table, expectation, shown_width
 from fastism.planning.steps import Mode
 from fastism.rules import Convolution, FlattenDense
 
@@ -45,25 +47,6 @@ class Method(Enum):
 
 
 @dataclass(frozen=True)
-class PairCost:
-    """What one node costs per pair.
-
-    Parameters
-    ----------
-    naive : int
-        Multiply-adds of a full pass.
-    fast : float
-        Multiply-adds of the method, averaged over pairs.
-    width : float
-        Positions that both edits reach, averaged over pairs; NaN for nodes without windows.
-    """
-
-    naive: int
-    fast: float
-    width: float
-
-
-@dataclass(frozen=True)
 class PairPlan:
     """How pairs of edits at some positions of a sequence run.
 
@@ -80,7 +63,7 @@ class PairPlan:
         Positions per block.
     near : float
         Share of the pairs of positions that act on each other before steps in full.
-    costs : tuple of PairCost
+    costs : tuple of Cost
         One per node.
     """
 
@@ -90,7 +73,7 @@ class PairPlan:
     reason: str
     block: int
     near: float
-    costs: tuple[PairCost, ...]
+    costs: tuple[Cost, ...]
 
     @property
     def naive_macs(self) -> int:
@@ -111,9 +94,21 @@ class PairPlan:
         return nan if self.single.uncounted else self.naive_macs / max(self.fast_macs, 1.0)
 
     def __str__(self) -> str:
-        from fastism.pairs.report import pair_plan_table
-
-        return pair_plan_table(self)
+        """Layers, how wide both edits reach, multiply-adds per pair, the method and why."""
+        known = not self.single.uncounted
+        rows = [
+            Row((node.name, node.kind, shown_width(cost, 1)), cost.naive, cost.fast)
+            for node, cost in zip(self.single.graph.nodes, self.costs, strict=True)
+        ]
+        total = Row(("per pair",), self.naive_macs, self.fast_macs, known)
+        remarks = [
+            f"Method: {self.method.value}: {self.reason}.",
+            f"Pairs of {self.positions} positions in blocks of {self.block}; "
+            f"{100 * self.near:.0f}% act on each other before steps in full.",
+        ]
+        if known:
+            remarks.append(expectation(self.speedup, ()))
+        return cost_table(("layer", "kind"), ("width",), rows, total, remarks)
 
 
 def make_pair_plan(
@@ -141,11 +136,11 @@ def make_pair_plan(
     given = (single, len(positions))
     if not naive or min(referenced, sum(c.fast for c in costs)) >= WORTH * naive:
         reason = "steps on whole tensors come so early that nothing is saved"
-        costs = tuple(PairCost(c.naive, float(c.naive), nan) for c in single.costs)
+        costs = tuple(Cost(c.naive, float(c.naive), nan) for c in single.costs)
         return PairPlan(*given, Method.NAIVE, reason, best.block, 1.0, costs)
     if uniform:
         reason = "this backend compiles windows of one shape; backend='torch' has interactions"
-        costs = tuple(PairCost(c.naive, c.fast, c.width) for c in single.costs)
+        costs = single.costs
         return PairPlan(*given, Method.REFERENCES, reason, best.block, 1.0, costs)
     reason = "effects of single edits add up wherever only one of them reaches"
     return PairPlan(*given, Method.INTERACTIONS, reason, best.block, best.near(), costs)
@@ -187,7 +182,7 @@ class _Tiles:
             self._wanted,
         )
 
-    def costs(self) -> tuple[PairCost, ...]:
+    def costs(self) -> tuple[Cost, ...]:
         """Per node, averaged over the pairs."""
         made = []
         for index, (step, cost) in enumerate(zip(self._plan.steps, self._plan.costs, strict=True)):
@@ -199,7 +194,7 @@ class _Tiles:
             if step.mode is Mode.WINDOW:
                 widths = [joint.windows[index].width for joint in self._joints]
                 width = self._mean(widths, self._wanted)
-            made.append(PairCost(cost.naive, fast, width))
+            made.append(Cost(cost.naive, fast, width))
         return tuple(made)
 
     def _macs(self, joint: Joint, index: int) -> np.ndarray:

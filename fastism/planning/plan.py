@@ -13,9 +13,11 @@ from math import nan, prod
 import numpy as np
 
 from fastism.graph.nodes import Graph
+from fastism.planning.costs import Cost
 from fastism.planning.fuse import Tail, find_tails
 from fastism.planning.layout import Layout, make_layout
-from fastism.planning.reasons import reasons, spreading
+from fastism.planning.reasons import reasons, reasons_told, spreading
+from fastism.planning.report import Row, cost_table, expectation, runs_on, shown_width
 from fastism.planning.steps import Mode, Step, assign_steps
 from fastism.rules import FlattenDense, Opaque
 
@@ -29,25 +31,6 @@ BYTES_PER_SECOND = 2e10
 SECONDS_PER_OPERATION = 1e-5
 #: Working set of a chunk in the same estimate.
 CHUNK_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one node costs per mutant.
-
-    Parameters
-    ----------
-    naive : int
-        Multiply-adds of a full pass.
-    fast : float
-        Multiply-adds in the plan's form, averaged over the mutants.
-    width : float
-        Window width, averaged over the mutants; NaN where there is no window.
-    """
-
-    naive: int
-    fast: float
-    width: float
 
 
 @dataclass(frozen=True)
@@ -150,9 +133,30 @@ class Plan:
         return tuple(i for i in self.layout.nodes if i in full)
 
     def __str__(self) -> str:
-        from fastism.planning.report import plan_table
-
-        return plan_table(self)
+        """Layers, how each runs, affected widths, multiply-adds, and why anything is in full."""
+        rows = [
+            Row(
+                (
+                    node.name + (f" (+ {', '.join(node.absorbed)})" if node.absorbed else ""),
+                    node.kind,
+                    runs_on(step),
+                    str(node.shape[0]) if len(node.shape) == 2 else "",
+                    shown_width(cost),
+                ),
+                cost.naive,
+                cost.fast,
+                node.name not in self.uncounted,
+            )
+            for node, step, cost in zip(self.graph.nodes, self.steps, self.costs, strict=True)
+        ]
+        total = Row(("per mutant",), self.naive_macs, self.fast_macs, not self.uncounted)
+        remarks = (
+            "Widths in positions, costs in multiply-adds per mutant, averaged over the sequence;\n"
+            f"blocks of {self.layout.block} positions. {expectation(self.speedup, self.uncounted)}",
+            *reasons_told(self.graph, self.costs, self.reasons, bool(self.uncounted)),
+        )
+        words, numbers = ("layer", "kind", "runs on"), ("length", "width")
+        return cost_table(words, numbers, rows, total, remarks)
 
 
 def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool = False) -> Plan:

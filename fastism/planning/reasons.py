@@ -5,15 +5,12 @@ Requirements: numpy only. Pure functions of a plan's parts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 from fastism.graph.nodes import Graph
+from fastism.planning.costs import Cost
 from fastism.planning.steps import Mode, Step
-
-if TYPE_CHECKING:
-    from fastism.planning.plan import Cost
 
 #: Part of naive ISM from which on a step in full says why, although the first one before it does.
 SHARE = 1 / 20
@@ -59,6 +56,27 @@ def reasons(graph: Graph, steps: Sequence[Step], costs: Sequence[Cost]) -> dict[
         if step.mode is Mode.FULL and index not in ends and costly:
             told[index] = f"after {_named(graph, _first_global(graph, steps, ends, index))}"
     return dict(sorted(told.items()))
+
+
+def reasons_told(
+    graph: Graph, costs: Sequence[Cost], found: Mapping[int, str], uncounted: bool
+) -> Iterator[str]:
+    """A line for every step that says why it runs in full, with its part of naive ISM.
+
+    Parameters
+    ----------
+    graph : Graph
+    costs : sequence of Cost
+    found : mapping of int to str
+        From `reasons`.
+    uncounted : bool
+        Whether there are layers of unknown cost, of which parts cannot be told.
+    """
+    total = max(sum(cost.naive for cost in costs), 1)
+    for index, reason in found.items():
+        share = 0.0 if uncounted else costs[index].naive / total
+        part = f" This is {share:.0%} of naive ISM." if share >= 0.005 else ""
+        yield f"In full: {_named(graph, index)}: {reason}.{part}"
 
 
 def _first_global(graph: Graph, steps: Sequence[Step], ends: dict[int, str], index: int) -> int:

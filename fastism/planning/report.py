@@ -1,83 +1,109 @@
-"""A plan as a table for people.
+"""Costs of layers as a table for people, from plain rows: it serves plans of edits and of pairs.
 
-Requirements: numpy, rich.
+Requirements: rich.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fastism.planning.costs import Cost
 from fastism.planning.steps import Mode, Step
 
-if TYPE_CHECKING:
-    from fastism.planning.plan import Plan
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a layer, or the sum over all layers.
+
+    Parameters
+    ----------
+    cells : tuple of str
+        What stands in the columns before the costs.
+    naive, fast : float
+        Multiply-adds of naive ISM and of the plan.
+    known : bool
+        Whether they can be known.
+    """
+
+    cells: tuple[str, ...]
+    naive: float
+    fast: float
+    known: bool = True
+
+    @property
+    def costs(self) -> tuple[str, str, str]:
+        """Multiply-adds of naive ISM, of the plan, and their ratio, in words."""
+        if not self.known:
+            return "?", "?", "?"
+        ratio = f"{self.naive / self.fast:.1f}" if self.naive and self.fast else ""
+        return count(self.naive), count(self.fast), ratio
 
 
-def plan_table(plan: Plan) -> str:
-    """Layers, how each runs, affected widths, multiply-adds per mutant and what is opaque."""
+def cost_table(
+    words: Sequence[str],
+    numbers: Sequence[str],
+    rows: Iterable[Row],
+    total: Row,
+    remarks: Iterable[str],
+) -> str:
+    """A table of layers with what they cost, naive and fast, and what is to be said below it.
+
+    Parameters
+    ----------
+    words, numbers : sequence of str
+        Headings of the columns before the costs: of text, then of numbers.
+    rows : iterable of Row
+        One per layer.
+    total : Row
+        The last line; cells that it lacks are empty.
+    remarks : iterable of str
+        Lines below the table.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("layer", "kind", "runs on"):
+    for heading in words:
         table.add_column(heading, overflow="fold")
-    for heading in ("length", "width", "naive", "fast", "ratio"):
+    for heading in (*numbers, "naive", "fast", "ratio"):
         table.add_column(heading, justify="right")
-    rows = zip(plan.graph.nodes, plan.steps, plan.costs, strict=True)
-    for node, step, cost in rows:
-        name = node.name + (f" (+ {', '.join(node.absorbed)})" if node.absorbed else "")
-        width = "" if cost.width != cost.width else f"{cost.width:.0f}"
-        length = str(node.shape[0]) if len(node.shape) == 2 else ""
-        ratio = f"{cost.naive / cost.fast:.1f}" if cost.naive and cost.fast else ""
-        counts = count(cost.naive), count(cost.fast)
-        if node.name in plan.uncounted:
-            counts = "?", "?"
-        table.add_row(name, node.kind, runs_on(step), length, width, *counts, ratio)
+    for row in rows:
+        table.add_row(*row.cells, *row.costs)
     table.add_section()
-    table.add_row(
-        "per mutant",
-        "",
-        "",
-        "",
-        "",
-        *(("?", "?") if plan.uncounted else (count(plan.naive_macs), count(plan.fast_macs))),
-        "?" if plan.uncounted else f"{plan.speedup:.1f}",
-        style="bold",
-    )
+    empty = [""] * (len(words) + len(numbers) - len(total.cells))
+    table.add_row(*total.cells, *empty, *total.costs, style="bold")
     text = io.StringIO()
     console = Console(file=text, width=120, color_system=None)
     console.print(table)
-    console.print(
-        "Widths in positions, costs in multiply-adds per mutant, averaged over the sequence;\n"
-        f"blocks of {plan.layout.block} positions. {expectation(plan)}",
-        markup=False,
-    )
-    for line in reasons_told(plan):
+    for line in remarks:
         console.print(line, markup=False)
     return text.getvalue().rstrip()
 
 
-def expectation(plan: Plan) -> str:
-    """The speedup to expect, or why it cannot be known."""
-    if not plan.uncounted:
-        return f"Expected speedup at equal rates: {plan.speedup:.1f} times."
-    names = ", ".join(dict.fromkeys(plan.uncounted))
+def shown_width(cost: Cost, digits: int = 0) -> str:
+    """The mean width of a layer's windows; nothing where there are none."""
+    return "" if cost.width != cost.width else f"{cost.width:.{digits}f}"
+
+
+def expectation(speedup: float, uncounted: Iterable[str]) -> str:
+    """The speedup to expect, or why it cannot be known.
+
+    Parameters
+    ----------
+    speedup : float
+    uncounted : iterable of str
+        Names of the layers whose multiply-adds cannot be counted.
+    """
+    names = ", ".join(dict.fromkeys(uncounted))
+    if not names:
+        return f"Expected speedup at equal rates: {speedup:.1f} times."
     return (
         "The speedup cannot be known beforehand, because the multiply-adds of what runs in full "
         f"cannot be counted: {names}."
     )
-
-
-def reasons_told(plan: Plan) -> Iterator[str]:
-    """A line for every step that says why it runs in full, with its part of naive ISM."""
-    for index, reason in plan.reasons.items():
-        node, cost = plan.graph.nodes[index], plan.costs[index]
-        share = 0.0 if plan.uncounted else cost.naive / max(plan.naive_macs, 1)
-        part = f" This is {share:.0%} of naive ISM." if share >= 0.005 else ""
-        yield f"In full: {node.name} ({node.kind}): {reason}.{part}"
 
 
 def runs_on(step: Step) -> str:
