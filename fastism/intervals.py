@@ -87,6 +87,26 @@ def sliding_required(
     return Interval(start, stop)
 
 
+def sliding_reads(positions: np.ndarray, span: int, stride: int, pad_left: int) -> np.ndarray:
+    """Consecutive inputs that consecutive outputs of a sliding window read.
+
+    Parameters
+    ----------
+    positions : ndarray of int, shape (mutants, width)
+        Consecutive outputs.
+    span : int
+        Distance from the first to the last tap, plus one.
+    stride, pad_left : int
+
+    Returns
+    -------
+    ndarray of int, shape (mutants, (width - 1) * stride + span)
+        Positions may lie outside of the input, where its padding is.
+    """
+    count = (positions.shape[1] - 1) * stride + span
+    return positions[:, :1] * stride - pad_left + np.arange(count)
+
+
 def sliding_length(length: int, size: int, stride: int, dilation: int, pad: int) -> int:
     """Number of outputs of a sliding window over `length` inputs and `pad` padded positions."""
     return (length + pad - (size - 1) * dilation - 1) // stride + 1

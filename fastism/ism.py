@@ -16,8 +16,8 @@ from fastism.backends.base import Backend
 from fastism.backends.precision import each_in, products_in
 from fastism.calls.inputs import Ranges, check_outputs, check_positions
 from fastism.calls.mutants import Mutants, Part
-from fastism.calls.naive import BATCH_SIZES, run_mutants, tune_batch_size
-from fastism.calls.saturation import MOST_SEQUENCES, BaseISM, listed
+from fastism.calls.naive import fitting_sizes, run_mutants, tune_batch_size
+from fastism.calls.saturation import MOST_SEQUENCES, listed
 from fastism.errors import FastISMError
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
@@ -26,6 +26,9 @@ from fastism.pairs.plan import Method, PairPlan, make_pair_plan
 from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan
 from fastism.running.engine import Engine, prepare_weights
+from fastism.scans.engine import SpliceEngine
+from fastism.scans.methods import Made, Scans
+from fastism.scans.splices import Splices
 
 #: Bytes that mutants may take at a time unless the user says otherwise.
 DEFAULT_MEMORY = 256 << 20
@@ -41,7 +44,7 @@ def _default_memory(backend: Backend) -> int:
     return DEFAULT_MEMORY if free is None else max(free // 4, 1 << 20)
 
 
-class FastISM(BaseISM):
+class FastISM(Scans):
     """Exact in-silico mutagenesis by delta propagation.
 
     A drop-in for fastISM 0.5 (Nair et al. 2022, doi:10.1093/bioinformatics/btac135): a change of
@@ -318,6 +321,21 @@ class FastISM(BaseISM):
             self._pair_engines[outputs] = Engine(plan, self._backend, self._memory, weights)
         return self._pair_engines[outputs]
 
+    def _run_splices(
+        self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
+    ) -> Made:
+        plan = self._engine(1, 1).plan
+        engine = SpliceEngine(plan, self._backend, self._memory, self._weights)
+        others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
+        every = dict.fromkeys(select)
+        parts = engine.run(others, splices, list(select))
+        for index, made in each_in(parts, partial(products_in, self.backend, self.precision)):
+            shown = self._shown(every, made)
+            yield (
+                index,
+                [y if e is None else y[:, e] for y, e in zip(shown, select.values(), strict=True)],
+            )
+
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""
         # Along the first axis of the model's layout: after `_shown` where that changes it.
@@ -337,7 +355,7 @@ class FastISM(BaseISM):
         return made
 
 
-class NaiveISM(BaseISM):
+class NaiveISM(Scans):
     """Every mutant through the whole model: the baseline, and the oracle.
 
     A Keras model is compiled by its framework, a torch module runs eagerly unless it is to be
@@ -426,8 +444,7 @@ class NaiveISM(BaseISM):
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         if self.batch_size is None:
-            fitting = [s for s in BATCH_SIZES if s <= max(len(mutants), BATCH_SIZES[0])]
-            self.batch_size = tune_batch_size(self._forward, inputs, fitting)
+            self.batch_size = tune_batch_size(self._forward, inputs, fitting_sizes(len(mutants)))
 
         def selected(outputs: list[np.ndarray]) -> list[np.ndarray]:
             return [
@@ -441,6 +458,26 @@ class NaiveISM(BaseISM):
         # Not worth compiling for its batch size.
         reference = selected(self._references(inputs))
         return reference, run_mutants(forward, inputs, self.seq_input_idx, mutants, self.batch_size)
+
+    def _run_splices(
+        self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
+    ) -> Made:
+        if self.batch_size is None:
+            self.batch_size = tune_batch_size(self._forward, inputs, fitting_sizes(len(splices)))
+        for first in range(0, len(splices), self.batch_size):
+            index = np.arange(first, min(first + self.batch_size, len(splices)))
+            # All batches have one size, so that nothing is compiled twice.
+            padded = np.resize(index, self.batch_size)
+            batch = [np.repeat(x, self.batch_size, 0) for x in inputs]
+            batch[self.seq_input_idx] = splices.sequences(padded)
+            made = self._forward(batch)
+            yield (
+                index,
+                [
+                    (made[i] if e is None else made[i][:, e])[: len(index)]
+                    for i, e in select.items()
+                ],
+            )
 
     def _references(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Outputs of the unchanged sequences: together, unless every sequence is to be alone."""

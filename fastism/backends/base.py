@@ -225,6 +225,11 @@ class Backend(ABC):
     def take(self, x: Array, index: Any, axis: int) -> Array:
         """Select along an axis by a vector of indices (host or device)."""
 
+    def rows(self, table: Array, index: np.ndarray) -> Array:
+        """Rows of ``(length, channels)`` by an array of indices, shape (*index.shape, channels)."""
+        chosen = self.take(table, index.reshape(-1), 0)
+        return self.reshape(chosen, (*index.shape, table.shape[1]))
+
     def contiguous(self, x: Array) -> Array:
         """`x` itself or a copy whose memory is in the order of its axes."""
         return x

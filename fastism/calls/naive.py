@@ -18,6 +18,11 @@ Forward = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 BATCH_SIZES = (16, 32, 64, 128, 256, 512)
 
 
+def fitting_sizes(mutants: int) -> list[int]:
+    """The batch sizes worth trying for so many mutants."""
+    return [size for size in BATCH_SIZES if size <= max(mutants, BATCH_SIZES[0])]
+
+
 def run_mutants(
     forward: Forward, inputs: Sequence[np.ndarray], sequence: int, mutants: Mutants, size: int
 ) -> Iterator[Part]:

@@ -96,6 +96,8 @@ class Rule(ABC):
     ----------
     local : bool
         Whether a window of the output follows from windows of the inputs.
+    reverses : bool
+        Whether what is left of a position in the input is right of it in the output.
     consumes : Kind or None
         The kind of window it works on; ``None`` if both deltas and values will do.
     accumulates : bool
@@ -107,6 +109,7 @@ class Rule(ABC):
     """
 
     local: ClassVar[bool] = True
+    reverses: ClassVar[bool] = False
     consumes: ClassVar[Kind | None] = Kind.VALUES
     accumulates: ClassVar[bool] = False
     shares_memory: ClassVar[bool] = False
@@ -147,6 +150,42 @@ class Rule(ABC):
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         """The output window; its kind is that of `call.base`, or of the inputs."""
         raise FastISMError(f"{type(self).__name__} has no window form; this is an internal error.")
+
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        """Input positions that are read to compute the values at some output positions.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (mutants, width)
+            Consecutive output positions of every mutant.
+
+        Returns
+        -------
+        ndarray of int, shape (mutants, positions read)
+            For every input that has positions. What lies outside of the input reads `outside`.
+        """
+        return positions
+
+    def outside(self, channels: int) -> np.ndarray:
+        """What an input is taken to be outside of its positions, shape (channels,)."""
+        return np.zeros(channels)
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        """Values at some output positions from the values at the input positions that they read.
+
+        Parameters
+        ----------
+        inputs : sequence of array, each (mutants, positions read, channels)
+            At `reads` of `positions`. An input without a position axis is as `full` takes it.
+        positions : ndarray of int, shape (mutants, width)
+
+        Returns
+        -------
+        array, shape (mutants, width, channels)
+        """
+        return self.full(b, weights, inputs)
 
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         """Multiply-adds of one full pass."""

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.intervals import Interval, sliding_affected, sliding_length, sliding_required
+from fastism.intervals import (
+    Interval,
+    sliding_affected,
+    sliding_length,
+    sliding_reads,
+    sliding_required,
+)
 from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
 
 if TYPE_CHECKING:
@@ -112,6 +118,19 @@ class Convolution(Rule):
         read = (call.width - 1) * self.stride + (size - 1) * self.dilation + 1
         x = b.place(call.inputs[0], call.offsets[0], read)
         return b.conv_window(x, kernel, self.stride, self.dilation, self.groups)
+
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        reach = (self.kernel.shape[0] - 1) * self.dilation
+        return sliding_reads(positions, reach + 1, self.stride, self.pad[0])
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        kernel, bias, _ = weights
+        y = b.conv1d(inputs[0], kernel, self.stride, self.dilation, self.groups, (0, 0))
+        if bias is None:
+            return y
+        return y + (bias if self.bias.ndim == 1 else b.rows(bias, positions))
 
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         return shape[0] * self.kernel.size

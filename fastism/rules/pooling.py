@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.intervals import Interval, hull, sliding_affected, sliding_length, sliding_required
+from fastism.intervals import (
+    Interval,
+    hull,
+    sliding_affected,
+    sliding_length,
+    sliding_reads,
+    sliding_required,
+)
 from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
 
 if TYPE_CHECKING:
@@ -57,6 +64,9 @@ class _Pool(Rule):
     def frame(self, out: Interval) -> Interval:
         return self.required(out)
 
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        return sliding_reads(positions, self.size, self.stride, self.pad[0])
+
     def _aligned(self, b: Backend, call: WindowCall, fill: float) -> Array:
         read = (call.width - 1) * self.stride + self.size
         return b.place(call.inputs[0], call.offsets[0], read, fill)
@@ -88,6 +98,17 @@ class MaxPool(_Pool):
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
         y = b.max_pool(self._upright(weights, inputs[0]), self.size, self.stride, self.pad)
+        return y if weights is None else y * weights
+
+    def outside(self, channels: int) -> np.ndarray:
+        """Padding never wins, be it a maximum or, where the sign is negative, a minimum."""
+        upright = self.sign is None or self.negated
+        return np.full(channels, -np.inf) if upright else -np.inf * self.sign
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        y = b.max_pool(self._upright(weights, inputs[0]), self.size, self.stride, (0, 0))
         return y if weights is None else y * weights
 
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
@@ -128,6 +149,12 @@ class AveragePool(_Pool):
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
         total = b.sum_pool(inputs[0], self.size, self.stride, self.pad)
         return total * (1.0 / self.size if weights is None else weights)
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        total = b.sum_pool(inputs[0], self.size, self.stride, (0, 0))
+        return total * (1.0 / self.size if weights is None else b.rows(weights[0], positions))
 
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         total = b.pool_window(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from fastism.errors import FastISMError
 from fastism.intervals import Interval
 from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
@@ -48,6 +50,14 @@ class Shift(Rule):
     def placed(self, x: Interval) -> Interval:
         return x.shift(self.left)
 
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        return positions - self.left
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        return inputs[0]
+
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         return b.place(call.inputs[0], call.offsets[0], call.width)
 
@@ -82,6 +92,16 @@ class Upsample(Rule):
     def placed(self, x: Interval) -> Interval:
         return Interval(x.start * self.factor, x.stop * self.factor)
 
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        if self.zeros:
+            return np.where(positions % self.factor, -1, positions // self.factor)
+        return positions // self.factor
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        return inputs[0]
+
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         spread = b.insert_zeros if self.zeros else b.repeat
         return b.place(spread(call.inputs[0], self.factor, 0), call.offsets[0], call.width)
@@ -106,6 +126,11 @@ class Flip(Rule):
     consumes: ClassVar[None] = None
     shares_memory: ClassVar[bool] = True
 
+    @property
+    def reverses(self) -> bool:  # type: ignore[override]
+        """Reversed positions exchange left and right; reversed channels do not."""
+        return self.positions
+
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return require_sequence("Flipping", shapes[0])
 
@@ -120,6 +145,14 @@ class Flip(Rule):
         if not self.positions:
             return x
         return Interval(self.length - x.stop, self.length - x.start)
+
+    def reads(self, positions: np.ndarray) -> np.ndarray:
+        return self.length - 1 - positions if self.positions else positions
+
+    def values(
+        self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
+    ) -> Array:
+        return b.flip(inputs[0], 2) if self.channels else inputs[0]
 
     def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
         x = b.flip(call.inputs[0], 0) if self.positions else call.inputs[0]
