@@ -1,4 +1,7 @@
-"""Fills the generated parts of pages, and takes figures of the repository into the site.
+"""Fills the generated parts of pages, and takes files of the repository into the site.
+
+Pages name figures as they lie in the repository, so that they are seen where the Markdown is read
+there, too. In the site every figure is a link to itself; `docs/assets/figures.js` opens it large.
 
 Requirements: mkdocs; what generators need.
 """
@@ -6,6 +9,7 @@ Requirements: mkdocs; what generators need.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 #: Folder of figures in the repository, and where the site has it.
 FIGURES = ("figures/reference", "figures")
+#: An image in a page, and its file.
+IMAGE = re.compile(r'(<img\b[^>]*?\bsrc="([^":]+)"[^>]*>)')
 
 
 def on_config(config: Any) -> Any:
@@ -39,7 +45,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Replace the markers of generated parts."""
+    """Replace the markers of generated parts, and say where the site has figures."""
     from docs.generate import filled
 
-    return filled(markdown)
+    source, target = FIGURES
+    return filled(markdown).replace(f"](../{source}/", f"]({target}/")
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Make every figure a link to itself."""
+    return IMAGE.sub(r'<a class="plot" href="\2" title="Open large">\1</a>', html)

@@ -150,7 +150,7 @@ def _draw(panel: Axes, comparison: Comparison, row: int, counted: bool) -> None:
     panel.annotate(
         times,
         (sqrt(fast * slow), row),
-        xytext=(0, 3),
+        xytext=(0, 8),  # above the markers: the number may be wider than the way between them
         textcoords="offset points",
         ha="center",
         va="bottom",

@@ -187,7 +187,7 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         "naive on": [FRAMEWORKS[c.naive.how.backend] for c in comparisons],
         "fastISM, s": [f"{seconds_per_sequence(c.best)[0]:.3g}" for c in comparisons],
         "fast on": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
-        "speedup": [_ratio(c, c.best, bold=True) for c in comparisons],
+        "speedup": [shown_ratio(c, c.best, bold=True) for c in comparisons],
         both: [_own_ratio(c.on(reference)) for c in comparisons],
         "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
         "fraction of floor": [shown_fraction(c.best) for c in comparisons],
@@ -254,7 +254,8 @@ def _shown_method(record: Record) -> str:
     return f"naive ISM ({record.how.mode}) of " if record.what.method == BASELINE else ""
 
 
-def _ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:
+def shown_ratio(comparison: Comparison, fast: Record, bold: bool = False) -> str:
+    """The speedup for a reader, with its range within a round where runs took turns."""
     ratio = comparison.speedup(fast)
     mark = "**" if bold else ""
     if not comparison.paired(fast):
@@ -266,7 +267,7 @@ def _own_ratio(comparison: Comparison | None) -> str:
     """The speedup where the fast method runs on the framework of the model too."""
     if comparison is None or comparison.own is None:
         return "–"
-    return _ratio(comparison, comparison.own)
+    return shown_ratio(comparison, comparison.own)
 
 
 def _decimal(value: float | None) -> str:

@@ -34,7 +34,7 @@ from benchmarks.records.record import main as tabulate_records
 from benchmarks.timing.measure import main, measure, variants
 from benchmarks.workflow.config import load_config, parse_config
 from fastism.errors import FastISMError
-from figures import readme, speedup, speedup_table, style
+from figures import speedup, speedup_table, style
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "workflows" / "config").glob("*.yaml"))
@@ -559,35 +559,9 @@ def test_the_figure_is_written_and_the_same_each_time(tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_the_readme_is_renewed_between_its_markers():
-    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
-    once = readme.filled(text, some_records())
-    assert once.startswith("before\n")
-    assert once.endswith("\nafter\n")
-    assert "old" not in once
-    assert "**50** (25–50)" in once
-    assert readme.filled(once, some_records()) == once
-    assert readme.filled(once, []).count("Not measured yet.") == 1
-    with pytest.raises(FastISMError, match="needs one line"):
-        readme.filled("nothing\n", some_records())
-
-
-def test_the_readme_shows_the_committed_records():
-    """Renew it with `snakemake --cores all write_readme_table`."""
-    text = (ROOT / "README.md").read_text()
-    shown = [readme.committed(ROOT, name) for name in (readme.RECORDS, readme.MODULES)]
-    assert text == readme.filled(text, *shown)
-
-
 def test_committed_records_can_be_read():
     for path in (ROOT / "benchmarks" / "records").glob("*.jsonl"):
         assert records.read(path), f"{path.name} is empty"
-
-
-def test_the_workflow_and_the_readme_mean_the_same_records():
-    rule = (ROOT / "workflows" / "rules" / "readme.smk").read_text()
-    assert f'repository("{readme.RECORDS.as_posix()}")' in rule
-    assert f'ROOT / "{readme.MODULES.as_posix()}"' in rule
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from random_models import examples  # noqa: E402
 from random_modules import modules  # noqa: E402
 
 from docs.generate import GENERATORS, MARKER, filled, generate, layers  # noqa: E402
+from docs.generate.rooms import rooms  # noqa: E402
 from docs.generate.source import source  # noqa: E402
 from fastism.frontends.base import front_end  # noqa: E402
 from fastism.frontends.keras_layers import LAYERS  # noqa: E402
@@ -109,11 +110,15 @@ def code_on(page: Path) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
+#: Read where the repository is, not on the site.
+AT_THE_TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
 def repository_paths() -> list[tuple[str, str]]:
     tops = {path.name for path in ROOT.iterdir()}
     return [
         (page.name, name)
-        for page in PAGES
+        for page in [*PAGES, *AT_THE_TOP]
         for name in code_on(page)
         if PATH.match(name) and name.split("/")[0] in tops and not name.startswith("results/")
     ]
@@ -123,6 +128,16 @@ def test_files_that_pages_name_exist():
     named = repository_paths()
     assert len(named) > 20
     assert [(page, name) for page, name in named if not (ROOT / name).exists()] == []
+
+
+#: To a file, that is, not to another site and not within the page.
+LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *AT_THE_TOP, ROOT / "CHANGELOG.md"], ids=lambda p: p.stem)
+def test_links_lead_somewhere_where_the_pages_are_read_in_the_repository(page):
+    links = LINK.findall(page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def resolved(name: str) -> Any:
@@ -171,6 +186,35 @@ def test_code_that_is_gone_is_an_error():
     assert source("figures/drawings.py", "DRAWINGS").count("\n") == 2
     with pytest.raises(KeyError, match="no 'nonsense'"):
         source("figures/drawings.py", "nonsense")
+    with pytest.raises(KeyError, match=r"no 'Backend\.nonsense'"):
+        source("fastism/backends/base.py", "Backend.nonsense")
+
+
+def test_a_method_is_shown_without_its_class():
+    shown = source("fastism/backends/base.py", "Backend.conv1d").splitlines()
+    assert shown[1] == "@abstractmethod"
+    assert shown[2].startswith("def conv1d(")
+
+
+def test_rooms_are_in_the_order_of_their_imports():
+    """Within the library arrows point one way; each room says what it is."""
+    found = rooms("fastism")
+    seen: set[str] = set()
+    for room in found:
+        assert room.imports <= seen, room.name
+        assert room.about, room.name
+        seen.add(room.name)
+    assert {"fastism.ism", "fastism.planning", "fastism.cli"} <= seen
+    assert all(room.about for room in rooms("benchmarks") if room.modules)
+
+
+def test_a_circle_of_imports_is_found(tmp_path):
+    for room, other in (("one", "two"), ("two", "one")):
+        (tmp_path / "house" / room).mkdir(parents=True)
+        (tmp_path / "house" / room / "file.py").write_text(f"from house.{other} import file\n")
+    first, second = rooms("house", tmp_path)
+    assert first.imports == {"house.two"}
+    assert second.imports == {"house.one"}
 
 
 def test_every_rule_is_in_its_table():
@@ -313,15 +357,8 @@ def test_the_drawn_taps_add_up_to_the_difference_of_two_convolutions():
 # ---- measurements -----------------------------------------------------------------------
 
 
-def test_speedups_are_those_of_the_readme():
-    readme = (ROOT / "README.md").read_text()
-    tables = [part for part in generate("speedups").split("\n\n") if part.startswith("|")]
-    assert tables
-    assert all(table in readme for table in tables)
-
-
 def test_every_committed_figure_is_shown():
-    shown = generate("reference_figures") + generate("speedups")
+    shown = generate("reference_figures") + (DOCS / "results.md").read_text()
     stems = {p.stem for p in (ROOT / "figures/reference").rglob("*") if p.suffix == ".svg"}
     assert stems
     for stem in stems:
@@ -396,6 +433,20 @@ def test_the_site_is_built_without_warnings_and_nothing_is_left_to_fill(site):
     assert {page.stem for page in PAGES} <= {page.stem for page in pages}
     for page in pages:
         assert not re.search("<!-- (generate|source):", page.read_text())
+
+
+@pytest.mark.slow
+def test_every_figure_is_a_link_to_itself_and_every_page_to_its_neighbours(site):
+    figure = re.compile(r'<a class="plot" href="([^"]+)"[^>]*><img [^>]*src="([^"]+)"')
+    count = 0
+    for page in site.glob("*.html"):
+        text = page.read_text()
+        for link, image in figure.findall(text):
+            assert link == image
+            assert (site / link).is_file()
+            count += 1
+        assert page.stem == "404" or "md-footer__link" in text, page.name
+    assert count >= 10
 
 
 @pytest.mark.slow

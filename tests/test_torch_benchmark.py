@@ -403,16 +403,14 @@ def test_modules_are_not_compared_with_keras_models():
     ]
 
 
-def test_the_readme_shows_modules_below_where_there_are_any():
-    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+def test_the_page_of_results_shows_modules_below_where_there_are_any():
     library = [make_record("naive_ism", "tensorflow", (100.0,)), make_record(seconds=(2.0,))]
-    without = readme.filled(text, library)
-    assert readme.ABOUT_MODULES not in without
-    both = readme.filled(text, library, some_records())
-    assert both.startswith(without.removesuffix(f"{readme.END}\nafter\n"))
-    assert both.index("**50**") < both.index(readme.ABOUT_MODULES) < both.index("**8.0**")
-    assert readme.filled(both, library, some_records()) == both
-    assert readme.filled(both, library) == without
+    modules = next(s for s in readme.SOURCES if s.file.startswith("torch-modules"))
+    records = {readme.LIBRARY[0]: library}
+    without = readme.long(records, "")
+    both = readme.long(records | {modules.file: some_records()}, "")
+    assert both.startswith(without)
+    assert both.index("**50**") < both.index(modules.about) < both.index("**8.0**")
 
 
 def test_a_skipped_mode_is_said_below_the_table():

@@ -34,7 +34,8 @@ GENERATORS: dict[str, str] = {
     "store_layout": "docs.generate.formats:store_layout",
     "variant_columns": "docs.generate.formats:variant_columns",
     "variant_statuses": "docs.generate.formats:variant_statuses",
-    "speedups": "docs.generate.measurements:speedups",
+    "library_rooms": "docs.generate.rooms:library_rooms",
+    "benchmark_rooms": "docs.generate.rooms:benchmark_rooms",
     "targets": "docs.generate.measurements:targets",
     "profiles": "docs.generate.measurements:profiles",
     "rounding": "docs.generate.measurements:rounding",
@@ -45,7 +46,7 @@ GENERATORS: dict[str, str] = {
     "architectures": "docs.generate.measurements:architectures",
 }
 MARKER = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
-SOURCE = re.compile(r"^<!-- source: (\S+) (\w+) -->$", re.MULTILINE)
+SOURCE = re.compile(r"^<!-- source: (\S+) ([\w.]+) -->$", re.MULTILINE)
 
 
 def generate(name: str) -> str:

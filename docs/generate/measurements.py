@@ -7,35 +7,19 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections import Counter
 from pathlib import Path
 
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import discover
 from docs.generate import ROOT, table
-from figures.readme import BEGIN, END, FIGURE
+from figures.readme import FIGURE
 from figures.targets import FILE
 
 REFERENCE = Path("figures/reference")
 RECORDS = Path("benchmarks/records")
 #: Of a CSV file that has no Markdown beside it, more columns than this are not shown.
 MOST_COLUMNS = 12
-
-
-def speedups() -> str:
-    """The measured part of the README, which the workflow writes from committed records.
-
-    Raises
-    ------
-    ValueError
-        If the README has no such part.
-    """
-    readme = (ROOT / "README.md").read_text()
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError("README.md has no part between the markers of figures/readme.py.")
-    measured = readme.partition(BEGIN)[2].partition(END)[0].strip()
-    return re.sub(r"\(figures/reference/(\S+)\)", r"(figures/\1){ .plot }", measured)
 
 
 def targets() -> str:
@@ -57,7 +41,7 @@ def rounding() -> str:
 def reference_figures() -> str:
     """The figures of ``figures/reference`` by folder, each with its table where there is one.
 
-    The README's figure stands above, with its own tables.
+    The figure of speedups stands above, with its own tables.
     """
     parts: list[str] = []
     root = ROOT / REFERENCE
@@ -71,10 +55,10 @@ def reference_figures() -> str:
             name = folder.relative_to(ROOT).as_posix()
             parts.append(f"### {name}")
         suffix = ".svg" if stem.with_suffix(".svg").is_file() else ".png"
-        where = f"figures/{stem.relative_to(root).as_posix()}{suffix}"
+        where = f"../{stem.relative_to(ROOT).as_posix()}{suffix}"
         title, shown = _table_of(stem)
         parts.append(f"#### {title}")
-        parts.append(f'![{title}]({where}){{ .plot loading="lazy" }}')
+        parts.append(f'![{title}]({where}){{ loading="lazy" }}')
         if shown:
             parts.append(shown)
     return "\n\n".join(parts) if parts else "No figures have been committed."

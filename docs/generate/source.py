@@ -6,6 +6,7 @@ Requirements: none; nothing is imported.
 from __future__ import annotations
 
 import ast
+from textwrap import dedent
 
 from docs.generate import ROOT
 
@@ -18,7 +19,7 @@ def source(path: str, name: str) -> str:
     path : str
         From the top of the repository.
     name : str
-        Of something defined at the top level of the file.
+        Of something defined at the top level of the file, or ``Class.method``.
 
     Raises
     ------
@@ -26,12 +27,18 @@ def source(path: str, name: str) -> str:
         If the file has no such definition.
     """
     text = (ROOT / path).read_text()
-    for node in ast.parse(text).body:
-        if name in _names(node):
+    body: list[ast.stmt] = ast.parse(text).body
+    *outer, last = name.split(".")
+    for part in outer:
+        body = [
+            inner for node in body if part in _names(node) for inner in getattr(node, "body", ())
+        ]
+    for node in body:
+        if last in _names(node):
             decorators = getattr(node, "decorator_list", [])
             first = min([node.lineno, *(d.lineno for d in decorators)])
             lines = text.splitlines()[first - 1 : node.end_lineno]
-            return "\n".join([f'```{{.py title="{path}"}}', *lines, "```"])
+            return "\n".join([f'```{{.py title="{path}"}}', dedent("\n".join(lines)), "```"])
     raise KeyError(f"{path} defines no {name!r} that a page could show.")
 
 

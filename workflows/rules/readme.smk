@@ -1,24 +1,27 @@
-# The README shows committed records. After `snakemake --cores all library`, copy
+# README.md and docs/results.md show committed records. After `snakemake --cores all library`, copy
 # results/library/records.jsonl to benchmarks/records/library-cpu.jsonl and ask for this rule;
 # likewise results/torch_modules/records.jsonl to benchmarks/records/torch-modules-cpu.jsonl.
 
-COMMITTED = [ROOT / f"benchmarks/records/{name}-cpu.jsonl" for name in ("library", "paper")]
-MODULE_RECORDS = ROOT / "benchmarks/records/torch-modules-cpu.jsonl"
+
+def committed(*names):
+    """Those files of records that there are."""
+    paths = [f"benchmarks/records/{name}.jsonl" for name in names]
+    return [repository(path) for path in paths if (ROOT / path).is_file()]
 
 
 rule write_readme_table:
     input:
-        records=repository("benchmarks/records/library-cpu.jsonl"),
-        modules=[repository(MODULE_RECORDS)] if MODULE_RECORDS.is_file() else [],
+        committed("library-cpu", "library-gpu", "torch-modules-cpu"),
     params:
-        modules=lambda w, input: f"--modules {input.modules}" if input.modules else "",
-        # Not an output: Snakemake would delete the README before it runs the rule.
+        records=repository("benchmarks/records"),
+        # Not outputs: Snakemake would delete them before it runs the rule.
         readme=repository("README.md"),
+        page=repository("docs/results.md"),
     log:
         "results/logs/write_readme_table.log",
     shell:
-        "{PYTHON} -m figures.readme --records {input.records} {params.modules}"
-        " --readme {params.readme} 2> {log}"
+        "{PYTHON} -m figures.readme --records {params.records} --readme {params.readme}"
+        " --page {params.page} 2> {log}"
 
 
 # The targets beside what was measured, from all committed records; docs/results.md shows the table.
@@ -26,7 +29,7 @@ rule write_readme_table:
 
 rule write_targets_table:
     input:
-        records=[repository(p) for p in (*COMMITTED, MODULE_RECORDS) if p.is_file()],
+        records=committed("library-cpu", "paper-cpu", "torch-modules-cpu"),
     params:
         # Not outputs: they are committed, and Snakemake would delete them before it runs the rule.
         csv=repository("figures/reference/targets.csv"),
