@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastism.calls.saturation import BaseISM, listed
+from fastism.base_ism import BaseISM, listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Skipped
 from fastism.genomics.regions import Region

@@ -16,7 +16,7 @@ import numpy as np
 from fastism import __version__
 from fastism.backends import NAMES
 from fastism.backends.precision import PRECISIONS
-from fastism.calls.saturation import BaseISM
+from fastism.base_ism import BaseISM
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
 from fastism.cli.silence import without_logs

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from fastism.calls.saturation import listed
+from fastism.base_ism import listed
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fastism.base_ism import BaseISM
 from fastism.calls.inputs import check_outputs, check_positions
-from fastism.calls.saturation import BaseISM
 from fastism.errors import FastISMError
 from fastism.scans import splices as made_of
 from fastism.scans.result import Scan
