@@ -22,6 +22,7 @@ from fastism.rules import (
     AveragePool,
     Channels,
     Concatenate,
+    ConstantChannels,
     Convolution,
     Dense,
     Elementwise,
@@ -32,6 +33,7 @@ from fastism.rules import (
     MaxPool,
     Opaque,
     Pointwise,
+    PositionAffine,
     Reshape,
     Rule,
     Shift,
@@ -102,7 +104,9 @@ def reads(rule: Rule, q: int, length: int) -> list[int]:
         return [] if rule.zeros and q % rule.factor else [q // rule.factor]
     if isinstance(rule, Flip):
         return [length - 1 - q] if rule.positions else [q]
-    if isinstance(rule, Affine | Channels | LayerNorm | Pointwise):
+    if isinstance(rule, Affine | Channels | ConstantChannels | LayerNorm):
+        return [q]
+    if isinstance(rule, Pointwise | PositionAffine):
         return [q]
     raise NotImplementedError(type(rule).__name__)
 
@@ -210,6 +214,15 @@ def affine(d: Draw, length: int, channels: int) -> Rule:
     return Affine(d.rng.normal(size=channels), d.rng.normal(size=channels))
 
 
+def position_affine(d: Draw, length: int, channels: int) -> Rule:
+    scale, shift = (d.rng.normal(size=(length, channels)) if d.bool() else None for _ in range(2))
+    return PositionAffine(scale, shift)
+
+
+def constant_channels(d: Draw, length: int, channels: int) -> Rule:
+    return ConstantChannels(*(d.rng.normal(size=(length, d.int(0, 2))) for _ in range(2)))
+
+
 def layer_norm(d: Draw, length: int, channels: int) -> Rule:
     return LayerNorm(d.bias(channels), d.bias(channels), 0.1, d.bool())
 
@@ -244,6 +257,8 @@ LOCAL = (
     upsample,
     flip,
     some_channels,
+    position_affine,
+    constant_channels,
     max_pool,
     convolution,
 )

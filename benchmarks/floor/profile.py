@@ -39,6 +39,7 @@ from fastism.planning.steps import Mode
 from fastism.rules import (
     AveragePool,
     Channels,
+    ConstantChannels,
     Convolution,
     Dense,
     FlattenDense,
@@ -67,7 +68,7 @@ KINDS = {
     SoftmaxPool: "pooling",
     GlobalPool: "pooling",
     Opaque: "opaque",
-    **dict.fromkeys((Channels, Flip, Reshape, Shift, Upsample), "rearranging"),
+    **dict.fromkeys((Channels, ConstantChannels, Flip, Reshape, Shift, Upsample), "rearranging"),
 }
 AROUND = "around the layers"
 HEADER = (

@@ -48,6 +48,19 @@ class Deferred:
     reason: str
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """The same for every sequence of a batch: a tensor ``(1, ...)`` made from its size alone."""
+
+    value: torch.Tensor
+
+
+_LIKE = ("zeros_like", "ones_like", "full_like")
+#: Calls that make a tensor by the shape of another.
+BY_SHAPE = (
+    *(*_LIKE, "new_zeros", "new_ones", "new_full"),
+    *("zeros", "ones", "full", "expand", "repeat", "broadcast_to"),
+)
 #: The number of sequences in a batch, as the module sees it.
 BATCH = object()
 
@@ -178,10 +191,50 @@ class Translation:
         if node.target is operator.getitem:
             return Deferred("")
         handler = OPERATORS.get(node.target)
+        repeated = self._repeated(node)
+        if repeated is not None:
+            return repeated
         if handler is None:
             made_from_nothing = not any(_is_tensor(x) for x in node.all_input_nodes)
             return Deferred("" if made_from_nothing else f"no rule for {_operator_name(node)}")
         return self._handled(node, handler)
+
+    def _repeated(self, node: fx.Node) -> Repeated | None:
+        """What is the same for every sequence, such as zeros of the size of the batch.
+
+        Run for a batch of two, from whatever numbers where only shapes matter.
+        """
+        example, name = node.meta.get("val"), _operator_name(node)
+        if not isinstance(example, torch.Tensor) or not self._has_batch(example):
+            return None
+        known = (Constant, Repeated)
+        values = {x: self.values[x] for x in node.all_input_nodes}
+        fixed = all(v is BATCH or isinstance(v, known) for v in values.values())
+        by_shape = name in BY_SHAPE and (fixed or name.startswith(("new_", *_LIKE)))
+        derived = fixed and any(isinstance(v, Repeated) for v in values.values())
+        if not by_shape and not derived:
+            return None
+
+        def argument(x: Any) -> Any:
+            if not isinstance(x, fx.Node):
+                return x // self._captured * 2 if is_multiple(x, self._captured) else x
+            value = values[x]
+            if value is BATCH:
+                return 2
+            if isinstance(value, Constant):
+                return value.value
+            if isinstance(value, Repeated):
+                return value.value.expand(2, *value.value.shape[1:])
+            shape = [self._size_alone(n) for n in x.meta["val"].shape[1:]]
+            return torch.zeros((2, *shape), dtype=x.meta["val"].dtype)
+
+        args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), argument)
+        try:
+            with torch.no_grad():
+                made = node.target(*args, **kwargs)
+        except Exception:
+            return None
+        return Repeated(made[:1].clone()) if torch.equal(made[0], made[1]) else None
 
     def _handled(self, node: fx.Node, handler: Any) -> Any:
         """The result of a call with a rule, or what stands in its way."""
@@ -236,7 +289,7 @@ class Translation:
     def _argument(self, node: fx.Node) -> Any:
         """What a handler gets for the result of an earlier call."""
         value = self.values[node]
-        if isinstance(value, Constant):
+        if isinstance(value, (Constant, Repeated)):
             return value.value
         if isinstance(value, Deferred):
             value = self.values[node] = self._materialise(node)

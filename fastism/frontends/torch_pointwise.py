@@ -12,7 +12,7 @@ import torch
 
 from fastism.frontends.torch_ops import Handler, Made, affine, handles
 from fastism.frontends.torch_values import Emit, Value, host
-from fastism.rules import Elementwise, Pointwise, Rule, WeightedSum
+from fastism.rules import Elementwise, Pointwise, PositionAffine, Rule, WeightedSum
 
 # ---- functions of one number ----------------------------------------------------------------
 
@@ -168,28 +168,49 @@ def with_constant(emit: Emit, x: Value, scale: Any, shift: Any) -> Made:
     """``scale * x + shift`` with numbers or weights."""
     arrays = []
     for constant in (scale, shift):
-        made = _per_channel(emit, x, constant)
+        made = _table(emit, x, constant)
         if isinstance(made, str):
             return made
         arrays.append(made)
-    return affine(emit, x, *arrays)
+    if all(len(table) == 1 for table in arrays):
+        return affine(emit, x, *(table[0] for table in arrays))
+    shape = emit.node_shape(x)
+    tables = [
+        None if (table == nothing).all() else np.ascontiguousarray(np.broadcast_to(table, shape))
+        for table, nothing in zip(arrays, (1, 0), strict=True)
+    ]
+    return Value(emit.add(PositionAffine(*tables), [x.node]), x.axes)
 
 
-def _per_channel(emit: Emit, x: Value, constant: Any) -> np.ndarray | str:
-    """A number or weight as one number per entry of the last axis of the node."""
+def _table(emit: Emit, x: Value, constant: Any) -> np.ndarray | str:
+    """A number or weight per position and entry of the last axis of the node.
+
+    Returns
+    -------
+    ndarray, shape (1, channels), or (length, channels) where it differs by position
+    """
     channels = emit.node_shape(x)[-1]
     if not isinstance(constant, torch.Tensor):
-        return np.full(channels, float(constant))
+        return np.full((1, channels), float(constant))
     array = host(constant).astype(np.float64)
     rank = len(x.axes) + 1
     if array.ndim > rank or (array.ndim == rank and array.shape[0] != 1):
         return "a constant with more axes than the tensor"
     array = array.reshape(*[1] * (rank - array.ndim), *array.shape)[0]
-    last = len(emit.node_shape(x)) - 1
+    shape = emit.node_shape(x)
     for axis, count in zip(x.axes, array.shape, strict=True):
-        if count > 1 and (axis != last or count != channels):
-            return "a constant that differs between positions"
-    return np.broadcast_to(array.reshape(-1), (channels,))
+        if count > 1 and (axis is None or count != shape[axis]):
+            return "a constant that stretches the tensor"
+    named = [axis for axis in x.axes if axis is not None]
+    kept = array.reshape(
+        [n for n, axis in zip(array.shape, x.axes, strict=True) if axis is not None]
+    )
+    ordered = kept.transpose(np.argsort(named)) if named else kept
+    if len(shape) == 1:
+        return np.broadcast_to(ordered.reshape(-1), (1, channels))
+    sizes = dict(zip(sorted(named), ordered.shape, strict=True))
+    table = ordered.reshape(sizes.get(0, 1), sizes.get(1, 1))
+    return np.broadcast_to(table, (len(table), channels))
 
 
 def _is_number(x: Any) -> bool:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from fastism.frontends.torch_ops import Made, handles, one
-from fastism.frontends.torch_values import Emit, Value
-from fastism.rules import Channels, Concatenate, Flip, MaxPool, Shift, Upsample
+from fastism.frontends.torch_values import Emit, Value, host
+from fastism.rules import Channels, Concatenate, ConstantChannels, Flip, MaxPool, Shift, Upsample
 
 # ---- nothing at inference -------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ def flip(emit: Emit, x: Value, dims: Sequence[int]) -> Made:
 
 @handles("pad.default")
 def pad(emit: Emit, x: Value, sides: Sequence[int], mode: str = "constant", value: Any = 0) -> Made:
-    """Zeros around, or a crop, along positions."""
+    """Zeros around, or a crop, along positions; zeros as further channels."""
     if mode != "constant":
         return f"padding by {mode}"
     return constant_pad(emit, x, sides, value)
@@ -228,15 +230,22 @@ def pad(emit: Emit, x: Value, sides: Sequence[int], mode: str = "constant", valu
 
 @handles("constant_pad_nd.default")
 def constant_pad(emit: Emit, x: Value, sides: Sequence[int], value: Any = 0) -> Made:
-    """Zeros around, or a crop, along positions."""
+    """Zeros around, or a crop, along positions; zeros as further channels."""
     if value not in (None, 0):
         return "padding by another number than zero"
     pairs = list(zip(sides[::2], sides[1::2], strict=True))
     for number, (left, right) in enumerate(pairs, 1):
         if not left and not right:
             continue
-        if number > len(x.axes) or len(emit.node_shape(x)) != 2 or emit.axis(x, -number) != 0:
-            return "padding of another axis than positions"
+        if number > len(x.axes) or len(emit.node_shape(x)) != 2 or emit.axis(x, -number) is None:
+            return "padding of another axis than positions and channels"
+        if emit.axis(x, -number) == 1:
+            if min(left, right) < 0:
+                return "a crop of channels by padding"
+            length = emit.node_shape(x)[0]
+            rule = ConstantChannels(np.zeros((length, left)), np.zeros((length, right)))
+            x = Value(emit.add(rule, [x.node]), x.axes)
+            continue
         x = Value(emit.add(Shift(left, right), [x.node]), x.axes)
     return x
 
@@ -255,7 +264,7 @@ def repeat_interleave(
 def cat(emit: Emit, tensors: Sequence[Any], dim: int = 0) -> Made:
     """Tensors side by side along positions, channels or features."""
     if not all(isinstance(x, Value) for x in tensors):
-        return "a constant part"
+        return _beside_constants(emit, tensors, dim)
     rank = len(tensors[0].axes) + 1
     place = dim % rank - 1
     if place < 0 or any(len(x.axes) != rank - 1 for x in tensors):
@@ -274,3 +283,23 @@ def cat(emit: Emit, tensors: Sequence[Any], dim: int = 0) -> Made:
     ]
     nodes = [emit.arranged(x, order) for x in tensors]
     return Value(emit.add(Concatenate(lead.axes[place]), nodes), lead.axes)
+
+
+def _beside_constants(emit: Emit, tensors: Sequence[Any], dim: int) -> Made:
+    """One tensor with constant channels on either side."""
+    index = next(i for i, x in enumerate(tensors) if isinstance(x, Value))
+    x, sides = tensors[index], (tensors[:index], tensors[index + 1 :])
+    if any(isinstance(y, Value) for y in sides[1]):
+        return "several tensors and a constant part"
+    if len(emit.node_shape(x)) != 2 or emit.axis(x, dim) != 1 or None in x.axes:
+        return "a constant part along another axis than channels"
+    length = emit.node_shape(x)[0]
+    tables = []
+    for side in sides:
+        table = [np.zeros((length, 0))]
+        for constant in side:
+            if constant.dim() != 3 or constant.shape[0] != 1:
+                return "a constant part that differs between sequences"
+            table.append(host(constant)[0].transpose(np.argsort(x.axes)))
+        tables.append(np.concatenate(table, 1).astype(emit.dtype))
+    return Value(emit.add(ConstantChannels(*tables), [x.node]), x.axes)

@@ -2,9 +2,9 @@
 
 from fastism.rules.base import Kind, Rule, Source, WindowCall
 from fastism.rules.convolution import Convolution
-from fastism.rules.merge import Concatenate, Elementwise, WeightedSum
+from fastism.rules.merge import Concatenate, ConstantChannels, Elementwise, WeightedSum
 from fastism.rules.opaque import Opaque
-from fastism.rules.pointwise import Affine, LayerNorm, Pointwise
+from fastism.rules.pointwise import Affine, LayerNorm, Pointwise, PositionAffine
 from fastism.rules.pooling import AveragePool, GlobalPool, MaxPool, SoftmaxPool
 from fastism.rules.readout import Dense, FlattenDense
 from fastism.rules.reshape import Channels, Flip, Reshape, Shift, Upsample
@@ -14,6 +14,7 @@ __all__ = [
     "AveragePool",
     "Channels",
     "Concatenate",
+    "ConstantChannels",
     "Convolution",
     "Dense",
     "Elementwise",
@@ -25,6 +26,7 @@ __all__ = [
     "MaxPool",
     "Opaque",
     "Pointwise",
+    "PositionAffine",
     "Reshape",
     "Rule",
     "Shift",

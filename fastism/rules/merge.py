@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.rules.base import Array, Rule, Shape, WindowCall
+from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
 
 if TYPE_CHECKING:
     from fastism.backends.base import Backend
@@ -144,3 +144,49 @@ class Concatenate(Rule):
             for x, offset in zip(call.inputs, call.offsets, strict=True)
         ]
         return b.join_channels(placed, call.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantChannels(Rule):
+    """A tensor with constant channels before and behind its own: flags, controls, zeros.
+
+    Parameters
+    ----------
+    before, behind : ndarray, shape (length, channels)
+        Either may have no channels.
+    """
+
+    before: np.ndarray
+    behind: np.ndarray
+
+    consumes: ClassVar[None] = None
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        length, channels = require_sequence("A tensor beside constant channels", shapes[0])
+        if {len(self.before), len(self.behind)} != {length}:
+            raise FastISMError(
+                f"Constant channels of {len(self.before)} positions got shape {shapes[0]}."
+            )
+        return length, self.before.shape[1] + channels + self.behind.shape[1]
+
+    def prepare(self, b: Backend) -> tuple[Array | None, Array | None]:
+        tables = (self.before, self.behind)
+        return tuple(b.constant(v[None]) if v.shape[1] else None for v in tables)
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        before, behind = weights
+        rows = b.shape(inputs[0])[0]
+        sides = [
+            None if v is None else b.broadcast(v, (rows, *v.shape[1:])) for v in (before, behind)
+        ]
+        parts = [sides[0], inputs[0], sides[1]]
+        return b.concatenate([x for x in parts if x is not None], 2)
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        x = b.place(call.inputs[0], call.offsets[0], call.width)
+        values = call.kind is Kind.VALUES
+        sides = [None if v is None or not values else call.lookup(v) for v in weights]
+        own = call.channels[0]
+        parts = [(sides[0], self.before.shape[1]), (x, own), (sides[1], self.behind.shape[1])]
+        kept = [(y, count) for y, count in parts if count]
+        return b.join_channels([y for y, _ in kept], [count for _, count in kept])

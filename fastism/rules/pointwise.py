@@ -148,6 +148,51 @@ class Affine(Rule):
 
 
 @dataclass(frozen=True, eq=False)
+class PositionAffine(Rule):
+    """``scale * x + shift`` with constants that differ by position: encodings, position weights.
+
+    Parameters
+    ----------
+    scale, shift : ndarray or None, shape (length, channels)
+        Without a scale, deltas stay as they are.
+    """
+
+    scale: np.ndarray | None
+    shift: np.ndarray | None
+
+    consumes: ClassVar[None] = None
+
+    @property
+    def shares_memory(self) -> bool:  # type: ignore[override]
+        """A shift alone does nothing to a delta."""
+        return self.scale is None
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        for table in (self.scale, self.shift):
+            if table is not None and table.shape != tuple(shapes[0]):
+                raise FastISMError(
+                    f"Constants of shape {table.shape}, one for each position and channel, got a "
+                    f"tensor of shape {shapes[0]}."
+                )
+        return shapes[0]
+
+    def prepare(self, b: Backend) -> tuple[Array | None, Array | None]:
+        return tuple(None if v is None else b.constant(v[None]) for v in (self.scale, self.shift))
+
+    def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
+        scale, shift = weights
+        y = inputs[0] if scale is None else inputs[0] * scale
+        return y if shift is None else y + shift
+
+    def window(self, b: Backend, weights: Any, call: WindowCall) -> Array:
+        scale, shift = weights
+        x = b.place(call.inputs[0], call.offsets[0], call.width)
+        x = x if scale is None else x * call.lookup(scale)
+        with_shift = call.kind is Kind.VALUES and shift is not None
+        return x + call.lookup(shift) if with_shift else x
+
+
+@dataclass(frozen=True, eq=False)
 class LayerNorm(Rule):
     """Normalisation over the channels of each position.
 
