@@ -7,7 +7,7 @@ package installs without it (see fastism/backends/compiled.py).
 from setuptools import Extension, setup
 
 HERE = "fastism/backends"
-NAMES = ("overlap_add", "narrow_overlap_add")
+NAMES = ("overlap_add", "narrow_overlap_add", "joint_overlap_add")
 SOURCES = [f"{HERE}/{name}.cpp" for name in NAMES]
 #: Flags, numbers in a register, and rows of a tile: as many as leave room for two registers.
 INSTRUCTION_SETS = {

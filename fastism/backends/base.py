@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastism.backends.epilogue import Epilogue
+from fastism.backends.epilogue import Epilogue, JointEpilogue
 
 Array = Any
 
@@ -348,6 +348,40 @@ class Backend(ABC):
             return made
         both, offsets = [made, epilogue.residual], [None, epilogue.residual_offset]
         return self.add_windows(both, [1.0, 1.0], offsets, width, None, [True, False])
+
+    def joint_overlap_add(
+        self,
+        x: Array | None,
+        taps: Array,
+        dilation: int,
+        offset: int,
+        width: int,
+        epilogue: JointEpilogue,
+    ) -> Array:
+        """What two edits do to each other behind a convolution and its ReLU.
+
+        Parameters
+        ----------
+        x : array or None, shape (size, first edits, second edits, channels in)
+            What they do to each other before it; None for nothing.
+        taps, dilation, offset, width
+            As for `overlap_add`.
+        epilogue : JointEpilogue
+
+        Returns
+        -------
+        array, shape (width, first edits, second edits, channels out)
+        """
+        values = (epilogue.reference + epilogue.first) + epilogue.second
+        if x is not None:
+            values = values + self.add_taps(x, taps, dilation, offset, width, None)
+        alone = [epilogue.reference + delta for delta in (epilogue.first, epilogue.second)]
+        first, second = (self.function("relu", y) for y in alone)
+        second = second - self.function("relu", epilogue.reference)
+        made = (self.function("relu", values) - first) - second
+        if epilogue.residual is None:
+            return made
+        return made + self.place(epilogue.residual, epilogue.residual_offset, width)
 
     @abstractmethod
     def conv_window(

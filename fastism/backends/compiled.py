@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fastism.backends.epilogue import JointEpilogue
+
 _Tensor = torch.Tensor
 
 #: The library for every instruction set that PyTorch may report.
@@ -46,6 +48,11 @@ class PackedColumns:
         split = np.stack([taps[:, :, f : f + columns] for f in starts])
         self._taps = torch.tensor(np.ascontiguousarray(split, np.float32))
         self._library = library
+
+    @property
+    def joins(self) -> bool:
+        """Whether there is a kernel for what two edits do to each other."""
+        return hasattr(self._library, "joint_overlap_add")
 
     def overlap_add(
         self,
@@ -94,6 +101,56 @@ class PackedColumns:
         tensor, float32, shape (width, blocks, mutants, channels out)
         """
         return self._run(True, x, dilation, offset, width, reference, residual, residual_offset)
+
+    def joint_overlap_add(
+        self,
+        x: _Tensor | None,
+        dilation: int,
+        offset: int,
+        width: int,
+        epilogue: JointEpilogue,
+    ) -> _Tensor:
+        """See `Backend.joint_overlap_add`.
+
+        Parameters
+        ----------
+        x : tensor, float32, shape (size, first edits, second edits, channels in), or None
+        dilation, offset, width : int
+        epilogue : JointEpilogue
+            With tensors of float32.
+
+        Returns
+        -------
+        tensor, float32, shape (width, first edits, second edits, channels out)
+        """
+        x = None if x is None else x.contiguous()
+        _held, address, stride, _ = _rows(epilogue.reference)
+        first, second = epilogue.first.contiguous(), epilogue.second.contiguous()
+        residual = None if epilogue.residual is None else epilogue.residual.contiguous()
+        edits = first.shape[1], second.shape[2]
+        out = first.new_empty((width, *edits, self.features))
+        self._library.joint_overlap_add(
+            None if x is None else x.data_ptr(),
+            0 if x is None else len(x),
+            *edits,
+            self.channels,
+            self._taps.data_ptr(),
+            self.count,
+            self.features,
+            dilation,
+            offset,
+            address,
+            stride,
+            first.data_ptr(),
+            second.data_ptr(),
+            None if residual is None else residual.data_ptr(),
+            0 if residual is None else len(residual),
+            epilogue.residual_offset,
+            out.data_ptr(),
+            width,
+            torch.get_num_threads(),
+        )
+        return out
 
     def _run(
         self,
@@ -242,6 +299,12 @@ def _open(name: str) -> ctypes.CDLL | None:
         *(pointer, number, number, number, number),
         *(pointer, number, number, pointer, number, number, pointer, number, number),
     ]
+    if hasattr(library, "joint_overlap_add"):  # not in libraries that were built before it was
+        library.joint_overlap_add.restype = None
+        library.joint_overlap_add.argtypes = [
+            *(pointer, number, number, number, number, pointer, number, number, number, number),
+            *(pointer, number, pointer, pointer, pointer, number, number, pointer, number, number),
+        ]
     library.narrow_overlap_add.restype = None
     library.narrow_overlap_add.argtypes = [
         *(pointer, number, number, number, number, pointer, number, number, number),

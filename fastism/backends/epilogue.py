@@ -65,3 +65,30 @@ class Epilogue:
     residual: Array | None = None
     residual_offset: Any = None
     pooling: Pooling | None = None
+
+
+@dataclass(frozen=True)
+class JointEpilogue:
+    """A ReLU behind the convolution of what two edits do to each other, perhaps with a residual.
+
+    With `z` the reference, `a` and `b` the deltas of the edits alone and `e` what they add beyond
+    that, the result is ``relu(z + a + b + e) - relu(z + a) - relu(z + b) + relu(z)``, plus the
+    residual.
+
+    Parameters
+    ----------
+    reference : array, shape (width, 1, 1, channels)
+        What the convolution gives for the reference, in its own window.
+    first : array, shape (width, first edits, 1, channels)
+    second : array, shape (width, 1, second edits, channels)
+    residual : array or None, shape (size, first edits, second edits, channels)
+        To add behind the ReLU.
+    residual_offset : int
+        Where the residual begins in the window.
+    """
+
+    reference: Array
+    first: Array
+    second: Array
+    residual: Array | None = None
+    residual_offset: int = 0

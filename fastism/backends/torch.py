@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from fastism.backends import compiled, onednn
 from fastism.backends.base import Array, Backend
-from fastism.backends.epilogue import Epilogue
+from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.shelf import Shelf
 
 #: Below this many output channels all taps go into one matrix product: a product per tap would
@@ -310,6 +310,19 @@ class TorchBackend(Backend):
             beside = (epilogue.residual, epilogue.residual_offset or 0)
             return taps.columns.rectified_overlap_add(*given, *beside)
         return super().overlap_add(x, taps, dilation, offset, width, base, epilogue)
+
+    def joint_overlap_add(
+        self,
+        x: Array | None,
+        taps: Taps,
+        dilation: int,
+        offset: int,
+        width: int,
+        epilogue: JointEpilogue,
+    ) -> Array:
+        if taps.columns is None or not taps.columns.joins:
+            return super().joint_overlap_add(x, taps, dilation, offset, width, epilogue)
+        return taps.columns.joint_overlap_add(x, dilation, offset, width, epilogue)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

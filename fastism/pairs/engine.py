@@ -40,7 +40,7 @@ class PairEngine:
     def __init__(self, engine: Engine, block: int, memory: int) -> None:
         self.engine, self.block, self.memory = engine, block, memory
         plan = engine.plan
-        self._roles: Roles = find_roles(plan.graph, plan.steps, plan.rebuilt)
+        self._roles: Roles = find_roles(plan)
         self._ends = find_ends(plan.graph, plan.readouts, plan.rebuilt)
         self._linear = tuple(
             i for i in plan.readouts if getattr(plan.graph.nodes[i].rule, "mode", "") != "max"

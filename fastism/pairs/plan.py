@@ -128,7 +128,7 @@ def make_pair_plan(
         Whether the backend wants equal shapes for all windows: then only references suit it.
     """
     positions = np.unique(positions)
-    roles = find_roles(single.graph, single.steps, single.rebuilt)
+    roles = find_roles(single)
     sampled = [_Tiles(single, roles, positions, block, alternatives) for block in BLOCKS]
     best = min(sampled, key=_Tiles.seconds)
     costs = best.costs()

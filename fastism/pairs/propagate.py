@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastism.backends.base import Array, Backend
+from fastism.backends.epilogue import JointEpilogue
 from fastism.graph import Graph
 from fastism.pairs.windows import Joint, Roles
 from fastism.rules import Kind, WindowCall
@@ -104,8 +105,9 @@ class Propagation:
         ``(width, blocks, mutants, channels)`` or less where it can be stretched to that.
     deltas : dict of int to array
         Known from the start: of the perturbed input, or nothing.
-    values : frozenset of int
-        Nodes that give values.
+    alone : callable, optional
+        ``alone(node, window)`` is what either edit adds to the reference, where interactions are
+        carried. Without it nodes give deltas only.
 
     Attributes
     ----------
@@ -119,18 +121,48 @@ class Propagation:
         geometry: Geometry,
         predicted: Callable[[int, Window], Array],
         deltas: dict[int, Array],
-        values: frozenset[int],
+        alone: Callable[[int, Window], tuple[Array, Array]] | None = None,
     ) -> None:
         self.model, self.geometry, self.predicted = model, geometry, predicted
-        self.deltas, self._gives_values = deltas, values
+        self.deltas, self._alone = deltas, alone
+        self._gives_values = frozenset() if alone is None else model.roles.values
         self._values: dict[int, Array] = {}
+        self._passed: set[int] = set()
 
     def run(self) -> dict[int, Array]:
         """Make all windows; `deltas`."""
         for index in self.model.roles.nodes:
-            if index in self.geometry.windows and self.model.graph.nodes[index].inputs:
-                self._step(index)
+            made = index in self.deltas or index in self._passed
+            if index in self.geometry.windows and not made:
+                if index in self.model.roles.tails and index in self._gives_values:
+                    self._joined(index)
+                else:
+                    self._step(index)
         return self.deltas
+
+    def _joined(self, index: int) -> None:
+        """A convolution, its ReLU and perhaps a residual sum in one pass."""
+        graph, windows, b = self.model.graph, self.geometry.windows, self.model.b
+        tail, window, rule = self.model.roles.tails[index], windows[index], graph.nodes[index].rule
+        source = graph.nodes[index].inputs[0]
+        residual, offset = None, 0
+        adds = tail.total is not None and windows[tail.total] == window
+        if adds:
+            (other,) = {*graph.nodes[tail.total].inputs} - {tail.relu} or {tail.relu}
+            residual = self.deltas.get(other)
+            offset = 0 if residual is None else windows[other][0] - window[0]
+        made = b.joint_overlap_add(
+            self.deltas.get(source),
+            self.model.weights[index][2],
+            rule.dilation,
+            self.geometry.offsets[index, 0],
+            window[1] - window[0],
+            JointEpilogue(
+                self.model.reference(index, window), *self._alone(index, window), residual, offset
+            ),
+        )
+        self._passed.update((index, tail.relu))
+        self.deltas[tail.total if adds else tail.relu] = made
 
     def _step(self, index: int) -> None:
         node, window = self.model.graph.nodes[index], self.geometry.windows[index]

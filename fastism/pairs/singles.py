@@ -71,7 +71,7 @@ def run_singles(
         Those that are linear.
     """
     known = {model.graph.perturbed: delta}
-    deltas = Propagation(model, geometry, model.reference, known, frozenset()).run()
+    deltas = Propagation(model, geometry, model.reference, known).run()
     vectors = {
         index: _vector(model, geometry, index, deltas[model.graph.nodes[index].inputs[0]])
         for index in readouts

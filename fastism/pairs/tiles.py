@@ -81,7 +81,7 @@ class TileRun:
     def __init__(self, model: Model, geometry: Geometry, first: Singles, second: Singles) -> None:
         self.model, self.geometry = model, geometry
         self.first, self.second = first, second
-        self._propagation = Propagation(model, geometry, self.predicted, {}, model.roles.values)
+        self._propagation = Propagation(model, geometry, self.predicted, {}, self.alone)
 
     def run(self, ends: Ends) -> Tile:
         """All that the ends of the windows need."""
@@ -91,18 +91,27 @@ class TileRun:
         rebuilt = {i: self._rebuilt(i) for i in ends.rebuilt}
         return Tile(self.first, self.second, flat, vectors, rebuilt)
 
+    def alone(self, index: int, window: Window) -> tuple[Array, Array]:
+        """Both deltas, ``(width, first, 1, channels)`` and ``(width, 1, second, channels)``."""
+        return self._delta(0, index, window), self._delta(1, index, window)
+
+    def _delta(self, side: int, index: int, window: Window) -> Array:
+        """Of the first or the second block, with an axis for the edits of the other one."""
+        singles, (start, stop) = (self.first, self.second)[side], window
+        delta = singles.deltas[index]
+        width, edits, channels = delta.shape
+        shape = (width, 1, edits, channels) if side else (width, edits, 1, channels)
+        wide = self.model.b.reshape(delta, shape)
+        return self.model.b.place(wide, singles.windows[index][0] - start, stop - start)
+
     def predicted(self, index: int, window: Window) -> Array:
         """Reference plus both deltas, ``(width, first, second, channels)``."""
         start, stop = window
         made = self.model.reference(index, window)
-        for singles, side in ((self.first, 0), (self.second, 1)):
+        for side, singles in enumerate((self.first, self.second)):
             begin, end = singles.windows[index]
             if begin < stop and start < end:
-                delta = singles.deltas[index]
-                width, edits, channels = delta.shape
-                shape = (width, 1, edits, channels) if side else (width, edits, 1, channels)
-                wide = self.model.b.reshape(delta, shape)
-                made = made + self.model.b.place(wide, begin - start, stop - start)
+                made = made + self._delta(side, index, window)
         shape = (stop - start, len(self.first), len(self.second), made.shape[3])
         return made if tuple(made.shape) == shape else self.model.b.broadcast(made, shape)
 

@@ -26,6 +26,8 @@ import numpy as np
 
 from fastism.graph import Graph
 from fastism.intervals import Interval
+from fastism.planning.fuse import Tail
+from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode, Step
 from fastism.rules import Kind
 
@@ -89,24 +91,19 @@ class Roles:
         Those that make interactions from values.
     values : frozenset of int
         Those whose readers all want values, which they give at once.
+    tails : dict of int to Tail
+        A ReLU, perhaps with a residual sum, that runs in the pass of a convolution.
     """
 
     nodes: tuple[int, ...]
     nonlinear: frozenset[int]
     values: frozenset[int]
+    tails: dict[int, Tail]
 
 
-def find_roles(graph: Graph, steps: Sequence[Step], kept: Sequence[int]) -> Roles:
-    """Roles of the nodes of `graph`.
-
-    Parameters
-    ----------
-    graph : Graph
-    steps : sequence of Step
-        Of which the modes are used.
-    kept : sequence of int
-        Nodes whose interactions are read at the end: they become whole tensors.
-    """
+def find_roles(plan: Plan) -> Roles:
+    """Roles of the nodes of a plan of single edits."""
+    graph, steps, kept = plan.graph, plan.steps, plan.rebuilt
     nodes = tuple(i for i, step in enumerate(steps) if step.mode is Mode.WINDOW)
     nonlinear = frozenset(i for i in nodes if graph.nodes[i].rule.consumes is Kind.VALUES)
     values = set()
@@ -116,7 +113,9 @@ def find_roles(graph: Graph, steps: Sequence[Step], kept: Sequence[int]) -> Role
         able = index in nonlinear or graph.nodes[index].rule.accumulates
         if wanted and able and graph.nodes[index].inputs and index not in kept:
             values.add(index)
-    return Roles(nodes, nonlinear, frozenset(values))
+    tails = {i: tail for i, tail in plan.tails.items() if tail.pool is None and i in values}
+    tails = {i: tail for i, tail in tails.items() if tail.relu not in values}
+    return Roles(nodes, nonlinear, frozenset(values), tails)
 
 
 @dataclass(frozen=True)
