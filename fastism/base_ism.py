@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastism.backends.precision import check_precision
+from fastism.calls.axis_order import POSITIONS_FIRST, AxisOrder
 from fastism.calls.filled import Filled
 from fastism.calls.inputs import (
     Ranges,
@@ -26,7 +28,14 @@ from fastism.calls.inputs import (
     saturating_mutants,
 )
 from fastism.calls.mutants import Mutants, Part
-from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Outputs, Perturbed, Saturation
+from fastism.calls.result import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    Outputs,
+    Perturbed,
+    Saturation,
+    listed,
+)
 from fastism.errors import FastISMError
 from fastism.frontends import front_end
 from fastism.frontends.batches import check_batches
@@ -42,9 +51,10 @@ MOST_SEQUENCES = 32
 class BaseISM(ABC):
     """What fast and naive ISM share: checks, mutants, and putting results together.
 
-    Axes: N sequences, L positions, C characters. Inputs and results have the layout of the model:
-    (N, L, C) for Keras, (N, C, L) for torch modules. In here positions come first; layouts are
-    exchanged where users hand something in (`_inputs`) and where results are made (`_fill`).
+    Axes: N sequences, L positions, C characters. Inputs and results have the order of the model:
+    (N, L, C) for Keras, (N, C, L) for torch modules. In here positions come first. The order is
+    exchanged in the public methods: where users hand something in (`_inputs`) and where results
+    leave (`AxisOrder.outward`). `saturate_by_position` and `perturb_by_position` exchange nothing.
     """
 
     def __init__(
@@ -61,7 +71,8 @@ class BaseISM(ABC):
         self.seq_input_idx = seq_input_idx
         self._front = front_end(model, seq_input_idx, seqlen, input_shape, channels_last)
         shape = self._front.input_shapes[seq_input_idx]
-        self.seqlen, self.num_chars = shape[::-1] if self._front.channels_first else shape
+        self._order = AxisOrder(self._front.channels_first)
+        self.seqlen, self.num_chars = shape[::-1] if self._order.characters_first else shape
         self._ranges = check_ranges(change_ranges, self.seqlen)
         self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
         self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
@@ -78,7 +89,7 @@ class BaseISM(ABC):
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the axes of saturated mutants."""
-        return CHANNELS_FIRST if self._front.channels_first else CHANNELS_LAST
+        return CHANNELS_FIRST if self._order.characters_first else CHANNELS_LAST
 
     @property
     @abstractmethod
@@ -139,7 +150,7 @@ class BaseISM(ABC):
         """
         inputs = self._inputs(inp_batch)
         replacement = check_replacement(
-            replace_with, self.perturb_width, self.num_chars, self._front.channels_first
+            replace_with, self.perturb_width, self.num_chars, self._order.characters_first
         )
         select = dict.fromkeys(range(self.num_outputs))
         whole = Filled(len(inputs[0]), (len(self._ranges),))
@@ -182,20 +193,49 @@ class BaseISM(ABC):
         FastISMError
             If something given does not fit the model.
         """
-        inputs = self._inputs(x)
+        made = self._saturated(self._inputs(x), outputs, positions, dtype, self._order)
+        return replace(made, mutants=self._outward(made.mutants, (1, 2)), axes=self.axes)
+
+    def saturate_by_position(
+        self, x: np.ndarray, outputs: Any = None, positions: Any = None, dtype: Any = None
+    ) -> Saturation:
+        """`saturate` for callers that hold sequences (N, L, C), whatever order the model takes.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C)
+            Of a model with one input.
+        outputs, positions, dtype : optional
+            As for `saturate`.
+
+        Returns
+        -------
+        Saturation
+            With ``mutants`` (N, P, C, *output).
+        """
+        return self._saturated(self._by_position(x), outputs, positions, dtype, POSITIONS_FIRST)
+
+    def _saturated(
+        self,
+        inputs: list[np.ndarray],
+        outputs: Any,
+        positions: Any,
+        dtype: Any,
+        order: AxisOrder,
+    ) -> Saturation:
+        """All mutants, positions first; memory lies in the order in which they are to leave."""
         chosen = check_positions(positions, self.seqlen)
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
         count = len(inputs[0])
-        shape = (len(chosen), self.num_chars)
-        whole = Filled(count, shape, swapped=self._front.channels_first, dtype=kind)
+        whole = Filled(count, (len(chosen), self.num_chars), order, kind)
         alternatives = np.zeros((count, len(chosen)), dtype=np.int64)
         for part, group in self._groups(inputs, 1, self._other_chars):
             mutants, index = saturating_mutants(group[self.seq_input_idx], chosen)
             np.add.at(alternatives[part], index[:2], 1)
             self._fill(whole, part, group, mutants, index, select)
         packed = self._packed(whole.reference), self._packed(whole.mutants)
-        return Saturation(*packed, chosen, alternatives, self.axes)
+        return Saturation(*packed, chosen, alternatives)
 
     def saturate_each(
         self,
@@ -268,13 +308,39 @@ class BaseISM(ABC):
         FastISMError
             If something given does not fit the model or the sequences.
         """
-        inputs = self._inputs(x)
+        first = self._order.characters_first
+        return self._perturbed(self._inputs(x), sequence, start, replacement, outputs, first)
+
+    def perturb_by_position(
+        self, x: np.ndarray, sequence: Any, start: Any, replacement: Any, outputs: Any = None
+    ) -> Perturbed:
+        """`perturb` for callers that hold sequences (N, L, C), whatever order the model takes.
+
+        Parameters
+        ----------
+        x : array, shape (N, L, C)
+            Of a model with one input.
+        sequence, start : array of int, shape (M,)
+            As for `perturb`.
+        replacement : array, shape (M, width, C)
+        outputs : optional
+            As for `saturate`.
+        """
+        return self._perturbed(self._by_position(x), sequence, start, replacement, outputs, False)
+
+    def _perturbed(
+        self,
+        inputs: list[np.ndarray],
+        sequence: Any,
+        start: Any,
+        replacement: Any,
+        outputs: Any,
+        characters_first: bool,
+    ) -> Perturbed:
+        """Outputs of perturbations; `characters_first` says in which order replacements come."""
+        shape = inputs[self.seq_input_idx].shape
         sequence, start, replacement = check_perturbations(
-            sequence,
-            start,
-            replacement,
-            inputs[self.seq_input_idx].shape,
-            self._front.channels_first,
+            sequence, start, replacement, shape, characters_first
         )
         select = check_outputs(outputs, self._output_shapes(inputs))
         whole: list[tuple[np.ndarray, np.ndarray]] | None = None
@@ -339,12 +405,17 @@ class BaseISM(ABC):
         chosen = check_positions(positions, self.seqlen)
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
-        swapped = self._front.channels_first
-        whole = FilledPairs(len(inputs[0]), len(chosen), self.num_chars, swapped, kind)
+        whole = FilledPairs(len(inputs[0]), len(chosen), self.num_chars, self._order, kind)
         request = Request(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
         collect(request, self._run_singles, self._run_pairs, whole, progress)
         arrays = (self._packed(y) for y in (whole.reference, whole.singles, whole.doubles))
-        return Pairs(*arrays, chosen, PAIRS_FIRST if swapped else PAIRS_LAST)
+        made = Pairs(*arrays, chosen)
+        singles, doubles = (
+            self._outward(made.singles, (1, 2)),
+            self._outward(made.doubles, (1, 2, 2)),
+        )
+        axes = PAIRS_FIRST if self._order.characters_first else PAIRS_LAST
+        return replace(made, singles=singles, doubles=doubles, axes=axes)
 
     def _run_singles(
         self, inputs: Sequence[np.ndarray], mutants: Mutants, select: Selection
@@ -369,6 +440,20 @@ class BaseISM(ABC):
         """What users give, checked, with positions before characters."""
         arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
         return self._front.internal(arrays)
+
+    def _outward(self, arrays: Outputs, groups: tuple[int, ...]) -> Outputs:
+        """Results as users get them: views, with positions and characters in the model's order."""
+        made = [self._order.outward(y, groups) for y in listed(arrays)]
+        return made if isinstance(arrays, list) else made[0]
+
+    def _by_position(self, x: Any) -> list[np.ndarray]:
+        """Sequences (N, L, C) of a model with one input, checked."""
+        if self.num_inputs != 1:
+            raise FastISMError(
+                f"The model has {self.num_inputs} inputs; sequences alone can be given to models "
+                "with one. Use `saturate` or `perturb` with a list of arrays."
+            )
+        return check_inputs(x, [(self.seqlen, self.num_chars)], self._front.dtype)
 
     def _groups(
         self, inputs: Sequence[np.ndarray], width: int, alternatives: int
@@ -409,11 +494,6 @@ def _float_type(dtype: Any) -> np.dtype:
     if kind is None or kind.kind != "f":
         raise FastISMError(f"dtype must be a floating-point type; got {dtype!r}.")
     return kind
-
-
-def listed(x: Outputs) -> list[np.ndarray]:
-    """Outputs as a list, also where there is only one."""
-    return x if isinstance(x, list) else [x]
 
 
 def _sliced(x: Outputs, i: int) -> Outputs:

@@ -14,10 +14,11 @@ import numpy as np
 from fastism.backends import get_backend
 from fastism.backends.base import Backend
 from fastism.backends.precision import each_in, products_in
-from fastism.base_ism import MOST_SEQUENCES, listed
+from fastism.base_ism import MOST_SEQUENCES
 from fastism.calls.inputs import Ranges, check_outputs, check_positions
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.naive import fitting_sizes, run_mutants, tune_batch_size
+from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify

@@ -3,21 +3,26 @@
 import numpy as np
 import pytest
 
+from fastism.calls.axis_order import AxisOrder
 from fastism.calls.filled import Filled
 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_groups_write_into_the_arrays_of_all_sequences(swapped):
-    whole = Filled(5, (3, 4), swapped)
+    order = AxisOrder(characters_first=swapped)
+    whole = Filled(5, (3, 4), order)
     for part in (slice(0, 2), slice(2, 5)):
         sequences = np.arange(5)[part]
         (view,) = whole.group(part, [np.repeat(sequences[:, None], 6, 1).astype(np.float32)])
         assert view.shape == (len(sequences), 3, 4, 6)
         assert np.shares_memory(view, whole.mutants[0])
         view[:, 2, 1] += 10
-    assert whole.mutants[0].shape == ((5, 4, 3, 6) if swapped else (5, 3, 4, 6))
+    assert whole.mutants[0].shape == (5, 3, 4, 6)
+    leaving = order.outward(whole.mutants[0])
+    assert leaving.shape == ((5, 4, 3, 6) if swapped else (5, 3, 4, 6))
+    assert leaving.flags.c_contiguous  # users get whole arrays, and nothing is copied
     assert whole.mutants[0].dtype == whole.reference[0].dtype == np.float32
-    mutants = whole.mutants[0].swapaxes(1, 2) if swapped else whole.mutants[0]
+    mutants = whole.mutants[0]
     for number in range(5):
         assert (whole.reference[0][number] == number).all()
         assert (mutants[number, 2, 1] == number + 10).all()

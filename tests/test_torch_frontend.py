@@ -102,6 +102,29 @@ def test_results_have_the_layout_of_the_module(kind):
         np.testing.assert_allclose(importance[1], -delta[1].sum(0) / 3, atol=1e-6)
 
 
+def test_callers_that_hold_positions_first_need_not_know_the_order_of_the_model():
+    """Same numbers, whatever the module takes; memory of what users get is in their order."""
+    ism = FastISM(profiles(), input_shape=SHAPE)
+    theirs, ours = ism.saturate(X), ism.saturate_by_position(X.swapaxes(1, 2))
+    assert ours.axes == ("sequence", "position", "character", "output...")
+    for mine, given in zip(ours.mutants, theirs.mutants, strict=True):
+        assert mine.flags.c_contiguous
+        assert given.flags.c_contiguous
+        np.testing.assert_array_equal(mine, given.swapaxes(1, 2))
+    for mine, given in zip(ours.delta(), theirs.delta(), strict=True):
+        np.testing.assert_array_equal(mine, given.swapaxes(1, 2))
+    for mine, given in zip(ours.importance(), theirs.importance(), strict=True):
+        np.testing.assert_allclose(mine, given, rtol=1e-5, atol=1e-7)
+    replacement = np.eye(4)[None, :3]  # three positions
+    given = np.zeros(1, int), np.full(1, 5)
+    mine = ism.perturb_by_position(X.swapaxes(1, 2), *given, replacement).mutants
+    theirs = ism.perturb(X, *given, replacement.swapaxes(1, 2)).mutants
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(FastISMError, match="transpose"):
+        ism.saturate_by_position(X)
+
+
 def test_a_module_that_takes_positions_first():
     module = profiles()
     turned = seeded(lambda inner, x: inner(x.transpose(1, 2)), copy.deepcopy(module))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.axes import AxisOrder
 from benchmarks.attribution.base import Attribution, Method, Setting
+from benchmarks.attribution.input_shapes import input_shape
 from benchmarks.floor.products import saturating_products
 from benchmarks.floor.rate import RateProbe, makers
 from fastism.backends import available_backends
@@ -27,7 +27,7 @@ class FastMethod(Method):
 
     def __init__(self, backend: str, kind: str = "keras") -> None:
         super().__init__(backend)
-        self._layout = AxisOrder(kind)
+        self._kind = kind
         self._ism: Any = None
 
     @classmethod
@@ -46,20 +46,20 @@ class FastMethod(Method):
         if self._ism is None:
             from fastism import FastISM
 
-            shape = self._layout.input_shape(sequences)
+            shape = input_shape(self._kind, sequences)
             self._ism = FastISM(
                 model, test_correctness=False, backend=self.backend, input_shape=shape
             )
-        self._sequences = self._layout.given(sequences)
-        self._one_hot = sequences
+        self._sequences = sequences
 
     def run(self) -> Attribution:
         """Run all alternatives at all positions."""
-        return self._layout.attribution(self._ism.saturate(self._sequences))
+        result = self._ism.saturate_by_position(self._sequences)
+        return Attribution.of(result.mutants, result.positions)
 
     def rate_probe(self, clock: Callable[[], float]) -> RateProbe:
         """Plain matrix products of the shapes of the plan, on the same framework."""
-        products = saturating_products(self._ism, self._one_hot)
+        products = saturating_products(self._ism, self._sequences)
         return RateProbe(products, makers(self.backend), clock=clock)
 
     @property

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.axes import AxisOrder
 from benchmarks.attribution.base import Attribution, Method, Setting
+from benchmarks.attribution.input_shapes import input_shape
 
 
 class NaiveMethod(Method):
@@ -38,7 +38,7 @@ class NaiveMethod(Method):
     def __init__(self, backend: str, mutants: int, kind: str = "keras", mode: str = "") -> None:
         super().__init__(backend)
         self._mutants = mutants
-        self._layout = AxisOrder(kind)
+        self._kind = kind
         self.mode = mode
         self._ism: Any = None
         self._macs: float | None = None
@@ -61,7 +61,7 @@ class NaiveMethod(Method):
         if self._ism is None:
             self._ism = self._tuned(model, sequences, alternatives)
         some = sample_size(self._ism.batch_size, count * alternatives, length, self._mutants)
-        self._sequences = self._layout.given(sequences)
+        self._sequences = sequences
         self._positions = np.unique(np.linspace(0, length - 1, some).astype(int))
         # The reference pass is one more input per sequence, in the sample as in the whole.
         self._scale = (length * alternatives + 1) / (len(self._positions) * alternatives + 1)
@@ -70,19 +70,19 @@ class NaiveMethod(Method):
         from fastism import FastISM, NaiveISM
         from fastism.calls.naive import BATCH_SIZES
 
-        shape = self._layout.input_shape(sequences)
+        shape = input_shape(self._kind, sequences)
         ism = NaiveISM(model, input_shape=shape, compiled=self.mode == "compiled")
         # Tuning tries only batches that the first call can fill.
         enough = min(-(-BATCH_SIZES[-1] // alternatives), sequences.shape[1])
-        ism.saturate(self._layout.given(sequences[:1]), positions=range(enough))
+        ism.saturate_by_position(sequences[:1], positions=range(enough))
         plan = FastISM(model, test_correctness=False, input_shape=shape).plan
         self._macs = float(plan.naive_macs)
         return ism
 
     def run(self) -> Attribution:
         """Run all alternatives at the sampled positions."""
-        result = self._ism.saturate(self._sequences, positions=self._positions)
-        return self._layout.attribution(result)
+        result = self._ism.saturate_by_position(self._sequences, positions=self._positions)
+        return Attribution.of(result.mutants, result.positions)
 
     @property
     def scale(self) -> float:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastism.base_ism import BaseISM, listed
+from fastism.base_ism import BaseISM
+from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Skipped
 from fastism.genomics.regions import Region

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastism.calls.axis_order import POSITIONS_FIRST, AxisOrder
+
 
 @dataclass
 class Filled:
@@ -21,8 +23,8 @@ class Filled:
         Number of sequences.
     shape : tuple of int
         How many mutants a sequence has: ranges, or positions and characters.
-    swapped : bool
-        Whether characters come before positions in the arrays, as in models of torch.
+    order : AxisOrder
+        How the arrays lie in memory; their axes have positions before characters in any case.
     dtype : dtype, optional
         That of the outputs by default.
 
@@ -34,7 +36,7 @@ class Filled:
 
     count: int
     shape: tuple[int, ...]
-    swapped: bool = False
+    order: AxisOrder = POSITIONS_FIRST
     dtype: np.dtype | None = None
     reference: list[np.ndarray] = field(default_factory=list)
     mutants: list[np.ndarray] = field(default_factory=list)
@@ -47,18 +49,18 @@ class Filled:
         list of ndarray, each (sequences of the part, *shape, *output)
             Views of their mutants, which hold the reference as yet.
         """
-        shape = self.shape[::-1] if self.swapped else self.shape
         if not self.reference:
             for y in reference:
                 kind = y.dtype if self.dtype is None else self.dtype
                 self.reference.append(np.empty((self.count, *y.shape[1:]), kind))
-                self.mutants.append(np.empty((self.count, *shape, *y.shape[1:]), kind))
+                axes = ((self.count,), self.shape)
+                self.mutants.append(self.order.empty(axes, y.shape[1:], kind))
         views = []
         for all_reference, all_mutants, y in zip(
             self.reference, self.mutants, reference, strict=True
         ):
             all_reference[part] = y
             view = all_mutants[part]
-            view[...] = y.reshape(len(y), *[1] * len(shape), *y.shape[1:])
-            views.append(view.swapaxes(1, 2) if self.swapped else view)
+            view[...] = y.reshape(len(y), *[1] * len(self.shape), *y.shape[1:])
+            views.append(view)
         return views

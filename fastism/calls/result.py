@@ -16,6 +16,11 @@ CHANNELS_FIRST = ("sequence", "character", "position", "output...")
 Outputs = np.ndarray | list[np.ndarray]
 
 
+def listed(x: Outputs) -> list[np.ndarray]:
+    """Outputs as a list, also where there is only one."""
+    return x if isinstance(x, list) else [x]
+
+
 @dataclass(frozen=True)
 class Saturation:
     """Model outputs for every character at every position.

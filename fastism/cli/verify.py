@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from fastism.base_ism import listed
+from fastism.calls.result import listed
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
@@ -141,10 +141,9 @@ def differences(
     opened: Opened, name: str, x: np.ndarray, positions: np.ndarray
 ) -> Iterator[Difference]:
     """Fast against naive ISM on sequences (n, L, C), for every output."""
-    given = x.transpose(0, 2, 1) if opened.ism.axes[1] == "character" else x
     with stage(Exit.MODEL):
-        fast = opened.ism.saturate(given, positions=positions)
-        naive = opened.naive().saturate(given, positions=positions)
+        fast = opened.ism.saturate_by_position(x, positions=positions)
+        naive = opened.naive().saturate_by_position(x, positions=positions)
     pairs = zip(listed(fast.mutants), listed(naive.mutants), listed(naive.delta()), strict=True)
     for output, (a, b, effects) in zip(opened.output_names, pairs, strict=True):
         with stage(Exit.MODEL):

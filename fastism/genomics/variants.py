@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastism.base_ism import BaseISM, listed
+from fastism.base_ism import BaseISM
 from fastism.calls.inputs import check_outputs
+from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Genome
 from fastism.genomics.locate import Ambiguous, Edit, Effect, Located, Window, locate

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastism.calls.axis_order import POSITIONS_FIRST, AxisOrder
 from fastism.calls.mutants import Part
 from fastism.errors import FastISMError
 from fastism.pairs.result import PairPart
@@ -73,8 +74,8 @@ class FilledPairs:
     ----------
     count, positions, characters : int
         Numbers of sequences, positions and characters.
-    swapped : bool
-        Whether characters come before positions in the arrays, as in models of torch.
+    order : AxisOrder
+        How the arrays lie in memory; their axes have positions before characters in any case.
     dtype : dtype, optional
         That of the outputs by default.
 
@@ -87,7 +88,7 @@ class FilledPairs:
     count: int
     positions: int
     characters: int
-    swapped: bool = False
+    order: AxisOrder = POSITIONS_FIRST
     dtype: np.dtype | None = None
     reference: list[np.ndarray] = field(default_factory=list)
     singles: list[np.ndarray] = field(default_factory=list)
@@ -116,8 +117,8 @@ class FilledPairs:
         self._make(reference)
         rows, characters = index
         outputs = range(len(reference))
-        alone = [self._by_position(self.singles[i][number], 2) for i in outputs]
-        both = [self._by_position(self.doubles[i][number], 4) for i in outputs]
+        alone = [self.singles[i][number] for i in outputs]
+        both = [self.doubles[i][number] for i in outputs]
         for i in outputs:
             self.reference[i][number] = reference[i][0]
             alone[i][...] = reference[i][0]
@@ -149,17 +150,9 @@ class FilledPairs:
     def _make(self, reference: Sequence[np.ndarray]) -> None:
         if self.reference:
             return
-        one = (self.positions, self.characters)
-        shape = one[::-1] if self.swapped else one
+        count, one = (self.count,), (self.positions, self.characters)
         for y in reference:
             kind, output = y.dtype if self.dtype is None else self.dtype, y.shape[1:]
             self.reference.append(np.empty((self.count, *output), kind))
-            self.singles.append(np.empty((self.count, *shape, *output), kind))
-            self.doubles.append(np.empty((self.count, *shape, *shape, *output), kind))
-
-    def _by_position(self, array: np.ndarray, axes: int) -> np.ndarray:
-        """A view with positions before characters."""
-        if not self.swapped:
-            return array
-        view = array.swapaxes(0, 1)
-        return view if axes == 2 else view.swapaxes(2, 3)
+            self.singles.append(self.order.empty((count, one), output, kind))
+            self.doubles.append(self.order.empty((count, one, one), output, kind))
