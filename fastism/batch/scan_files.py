@@ -1,0 +1,184 @@
+"""Files of scans: a table of effects, or an HDF5 file of arrays.
+
+Requirements: numpy, h5py.
+"""
+
+from __future__ import annotations
+
+import gzip
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+
+from fastism.calls.result import Outputs
+from fastism.errors import FastISMError
+from fastism.genomics.regions import Region
+from fastism.scans.result import Scan
+from fastism.store.files import whole_file
+
+TABLES, ARRAYS = (".tsv", ".tsv.gz"), (".h5", ".hdf5")
+FORMATS = (*TABLES, *ARRAYS)
+#: Columns of a table before those of the effects.
+COLUMNS = ("name", "chrom", "position", "strand", "change")
+
+
+@dataclass(frozen=True)
+class ScanHeader:
+    """What all sequences of a scan have in common.
+
+    Parameters
+    ----------
+    sequences : int
+        How many there are.
+    length : int
+    labels : sequence of str
+        Of the values of all outputs, for the columns of a table.
+    outputs : sequence of str
+        Names of the outputs that are kept.
+    about : dict of str to str
+        How the scan was made: model, hash, command, versions.
+    """
+
+    sequences: int
+    length: int
+    labels: Sequence[str]
+    outputs: Sequence[str]
+    about: dict[str, str]
+
+
+class ScanWriter(ABC):
+    """Takes the scans of one sequence after the other."""
+
+    @abstractmethod
+    def write(self, region: Region, scan: Scan) -> None:
+        """Add the scan of one sequence."""
+
+
+def format_of(path: Path) -> str:
+    """The ending of a file that names its format.
+
+    Raises
+    ------
+    FastISMError
+        If there is none, listing those that there are.
+    """
+    for ending in FORMATS:
+        if path.name.lower().endswith(ending):
+            return ending
+    raise FastISMError(
+        f"The ending of {path} names no format for scans; expected {', '.join(FORMATS)}."
+    )
+
+
+@contextmanager
+def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
+    """A writer of the format that the ending of `path` names; the file appears when it is whole.
+
+    A table has a line for every sequence, change and position: name, chromosome and strand
+    (``.`` without a genome), the 0-based position (in the genome where it is known, else in the
+    sequence), the change (``-3`` for a deletion of three letters, ``+WORD`` for an insertion), and
+    the effect on every value, mutant minus reference.
+
+    An HDF5 file holds ``names``, ``chrom``, ``start``, ``strand`` and ``sequences``, ``changes``
+    and ``positions``, and in a group for every output ``reference`` (sequences, *output) and
+    ``delta`` (sequences, changes, positions, *output).
+    """
+    with whole_file(path) as beside:
+        if format_of(path) in ARRAYS:
+            with h5py.File(beside, "w") as file:
+                yield _ArrayWriter(file, header)
+        else:
+            packed = format_of(path).endswith(".gz")
+            with gzip.open(beside, "wt") if packed else beside.open("w") as file:
+                yield _TableWriter(file, header)
+
+
+def _listed(x: Outputs) -> list[np.ndarray]:
+    return x if isinstance(x, list) else [x]
+
+
+def _changes(scan: Scan) -> list[str]:
+    return [name if name.startswith("-") else f"+{name}" for name in scan.names]
+
+
+class _TableWriter(ScanWriter):
+    def __init__(self, file: IO[str], header: ScanHeader) -> None:
+        self._file = file
+        names = [f"effect_{label}" if label else "effect" for label in header.labels]
+        file.write("\t".join((*COLUMNS, *names)) + "\n")
+
+    def write(self, region: Region, scan: Scan) -> None:
+        """One line for every change at every position."""
+        arrays = _listed(scan.delta())
+        rows = [y[0].reshape(*y.shape[1:3], -1) for y in arrays]
+        values = np.concatenate(rows, -1)
+        for change, name in enumerate(_changes(scan)):
+            for place, position in enumerate(scan.positions):
+                fields = (*_placed(region, int(position)), name)
+                numbers = (f"{v:.6g}" for v in values[change, place])
+                self._file.write("\t".join((*fields, *numbers)) + "\n")
+
+
+def _placed(region: Region, position: int) -> tuple[str, str, str, str]:
+    """Columns that say where a position is: in the genome where that is known."""
+    if not region.chrom:
+        return region.name, ".", str(position), "."
+    reverse = region.strand == "-"
+    there = region.end - 1 - position if reverse else region.start + position
+    return region.name, region.chrom, str(there), region.strand
+
+
+class _ArrayWriter(ScanWriter):
+    def __init__(self, file: h5py.File, header: ScanHeader) -> None:
+        self._file, self._header, self._row = file, header, 0
+        file.attrs.update({"format": "fastism scan", "format_version": 1, **header.about})
+        text = h5py.string_dtype()
+        for name in ("names", "chrom", "strand", "sequences"):
+            file.create_dataset(name, (header.sequences,), text)
+        file.create_dataset("start", (header.sequences,), np.int64)
+
+    def write(self, region: Region, scan: Scan) -> None:
+        """One row of every array."""
+        if self._row == 0:
+            self._create(scan)
+        given: dict[str, Any] = {
+            "names": region.name,
+            "chrom": region.chrom,
+            "strand": region.strand,
+            "sequences": region.sequence,
+            "start": region.start,
+        }
+        for name, value in given.items():
+            self._file[name][self._row] = value
+        for name, reference, delta in self._arrays(scan):
+            self._file[name]["reference"][self._row] = reference[0]
+            self._file[name]["delta"][self._row] = delta[0]
+        self._row += 1
+
+    def _arrays(self, scan: Scan) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        yield from zip(
+            self._header.outputs, _listed(scan.reference), _listed(scan.delta()), strict=True
+        )
+
+    def _create(self, scan: Scan) -> None:
+        self._file.create_dataset("changes", data=_changes(scan), dtype=h5py.string_dtype())
+        self._file.create_dataset("positions", data=scan.positions)
+        count = self._header.sequences
+        for name, reference, delta in self._arrays(scan):
+            group = self._file.create_group(name)
+            group.create_dataset("reference", (count, *reference.shape[1:]), np.float32)
+            group.create_dataset(
+                "delta",
+                (count, *delta.shape[1:]),
+                np.float32,
+                chunks=(1, *delta.shape[1:]),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
+            )
