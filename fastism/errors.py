@@ -15,6 +15,10 @@ class FastISMError(ValueError):
     """
 
 
+class NotFiniteError(FastISMError):
+    """A model itself gives NaN or infinite outputs."""
+
+
 def no_memory(error: BaseException) -> bool:
     """Whether an exception of Python or of a framework says that memory is used up."""
     words = f"{type(error).__name__} {error}".lower()

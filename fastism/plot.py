@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fastism.errors import FastISMError
-from fastism.store.files import whole_file
+from fastism.files.whole import whole_file
 
 FORMATS = (".svg", ".png")
 #: Okabe and Ito's colours, which readers who confuse red and green can tell apart.

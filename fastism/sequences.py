@@ -7,9 +7,7 @@ All positions are 0-based; arrays are channels last, ``(sequences, length, chara
 
 from __future__ import annotations
 
-import gzip
 import operator
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +17,10 @@ from typing import Literal
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.files.text import check_readable, readable, text_lines
 
 DNA = "ACGT"
-_GZIP_MAGIC = b"\x1f\x8b"
+_KIND = "a FASTA file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,8 @@ def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[FastaReco
     Returns
     -------
     iterator of FastaRecord
-        In the order of the file. Blank lines and Windows line ends are skipped over. Any letter is
+        In the order of the file. Blank lines, Windows line ends and a byte order mark are skipped
+        over; bytes of a header that are no UTF-8 are read as Latin-1. Any letter is
         accepted as part of a sequence: `one_hot` decides about those outside its alphabet.
 
     Raises
@@ -193,34 +193,9 @@ def read_fasta(path: str | Path, limit: int | None = None) -> Iterator[FastaReco
                 "limit must be None, to read all records, or a whole number of at least 1."
             )
     path = Path(path)
-    try:
-        with path.open("rb") as handle:
-            compressed = handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    except FileNotFoundError:
-        raise FastISMError(
-            f"There is no file {path}. Expected a FASTA file; check the path, which is relative "
-            "to the working directory unless it is absolute."
-        ) from None
-    except OSError as error:
-        raise FastISMError(
-            f"{path} cannot be read ({error.strerror}). Expected a FASTA file that you may read."
-        ) from error
-    return islice(_records(path, compressed), limit)
-
-
-def _records(path: Path, compressed: bool) -> Iterator[FastaRecord]:
-    """Yield the records of a file, turning every failure to read it into a FastISMError."""
-    try:
-        with (gzip.open if compressed else open)(path, "rt", encoding="utf-8") as lines:
-            yield from _parse(path, lines)
-    except UnicodeDecodeError as error:
-        raise FastISMError(
-            f"{path} is not text. Expected a FASTA file, plain or gzip-compressed; unpack other "
-            "archives first."
-        ) from error
-    except (EOFError, OSError, zlib.error) as error:
-        kind = "a truncated or damaged gzip file" if compressed else "not readable to its end"
-        raise FastISMError(f"{path} is {kind} ({error}). Copy or download it again.") from error
+    check_readable(path, _KIND)
+    lines = (readable(line) for _, line in text_lines(path, _KIND))
+    return islice(_parse(path, lines), limit)
 
 
 def _parse(path: Path, lines: Iterable[str]) -> Iterator[FastaRecord]:

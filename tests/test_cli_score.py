@@ -59,7 +59,7 @@ def test_the_store_holds_what_python_gives(given, whole, expected):
 def test_the_summary_goes_to_stdout_and_progress_to_stderr(given):
     path = given.folder / "talk.h5"
     result = succeed("score", given.keras, given.fasta, "-o", path)
-    summary = r"7 sequences scored, 0 skipped, in \d+ s: \S+talk.h5\n"
+    summary = r"7 records read, 7 sequences scored, 0 skipped, in \d+ s: \S+talk.h5\n"
     assert re.fullmatch(summary, result.stdout)
     line = r"fastism: 7 of 7 sequences, \S+ per second, 0 s left\n"
     assert re.fullmatch(line, result.stderr)
@@ -298,10 +298,12 @@ def test_ambiguous_sequences_are_skipped_and_named(given, tmp_path):
     fasta = write_fasta(tmp_path / "n.fa", records)
     path = tmp_path / "out.h5"
     result = succeed("score", given.keras, fasta, "-o", path, "--ambiguous", "skip")
-    assert f"skipped {given.names[1]}: 'N' at position 0" in result.stderr
-    assert result.stdout.startswith("3 sequences scored, 1 skipped")
+    assert f"skipped {given.names[1]}: ambiguous letter: 'N' at position 0" in result.stderr
+    assert result.stdout.startswith(
+        "4 records read, 3 sequences scored, 1 skipped (1 ambiguous letter), in"
+    )
     with Store(path) as store:
-        assert store.skipped == [(given.names[1], "'N' at position 0")]
+        assert store.skipped == [(given.names[1], "ambiguous letter: 'N' at position 0")]
     succeed("score", given.keras, fasta, "-o", path, "--ambiguous", "zero", "--force")
     with Store(path) as store:
         assert len(store) == 4
@@ -316,7 +318,7 @@ def test_intervals_are_windows_of_a_genome(given, tmp_path):
     bed.write_bytes(gzip.compress("\n".join(rows).encode()))
     path = tmp_path / "out.h5"
     result = succeed("score", given.keras, bed, "-o", path, "--genome", genome)
-    assert "skipped edge: chr1:-28-32 reaches beyond" in result.stderr
+    assert "skipped edge: beyond the contig: chr1:-28-32 reaches beyond" in result.stderr
     with Store(path) as store:
         plus, minus = store.regions
         assert (plus.chrom, plus.start, plus.end, plus.strand) == ("chr1", 70, 130, "+")
@@ -325,6 +327,114 @@ def test_intervals_are_windows_of_a_genome(given, tmp_path):
             store.one_hot(slice(0, 1))[0], store.one_hot(slice(1, 2))[0, ::-1, ::-1]
         )
         assert store.header.chrom_sizes == {"chr1": 400}
+
+
+def test_what_is_skipped_is_counted_by_reason_and_an_error_if_so_wanted(given, tmp_path):
+    letters = promoters(1, length=400)[0][1]
+    genome = write_fasta(tmp_path / "genome.fa", [("chr1", letters)])
+    bed, path = tmp_path / "peaks.bed", tmp_path / "out.h5"
+    lines = ["chrom\tstart\tend", "1\t90\t110\ta", "1\tx\t5", "1\t1\t3\tedge", "1\t5", "7\t1\t2\tz"]
+    bed.write_text("\n".join(lines))
+    options = ("--genome", genome, "-o", path, "--contigs", "rename")
+    result = succeed("score", given.keras, bed, *options)
+    assert result.stdout.startswith(
+        "5 records read, 1 sequences scored, 4 skipped (2 bad line, 1 beyond the contig, "
+        "1 unknown contig), in"
+    )
+    assert "skipped line 3: bad line: the start is 'x', not a whole number (line 3)" in (
+        result.stderr
+    )
+    with Store(path) as store:
+        assert [r.chrom for r in store.regions] == ["chr1"]
+        assert len(store.skipped) == 4
+    result = invoke("score", given.keras, bed, *options, "--force", "--strict")
+    assert result.exit_code == 3
+    assert "4 of the 5 records of" in result.stderr and "line 5: bad line" in result.stderr
+    result = succeed("score", given.keras, bed, *options, "--force", "--pad", "N")
+    assert result.stdout.startswith("5 records read, 2 sequences scored")
+    with Store(path) as store:
+        assert store.regions[1].sequence == "N" * 28 + letters[:32].upper()
+        assert "--pad N --contigs rename" in store.header.command
+    table = tmp_path / "out.bedgraph"
+    succeed("export", path, "-o", table, "--output", "0:1")
+    ends = [tuple(map(int, line.split()[1:3])) for line in table.read_text().splitlines()]
+    assert ends[0][0] == 0 and max(end for _, end in ends) == 130
+    result = invoke("score", given.keras, bed, "--genome", genome, "-o", tmp_path / "no.h5")
+    assert result.exit_code == 3
+    assert "which calls it 'chr1' (see --contigs rename)" in result.stderr
+
+
+INFINITE = """
+import torch
+from torch import nn
+
+class LogFraction(nn.Module):
+    \"\"\"The logarithm of C and G over A and T, which is minus infinity without any.\"\"\"
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(4, 4, 5, padding=2)
+    def forward(self, x):
+        ratio = x[:, 1:3].sum((1, 2)) / x[:, [0, 3]].sum((1, 2))
+        return (torch.log(ratio) + torch.relu(self.conv(x)).mean((1, 2)))[:, None]
+
+class Logit(nn.Module):
+    \"\"\"The log-odds of a sigmoid that is one for all sequences.\"\"\"
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 5, padding=2)
+    def forward(self, x):
+        p = torch.sigmoid(self.conv(x).mean((1, 2)) + 40)
+        return torch.log(p / (1 - p))[:, None]
+
+def fraction():
+    return LogFraction(), (4, 60)
+
+def logit():
+    return Logit(), (4, 60)
+"""
+
+
+@pytest.mark.torch
+def test_sequences_for_which_a_model_is_not_finite(given, tmp_path):
+    (tmp_path / "infinite.py").write_text(INFINITE)
+    model, path = f"{tmp_path / 'infinite.py'}:fraction", tmp_path / "out.h5"
+    records = [("low", "AT" * 30), *promoters(3), ("one", "AT" * 29 + "AG")]
+    fasta = write_fasta(tmp_path / "in.fa", records)
+    command = ("score", model, fasta, "-o", path, "--batch", 2)
+    result = invoke(*command)
+    assert result.exit_code == 4
+    assert "is not finite (NaN or infinite) for 'low' or mutants" in result.stderr
+    assert "--not-finite skip" in result.stderr
+    result = succeed(*command, "--not-finite", "skip", "--force")
+    assert "5 records read, 3 sequences scored, 2 skipped (2 not finite)" in result.stdout
+    with Store(path) as store:
+        assert [name for name, _ in store.skipped] == ["low", "one"]
+        finite = store.deltas(0, slice(0, 3))
+    succeed(*command, "--not-finite", "keep", "--force")
+    naive = tmp_path / "naive.h5"
+    succeed("score", model, fasta, "-o", naive, "--naive", "--not-finite", "keep")
+    with Store(path) as store, Store(naive) as expected:
+        assert (len(store), store.header.not_finite) == (5, "keep")
+        np.testing.assert_allclose(store.deltas(0, slice(1, 4)), finite, atol=1e-6)
+        deltas, known = store.deltas(0, slice(0, 5)), expected.deltas(0, slice(0, 5))
+        np.testing.assert_allclose(deltas, known, atol=1e-5)
+        assert np.isneginf(deltas[4]).any() and np.isfinite(deltas[4]).any()
+    table, track = tmp_path / "out.tsv", tmp_path / "out.npz"
+    succeed("export", path, "-o", table)
+    assert invoke("export", path, "-o", track).exit_code == 5
+    result = invoke(*command, "--not-finite", "skip", "--strict", "--force")
+    assert result.exit_code == 2
+
+
+@pytest.mark.torch
+def test_a_model_that_is_finite_for_nothing_is_said_to_be_so(given, tmp_path):
+    (tmp_path / "infinite.py").write_text(INFINITE)
+    model = f"{tmp_path / 'infinite.py'}:logit"
+    result = invoke("score", model, given.fasta, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 4
+    assert "The model itself gives no finite output" in result.stderr
+    assert "report" not in result.stderr
 
 
 def test_a_changed_genome_is_noticed(given, tmp_path):

@@ -80,6 +80,10 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
+def other(letters: str) -> str:
+    return letters.translate(str.maketrans("ACGT", "GTAC"))
+
+
 def alt(pos: int, shift: int = 1) -> str:
     return "ACGT"[("ACGT".index(ONE[pos - 1]) + shift) % 4]
 
@@ -141,7 +145,7 @@ STATUSES = [
     "scored",
     "reference_mismatch",
     *("symbolic_allele", "scored"),
-    "off_chromosome",
+    "window_off_chromosome",
     "unknown_chromosome",
     "scored",
 ]
@@ -152,7 +156,7 @@ def test_a_table_of_every_alternative(run, folder, vcf, tmp_path, extra):
     out = tmp_path / "out.tsv"
     model = keras.models.load_model(folder / "one.keras")
     ended = run(folder / "one.keras", vcf, "--genome", folder / "genome.fa", "-o", out, *extra)
-    assert (ended.code, ended.out.split(",")[0]) == (Exit.DONE, "11 variants: 7 scored")
+    assert (ended.code, ended.out.split(",")[0]) == (Exit.DONE, "11 variants read: 7 scored")
     assert ended.out.strip().endswith(str(out))
     table = rows(out)
     assert [row["status"] for row in table] == STATUSES
@@ -194,7 +198,7 @@ def test_regions_are_the_windows(run, folder, vcf, tmp_path):
         *(folder / "one.keras", vcf, "--genome", folder / "genome.fa", "-o", out, "--regions", bed)
     )
     assert ended.code == 0
-    assert "1 regions are left out; the first, c: chr1:-26-34 reaches beyond" in ended.err
+    assert "1 regions are left out; the first, c: beyond the contig: chr1:-26-34" in ended.err
     table = rows(out)
     assert check(keras.models.load_model(folder / "one.keras"), table, ["0", "1", "2"]) == 7
     windows = {(r["window_start"], r["window_end"], r["strand"]) for r in table}
@@ -264,13 +268,13 @@ def test_a_file_without_variants_gives_a_header(run, folder, tmp_path):
     empty, out = tmp_path / "empty.vcf", tmp_path / "out.tsv"
     empty.write_text(HEADER)
     ended = run(folder / "one.keras", empty, "--genome", folder / "genome.fa", "-o", out)
-    assert (ended.code, ended.out.startswith("0 variants, in")) == (0, True)
+    assert (ended.code, ended.out.startswith("0 variants read, in")) == (0, True)
     assert len(out.read_text().splitlines()) == 1
 
 
 def test_the_wrong_genome_is_pointed_out(run, folder, vcf, tmp_path):
-    other = write_fasta(tmp_path / "other.fa", {"chr1": CHROMOSOMES["chr1"][5:]})
-    ended = run(folder / "one.keras", vcf, "--genome", other, "-o", tmp_path / "out.tsv")
+    wrong = write_fasta(tmp_path / "other.fa", {"chr1": ONE[:121] + other(ONE[121:])})
+    ended = run(folder / "one.keras", vcf, "--genome", wrong, "-o", tmp_path / "out.tsv")
     assert ended.code == 0
     assert "variants do not fit other.fa: is it the genome" in ended.err
 
@@ -324,20 +328,67 @@ def test_arguments_that_cannot_be(wrong, changes, code, message):
 
 def test_files_that_are_wrong_inside(wrong, folder, tmp_path):
     bad = tmp_path / "bad.vcf"
-    bad.write_text(HEADER + RECORDS[0] + "chr1\tx\t.\tA\tC\t.\t.\t.\n")
-    ended = wrong(vcf=bad)
-    assert (ended.code, "bad.vcf, line 7: POS is 'x'" in ended.err) == (Exit.INPUT, True)
     bad.write_text("chr1\t3\t.\tA\tC\n")
     ended = wrong(vcf=bad, out=tmp_path / "out.vcf")
     assert (ended.code, "no header line #CHROM" in ended.err) == (Exit.INPUT, True)
-    peaks = tmp_path / "peaks.bed"
-    peaks.write_text("chr1\t5\n")
-    ended = wrong(regions=peaks)
-    assert (ended.code, "peaks.bed, line 1: 2 columns" in ended.err) == (Exit.INPUT, True)
     plain = tmp_path / "plain.fa.gz"
     plain.write_bytes(gzip.compress((folder / "genome.fa").read_bytes()))
     ended = wrong(genome=plain)
     assert (ended.code, "bgzip" in ended.err) == (Exit.INPUT, True)
+
+
+def test_one_bad_line_does_not_end_a_run(run, folder, tmp_path):
+    bad, peaks = tmp_path / "bad.vcf", tmp_path / "peaks.bed"
+    bad.write_bytes(
+        (HEADER + RECORDS[0] + "chr1\tx\t.\tA\tC\t.\t.\t.\nchr1\t5\n").encode()
+        + record(121, ONE[120], alt(121)).encode().replace(b"PASS", b"caf\xe9")
+    )
+    peaks.write_text("chr1\t5\nchr1\t90\t150\n")
+    given = [folder / "one.keras", bad, "--genome", folder / "genome.fa"]
+    table, vcf = tmp_path / "out.tsv", tmp_path / "out.vcf"
+    ended = run(*given, "-o", table, "--regions", peaks)
+    assert ended.code == 0
+    assert "11 " not in ended.out and "6 variants read: 4 scored, 2 bad_line" in ended.out
+    assert "line 7: bad_line (POS is 'x', not a position counted from 1)." in ended.err
+    assert "1 regions are left out; the first, line 1: bad line: 2 columns" in ended.err
+    made = rows(table)
+    assert [row["status"] for row in made] == [*["scored"] * 3, *["bad_line"] * 2, "scored"]
+    assert [made[i]["pos"] for i in (3, 4)] == ["NA", "5"]
+    assert run(*given, "-o", vcf).code == 0
+    lines = [x for x in vcf.read_bytes().splitlines() if not x.startswith(b"#")]
+    assert lines[1].endswith(b"FASTISM_STATUS=bad_line") and lines[2] == b"chr1\t5"
+    assert b"caf\xe9" in lines[3] and b"FASTISM_STATUS=scored" in lines[3]
+    ended = run(*given, "-o", tmp_path / "strict.tsv", "--strict")
+    assert (ended.code, "line 7: bad_line" in ended.err) == (Exit.INPUT, True)
+    assert not (tmp_path / "strict.tsv").exists()
+
+
+def test_nothing_that_can_be_scored_is_an_error(wrong, tmp_path):
+    other = tmp_path / "other.vcf"
+    other.write_text(HEADER + "".join(RECORDS).replace("chr", ""))
+    ended = wrong(vcf=other)
+    assert ended.code == Exit.INPUT
+    assert "None of the 11 variants can be scored. line 6: unknown_chromosome" in ended.err
+    assert "which calls it 'chr1' (see --contigs rename)" in ended.err
+    other.write_text(HEADER + record(400, "A", "C"))
+    ended = wrong(vcf=other)
+    assert (ended.code, ended.err.count("\n")) == (Exit.INPUT, 1)
+    assert "off_chromosome (position 400 is not on chr1, which has 300 bases)" in ended.err
+    other.write_text(HEADER + record(3, ONE[2], alt(3)))
+    assert "window_off_chromosome (the window reaches beyond" in wrong(vcf=other).err
+
+
+def test_contigs_are_renamed_and_windows_padded_on_request(run, folder, vcf, tmp_path):
+    other, out, plain = tmp_path / "other.vcf", tmp_path / "out.tsv", tmp_path / "plain.tsv"
+    other.write_text(HEADER + "".join(RECORDS).replace("chr", ""))
+    genome = ["--genome", folder / "genome.fa", "--pad", "N"]
+    assert run(folder / "one.keras", vcf, *genome, "-o", plain).code == 0
+    ended = run(folder / "one.keras", other, *genome, "-o", out, "--contigs", "rename")
+    assert ended.code == 0
+    made, expected = rows(out), rows(plain)
+    assert [row["status"] for row in made].count("scored") == 8
+    assert [{**row, "chrom": "chr" + row["chrom"]} for row in made] == expected
+    assert made[8]["window_start"] == "-28"
 
 
 def test_unknown_letters_end_the_command_if_so_wanted(wrong, tmp_path):

@@ -13,14 +13,9 @@ pytest.importorskip("pyfaidx", reason="genomes are read by pyfaidx, of the extra
 from genome_files import random_letters, write_fasta
 
 from fastism.errors import FastISMError
-from fastism.genomics.genome import (
-    Genome,
-    Skipped,
-    chromosome_sizes,
-    read_bed,
-    reverse_complement,
-)
-from fastism.genomics.regions import Region
+from fastism.genomics.bed import is_narrow_peak, read_bed
+from fastism.genomics.genome import Genome, chromosome_sizes, reverse_complement
+from fastism.genomics.regions import Region, Skip, Skipped
 
 CHROMOSOMES = {"chr1": random_letters(200, 1), "chr2": random_letters(90, 2).lower(), "3": "ACGTN"}
 LETTERS = CHROMOSOMES["chr1"]
@@ -78,15 +73,11 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     path = write_fasta(tmp_path / "genome.fa", CHROMOSOMES)
     import fastism.genomics.genome as module
 
-    mkdtemp = module.tempfile.mkdtemp
+    def refuse(*_):
+        raise PermissionError("read-only")
 
-    def refuse(prefix, dir=None):
-        if dir is not None:
-            raise PermissionError("read-only")
-        return mkdtemp(prefix=prefix)
-
-    monkeypatch.setattr(module.tempfile, "mkdtemp", refuse)
-    monkeypatch.setattr(module.os, "replace", lambda *_: refuse("", "here"))
+    monkeypatch.setattr(module, "folder_beside", refuse)
+    monkeypatch.setattr(module.os, "replace", refuse)
     with Genome(path) as genome:
         assert genome.fetch("chr1", 3, 50) == LETTERS[3:50]
     assert not Path(f"{path}.fai").exists()
@@ -121,7 +112,7 @@ def test_positions_that_a_genome_has_not(genome):
         ("empty.fa", b"", "cannot be read as a genome"),
         ("text.fa", b"chr1\t1\t2\n", "cannot be read as a genome"),
         ("uneven.fa", b">a\nACGT\nAC\nACGT\n", "one length within each chromosome"),
-        ("twice.fa", b">a\nACGT\n>a\nAC\n", "Duplicate key"),
+        ("twice.fa", b">a\nACGT\n>a\nAC\n", "two chromosomes called 'a'"),
         ("plain.fa.gz", gzip.compress(b">a\nACGT\n", mtime=0), "compressed by gzip, which"),
         ("bare.fa.gz", b">a\nACGT\n", "is not compressed, which its name"),
         ("binary.fa", b"\xff\xfe\x00>", "cannot be read as a genome"),
@@ -256,31 +247,164 @@ def test_letters_keep_their_case(tmp_path, genome):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("chr1\t5", "line 2: 2 columns"),
-        ("chr1\tstart\tend", "line 2: the start is 'start'"),
-        ("chr1\t5\t6.5", "the end is '6.5'"),
-        ("chr1\t9\t5", r"\[9, 5\) is no interval"),
-        ("chr1\t-1\t5", r"\[-1, 5\) is no interval"),
+        ("chr1\t5", "2 columns where BED has at least 3"),
+        ("chr1\tfive\tsix", "the start is 'five', not a whole number"),
+        ("chr1\t5\t6.5", "the end is '6.5', not a whole number"),
+        ("chr1\t9\t5", "[9, 5) is no interval"),
         ("\t1\t5", "the chromosome is empty"),
-        ("chr1\t1\t5\ta\t0\t?", "the strand is '\\?'"),
+        ("chr1\t1\t5\ta\t0\t?", "the strand is '?'"),
     ],
 )
-def test_lines_that_are_not_bed(tmp_path, genome, line, message):
-    with pytest.raises(FastISMError, match=message):
-        windows(tmp_path, genome, f"chr1\t50\t60\n{line}\n")
+def test_a_line_that_is_not_bed_is_skipped_with_its_number(tmp_path, genome, line, message):
+    text = f"chr1\t50\t60\ta\n{line}\nchr1\t70\t80\tb\n"
+    first, skipped, last = windows(tmp_path, genome, text)
+    assert (first.name, last.name) == ("a", "b")
+    assert skipped == Skipped("line 2", f"bad line: {message} (line 2)")
+    assert Skip.of(skipped.reason) == Skip.BAD_LINE
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (PEAK.format(20), "the summit 20 is not in"),
-        (PEAK.format("x"), "the summit is 'x'"),
-        ("chr1\t50\t60\n", "3 columns. Expected narrowPeak"),
+        (PEAK.format(20), "the summit 20 is not in [50, 70)"),
+        (PEAK.format("x"), "the summit is 'x', not a whole number"),
+        ("chr1\t50\t60\n", "3 columns where narrowPeak has 10"),
     ],
 )
-def test_lines_that_are_not_narrow_peaks(tmp_path, genome, line, message):
-    with pytest.raises(FastISMError, match=f"line 2: {message}"):
-        windows(tmp_path, genome, PEAK.format(1) + line)
+def test_a_line_that_is_no_narrow_peak_is_skipped_with_its_number(tmp_path, genome, line, message):
+    _, skipped = windows(tmp_path, genome, PEAK.format(1) + line, name="a.narrowPeak")
+    assert skipped == Skipped("line 2", f"bad line: {message} (line 2)")
+
+
+def test_columns_of_other_tools_are_no_summits(tmp_path, genome):
+    """Ten columns of bedtools: -wo has a name in the tenth, closest -d a distance."""
+    interval = "chr1\t50\t70\ta\t0\t+\tchr1\t10\t20\t{}\n"
+    beyond = "chr1\t50\t70\ta\t0\t+\t1\t10\t20\t{}\n"
+    for text in (interval.format("x"), interval.format(7), beyond.format(7) + beyond.format(500)):
+        (tmp_path / "a.bed").write_text(text)
+        assert not is_narrow_peak(tmp_path / "a.bed")
+        assert windows(tmp_path, genome, text)[0].start == 55
+    (tmp_path / "a.bed").write_text(PEAK.format(7))
+    assert is_narrow_peak(tmp_path / "a.bed")
+
+
+def test_lines_that_name_columns_are_passed_over(tmp_path, genome):
+    header, line = "chrom\tstart\tend\n", "chr1\t50\t60\t{}\n"
+    got = windows(tmp_path, genome, header + line.format("a") + header + line.format("b"))
+    assert [r.name for r in got] == ["a", "b"]
+    got = windows(tmp_path, genome, "seqname\tvon\tbis\n" + line.format("a"))
+    assert [r.name for r in got] == ["a"]
+
+
+def test_numbers_and_strands_as_other_tools_write_them(tmp_path, genome):
+    text = "chr1\t5e+01\t60\ta\t0\t*\nchr1\t50.0\t60.0\tb\nchr1\t 50\t60 \tc\n"
+    got = windows(tmp_path, genome, text)
+    assert [(r.start, r.end, r.strand) for r in got] == [(50, 60, ".")] * 3
+
+
+def test_bytes_that_are_no_text_of_today(tmp_path, genome):
+    path = tmp_path / "a.bed"
+    path.write_bytes(b"\xef\xbb\xbfchr1\t50\t60\tcaf\xe9\rchr1\t50\t60\tb\r")
+    assert [r.name for r in read_bed(path, genome, 10)] == ["café", "b"]
+
+
+# ---- beyond contigs, and their names -----------------------------------------------------
+
+
+def test_windows_beyond_a_contig_are_skipped_or_padded(tmp_path, genome):
+    text = "chr1\t-4\t8\ta\nchr1\t0\t2\tb\nchr1\t196\t204\tc\nchr1\t190\t199\td\t0\t-\n"
+    text += "chr1\t500\t510\te\nchr1\t-20\t-10\tf\n"
+    got = windows(tmp_path, genome, text)
+    assert [Skip.of(r.reason) for r in got if isinstance(r, Skipped)] == [Skip.BEYOND] * 5
+    assert "chr1:-4-8 reaches beyond the chromosome's 200 bases (line 1)" in got[0].reason
+    path = tmp_path / "a.bed"
+    a, b, _, d, e, f = got = list(read_bed(path, genome, 10, pad=True))
+    assert isinstance(got[2], Skipped)  # its middle, 200, is no base of the contig
+    assert (a.start, a.end, a.sequence) == (-3, 7, "..." + LETTERS[:7])
+    assert (b.start, b.sequence) == (-4, "...." + LETTERS[:6])
+    assert d.sequence == reverse_complement(LETTERS[189:199])
+    assert [Skip.of(r.reason) for r in (e, f)] == [Skip.BEYOND] * 2
+    (tmp_path / "a.bed").write_text("3\t3\t4\t.\t0\t-\n")
+    (only,) = read_bed(path, genome, 9, pad=True)
+    assert (only.start, only.sequence) == (-1, "..." + "NACGT" + ".")
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "other"),
+    [
+        (["chr1", "chr2"], "1", "chr1"),
+        (["1", "2"], "chr1", "1"),
+        (["chrM"], "MT", "chrM"),
+        (["MT"], "chrM", "MT"),
+        (["M"], "chrMT", "M"),
+        (["chrX"], "chrx", "chrX"),
+        (["chr1"], "chr2", ""),
+        (["chr1", "CHR1"], "1", ""),
+    ],
+)
+def test_names_of_contigs(tmp_path, names, given, other):
+    path = write_fasta(tmp_path / "genome.fa", dict.fromkeys(names, LETTERS))
+    with Genome(path) as genome:
+        assert (genome.other_name(given), genome.name_of(given)) == (other, given)
+        reason = genome.missing(given, 0, 1)
+        assert f"no chromosome {given!r}" in reason
+        assert (f"which calls it {other!r} (see --contigs rename)" in reason) == bool(other)
+    with Genome(path, rename=True) as genome:
+        assert genome.name_of(given) == (other or given)
+        assert genome.name_of(names[0]) == names[0]
+    (tmp_path / "a.bed").write_text(f"{given}\t50\t60\n")
+    (made,) = read_bed(tmp_path / "a.bed", path, 10, rename=True)
+    assert made.chrom == other if other else Skip.of(made.reason) == Skip.UNKNOWN
+
+
+# ---- files -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n\n", "\r\n \r\n"])
+@pytest.mark.parametrize("name", ["genome.fa", "genome.fa.gz"])
+def test_blank_lines_at_the_end_of_records_move_no_letter(tmp_path, ending, name):
+    end = "\r\n" if "\r" in ending else "\n"
+    lines = [">a", LETTERS[:20], LETTERS[20:33], "", ">b of", LETTERS[:7], ">c"]
+    lines += [LETTERS[i : i + 10] for i in range(0, 30, 10)]
+    data = (end.join(lines) + ending).encode()
+    path = tmp_path / name
+    if name.endswith("gz"):
+        from Bio import bgzf
+
+        with bgzf.BgzfWriter(str(path)) as handle:
+            handle.write(data)
+    else:
+        path.write_bytes(data)
+    with Genome(path) as genome:
+        assert genome.sizes == {"a": 33, "b": 7, "c": 30}
+        for chrom, letters in (("a", LETTERS[:33]), ("b", LETTERS[:7]), ("c", LETTERS[:30])):
+            assert genome.fetch(chrom, 0, len(letters)) == letters
+            assert genome.fetch(chrom, 3, 6) == letters[3:6]
+
+
+def test_a_blank_line_within_a_chromosome_is_told(tmp_path):
+    path = tmp_path / "a.fa"
+    path.write_text(">a\nACGT\n\nACGT\n")
+    with pytest.raises(FastISMError, match=r"line 4 is not as long as .* or follows a shorter or"):
+        Genome(path)
+
+
+def test_the_index_is_that_of_other_programs(tmp_path):
+    pysam = pytest.importorskip("pysam", reason="pysam is the independent reader")
+    path = write_fasta(tmp_path / "genome.fa", CHROMOSOMES)
+    chromosome_sizes(path)
+    mine = Path(f"{path}.fai")
+    text = mine.read_text()
+    mine.unlink()
+    pysam.faidx(str(path))
+    assert mine.read_text() == text
+
+
+def test_a_pipe_is_refused_in_one_line(tmp_path, genome):
+    pipe = tmp_path / "a.bed"
+    os.mkfifo(pipe)
+    with pytest.raises(FastISMError, match=r"is a pipe or a terminal.*write it to a file first"):
+        read_bed(pipe, genome, 10)
 
 
 def test_files_that_are_not_bed(tmp_path, genome):
@@ -298,6 +422,9 @@ def test_files_that_are_not_bed(tmp_path, genome):
     binary = tmp_path / "binary.bed"
     binary.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(FastISMError, match="is not text"):
+        list(read_bed(binary, genome, 10))
+    binary.write_bytes(b"chr1\t\0\t60\n")
+    with pytest.raises(FastISMError, match="is not text, as line 1 shows"):
         list(read_bed(binary, genome, 10))
     with pytest.raises(FastISMError, match="length=0"):
         read_bed(tmp_path / "a.bed", genome, 0)

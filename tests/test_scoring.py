@@ -16,8 +16,7 @@ from fastism.batch.scoring import (
     values_of,
 )
 from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Saturation
-from fastism.genomics.genome import Skipped
-from fastism.genomics.regions import Region
+from fastism.genomics.regions import Region, Skip, Skipped
 from fastism.store.schema import Header, OutputHeader
 
 
@@ -67,7 +66,7 @@ def test_ambiguous_sequences_are_refused_kept_or_skipped():
     with pytest.raises(FastISMError, match="'c' has 'N' at position 2"):
         list(checked(RECORDS, 4, "ACGT", "error"))
     assert list(checked(RECORDS, 4, "ACGT", "zero")) == RECORDS
-    skipped = Skipped("c", "'N' at position 2")
+    skipped = Skipped("c", "ambiguous letter: 'N' at position 2")
     assert list(checked(RECORDS, 4, "ACGT", "skip")) == [*RECORDS[:2], skipped]
     assert list(checked([Region("x", "acgt")], 4, "ACGT", "error")) == [Region("x", "acgt")]
 
@@ -194,3 +193,40 @@ def test_outputs_that_are_not_finite_name_the_sequence():
 
     with pytest.raises(FastISMError, match=r"output 'y' is not finite.*'s1'"):
         score(Broken(), LETTERS, Kept())
+
+
+class Infinite(Summing):
+    """Infinite for the sequence of T, and for one mutant of the last one."""
+
+    def saturate(self, x, *args):
+        result = super().saturate(x, *args)
+        for row, sequence in enumerate(x):
+            if sequence[:, 3].all():
+                result.reference[row] = np.inf
+            if sequence[0, 0] and sequence[2, 1]:
+                result.mutants[row, 2] = np.nan
+        return result
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_sequences_for_which_a_model_is_not_finite_are_left_out_on_request(batch):
+    writer = Kept(batch=batch)
+    score(Infinite(), LETTERS, writer, not_finite="skip")
+    names = [region.name for regions, *_ in writer.batches for region in regions]
+    skipped = [pair for *_, pairs in writer.batches for pair in pairs]
+    reason = "not finite: output 'y' for it or a mutant of it"
+    assert (names, skipped) == (["s0", "s2"], [("s1", reason), ("s3", reason)])
+    assert Skip.of(reason) == Skip.NOT_FINITE
+    finite = Kept(batch=batch)
+    score(Summing(), LETTERS, finite)
+    scores = [np.concatenate([b[3][0] for b in kept.batches]) for kept in (writer, finite)]
+    np.testing.assert_array_equal(scores[0], scores[1][[0, 2]])
+
+
+def test_what_is_not_finite_is_kept_on_request():
+    writer = Kept(batch=4, not_finite="keep", content="mutants")
+    score(Infinite(), LETTERS, writer, not_finite="keep")
+    (regions, _, reference, scores, skipped) = writer.batches[0]
+    assert (len(regions), skipped) == (4, [])
+    assert np.isinf(reference[0]).tolist() == [False, True, False, False]
+    assert np.isnan(scores[0]).any((1, 2)).tolist() == [False, False, False, True]

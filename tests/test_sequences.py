@@ -187,8 +187,10 @@ def test_reading_is_lazy(tmp_path):
         (">a\nAC-GT\n", "line 2: '-'"),
         (">a\nAC GT\n", "line 2: ' '"),
         (">a\nACÄT\n", "line 2: 'Ä'"),
-        (b">a\nAC\xff\n", "is not text"),
-        (b"\x89PNG\r\n\x1a\n", "is not text"),
+        (b">a\nAC\xff\n", "line 2: 'ÿ'"),
+        (b"\x89PNG\r\n\x1a\n", "not FASTA: line 1"),
+        (b"\x7fELF\0\0", "is not text"),
+        (">a\nACGT\n".encode("utf-16"), "is not text"),
     ],
     ids=[
         "empty",
@@ -203,6 +205,8 @@ def test_reading_is_lazy(tmp_path):
         "umlaut",
         "not UTF-8",
         "an image",
+        "a program",
+        "UTF-16",
     ],
 )
 def test_what_is_not_fasta(tmp_path, content, message):
@@ -240,3 +244,9 @@ def test_the_promoters_are_as_described():
     assert encoded.shape == (100, 2000, 4)
     assert (encoded.sum(axis=2) == 1).all()
     assert to_string(encoded) == [record.sequence for record in records[:100]]
+
+
+def test_headers_of_other_days_are_read(tmp_path):
+    """A byte order mark, bytes of Latin-1, and line ends of old editors."""
+    path = written(tmp_path, b"\xef\xbb\xbf>caf\xe9 x\rAC\r>\xc3\xa9\rGT\r")
+    assert list(read_fasta(path)) == [FastaRecord("café x", "AC"), FastaRecord("é", "GT")]

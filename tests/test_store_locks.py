@@ -12,9 +12,9 @@ import pytest
 from score_files import HEADER, batch, content, fill, row, store
 
 from fastism.errors import FastISMError
+from fastism.files.whole import whole_file
 from fastism.store import Store, StoreWriter
 from fastism.store.export import export
-from fastism.store.files import whole_file
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lacks such locks")
 IN_USE = "being written by another process"

@@ -20,6 +20,7 @@ from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
 from fastism.genomics.genome import Genome, reverse_complement  # noqa: E402
 from fastism.genomics.locate import Around, Effect, Status, Within  # noqa: E402
 from fastism.genomics.regions import Region  # noqa: E402
+from fastism.genomics.spelling import shortest  # noqa: E402
 from fastism.genomics.variants import score_variants, value_labels  # noqa: E402
 from fastism.genomics.vcf import Variant  # noqa: E402
 from fastism.running.engine import Engine  # noqa: E402
@@ -235,9 +236,10 @@ def test_batches_do_not_matter(ism, genome, windows):
         (Variant("1", 100, "A", "C", ".", 1), Status.UNKNOWN_CHROMOSOME),
         (Variant("chr1", 400, "A", "C", ".", 1), Status.OFF_CHROMOSOME),
         (Variant("chr1", -1, "N", "C", ".", 1), Status.OFF_CHROMOSOME),
-        (snv(29), Status.OFF_CHROMOSOME),
-        (snv(371), Status.OFF_CHROMOSOME),
-        (at(365, "A", 12), Status.OFF_CHROMOSOME),
+        (snv(29), Status.WINDOW_OFF_CHROMOSOME),
+        (snv(371), Status.WINDOW_OFF_CHROMOSOME),
+        (at(365, "A", 12), Status.WINDOW_OFF_CHROMOSOME),
+        (Variant("chr1", -1, "x", "", ".", 1, "POS is 'x'"), Status.BAD_LINE),
         (at(100, lambda ref: "".join(map(other, ref)), 31), Status.BEYOND_WINDOW),
         (snv(90, chrom="chr2"), Status.AMBIGUOUS_WINDOW),
         (at(100, "N"), Status.AMBIGUOUS_ALLELE),
@@ -399,8 +401,146 @@ def test_models_that_do_not_fit(genome):
 def test_outputs_that_are_not_finite(genome):
     inputs = keras.Input((LENGTH, 4))
     broken = keras.Model(inputs, keras.ops.log(layers.Flatten()(inputs) - 2.0))
-    with pytest.raises(FastISMError, match="line 101 is not finite"):
+    with pytest.raises(FastISMError, match=r"line 101 or its window.*--not-finite skip"):
         score(NaiveISM(broken, batch_size=16), genome, [snv(100)])
+
+
+@pytest.mark.parametrize("method", [FastISM, NaiveISM])
+def test_a_variant_for_which_the_model_is_infinite_is_told_or_kept(genome, method):
+    """The logarithm of the number of A in the ten middle positions."""
+    inputs = keras.Input((LENGTH, 4))
+    count = layers.GlobalAveragePooling1D()(layers.Cropping1D(25)(inputs))
+    model = keras.Model(inputs, keras.ops.log(count[:, :1]))
+    ism = method(model)
+    lonely = next(p for p in range(40, 350) if ONE[p] == "A" and ONE[p - 5 : p + 5].count("A") == 1)
+    several = next(p for p in range(40, 350) if ONE[p - 5 : p + 5].count("A") > 2)
+    variants = [snv(several), snv(lonely), snv(several, 2)]
+    with pytest.raises(FastISMError, match=f"line {lonely + 1} or its window"):
+        score(ism, genome, variants)
+    first, skipped, last = score(ism, genome, variants, not_finite="skip")
+    assert (first.status, last.status) == (Status.SCORED, Status.SCORED)
+    assert (skipped.status, skipped.effect, skipped.method) == (Status.NOT_FINITE, None, "")
+    _, kept, _ = score(ism, genome, variants, not_finite="keep")
+    assert kept.status is Status.SCORED and kept.method == "naive"
+    assert kept.effect.tolist() == [-np.inf]
+    np.testing.assert_allclose(kept.reference, [np.log(0.1)], rtol=1e-6)
+
+
+# ---- spellings ---------------------------------------------------------------------------
+
+A_REPEAT = "".join(
+    [random_letters(80, 11), "C" + "A" * 9 + "G", "T" + "GCA" * 5 + "T", random_letters(80, 12)]
+)
+RUN = 81  # the first A of nine
+UNIT = 92  # the first G of GCAGCA...
+
+
+def spelled(start: int, end: int, alt: str, left: int = 0, right: int = 0) -> Variant:
+    """A change of [start, end), written with unchanged letters on either side."""
+    before, after = A_REPEAT[start - left : start], A_REPEAT[end : end + right]
+    ref = before + A_REPEAT[start:end] + after
+    return Variant("r", start - left, ref, before + alt + after, ".", start + 1)
+
+
+def contexts(start: int, end: int, alt: str) -> list[Variant]:
+    """One change with more or fewer letters around it."""
+    anchored = int(start == end or not alt)
+    sides = [(0, 0), (1, 0), (3, 0), (0, 2), (2, 3)]
+    return [spelled(start, end, alt, left + anchored, right) for left, right in sides]
+
+
+SPELLINGS = {
+    "snv": contexts(60, 61, other(A_REPEAT[60])),
+    "mnv": contexts(60, 62, other(A_REPEAT[60]) + other(A_REPEAT[61])),
+    "with-same-between": contexts(60, 63, other(A_REPEAT[60]) + A_REPEAT[61] + other(A_REPEAT[62])),
+    "insertion": contexts(61, 61, "TTG"),
+    "deletion": contexts(61, 64, ""),
+    "one-more-a": [
+        *contexts(RUN, RUN, "A"),
+        *contexts(RUN + 4, RUN + 4, "A"),
+        *contexts(RUN + 9, RUN + 9, "A"),
+        spelled(RUN, RUN + 9, "A" * 10, 1, 1),
+    ],
+    "two-a-less": [*contexts(RUN, RUN + 2, ""), *contexts(RUN + 7, RUN + 9, "")],
+    "one-unit-less": [
+        *contexts(UNIT, UNIT + 3, ""),
+        *contexts(UNIT + 1, UNIT + 4, ""),
+        *contexts(UNIT + 12, UNIT + 15, ""),
+    ],
+    "one-unit-more": [*contexts(UNIT, UNIT, "GCA"), *contexts(UNIT + 14, UNIT + 14, "AGC")],
+}
+
+
+@pytest.fixture(scope="module")
+def repeats(tmp_path_factory) -> Iterator[Genome]:
+    path = write_fasta(tmp_path_factory.mktemp("repeats") / "genome.fa", {"r": A_REPEAT})
+    with Genome(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("place", [None, Around(LENGTH, 7)], ids=["middle", "shared"])
+@pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_all_spellings_of_a_variant_have_one_effect(ism, repeats, spellings, place):
+    mutated = {A_REPEAT[: v.pos0] + v.alt + A_REPEAT[v.pos0 + len(v.ref) :] for v in spellings}
+    assert len(mutated) == 1, "these are not spellings of one variant"
+    first, *others = score(ism, repeats, spellings, place)
+    assert first.status is Status.SCORED and np.abs(first.effect).max() > 0
+    for each in others:
+        assert (each.window, each.method) == (first.window, first.method)
+        np.testing.assert_array_equal(each.effect, first.effect)
+
+
+def test_the_shortest_spelling_is_that_of_normalised_files(repeats):
+    made = [shortest(each, repeats) for each in SPELLINGS["one-more-a"]]
+    assert {(v.pos0, v.ref, v.alt) for v in made} == {(RUN - 1, "C", "CA")}
+    made = [shortest(each, repeats) for each in SPELLINGS["one-unit-less"]]
+    assert {(v.pos0, v.ref, v.alt) for v in made} == {(UNIT - 1, "TGCA", "T")}
+    same = Variant("r", 60, A_REPEAT[60:63], A_REPEAT[60:63].lower(), ".", 1)
+    assert (shortest(same, repeats).ref, shortest(same, repeats).alt) == (A_REPEAT[60],) * 2
+
+
+def test_spellings_at_the_start_of_a_chromosome(ism, tmp_path):
+    letters = "AAAC" + random_letters(100, 13)
+    path = write_fasta(tmp_path / "genome.fa", {"r": letters})
+    with Genome(path) as genome:
+        less = [Variant("r", 0, "AA", "A", ".", 1), Variant("r", 1, "AA", "A", ".", 2)]
+        less.append(Variant("r", 0, "AAAC", "AAC", ".", 3))
+        assert {(v.pos0, v.ref, v.alt) for v in (shortest(v, genome) for v in less)} == {
+            (0, "A", "")
+        }
+        effects = score(ism, genome, less, pad=True)
+    assert {e.status for e in effects} == {Status.SCORED}
+    before = "." * 30 + letters[:30]
+    after = "." * 30 + letters[1:31]
+    reference, changed = predict([before, after])
+    for effect in effects:
+        np.testing.assert_allclose(effect.effect, changed - reference, **NEAR)
+
+
+def test_windows_beyond_a_chromosome_are_padded_with_zeros(ism, genome):
+    variants = [snv(0), snv(5), snv(395), snv(399), at(398, "TT"), at(390, "A", 5)]
+    for effect in score(ism, genome, variants, pad=True):
+        variant, window = effect.variant, effect.window
+        assert effect.status is Status.SCORED
+        padded = "." * 60 + ONE + "." * 60
+        mutated = (
+            "." * 60 + ONE[: variant.pos0] + variant.alt + ONE[variant.pos0 + len(variant.ref) :]
+        ) + "." * 60
+        cut = slice(window.start + 60, window.end + 60)
+        reference, changed = predict([padded[cut], mutated[cut]])
+        np.testing.assert_allclose(effect.effect, changed - reference, **NEAR)
+    beyond = Variant("chr1", 400, "A", "C", ".", 1)
+    assert score(ism, genome, [beyond], pad=True)[0].status is Status.OFF_CHROMOSOME
+
+
+def test_chromosomes_of_other_names_are_renamed_on_request(ism, genome):
+    named = [replace(snv(100), chrom="1"), replace(snv(100), chrom="CHR1")]
+    with Genome(genome.path, rename=True) as renaming:
+        effects = score(ism, renaming, [snv(100), *named])
+    assert [e.window.chrom for e in effects] == ["chr1"] * 3
+    assert [e.variant.chrom for e in effects] == ["chr1", "1", "CHR1"]
+    for effect in effects:
+        np.testing.assert_array_equal(effect.effect, effects[0].effect)
 
 
 @pytest.mark.torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,22 +73,54 @@ def test_a_file_without_variants_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("1\t7\t.\tA", "4 columns"),
-        ("1 7 . A C", "1 columns"),
-        ("1\tseven\t.\tA\tC", "POS is 'seven'"),
-        ("1\t-7\t.\tA\tC", "POS is '-7'"),
+        ("1\t7\t.\tA", "4 columns where a record has at least 5"),
+        ("1\tseven\t.\tA\tC", "POS is 'seven', not a position counted from 1"),
+        ("1\t-7\t.\tA\tC", "POS is '-7', not a position counted from 1"),
         ("\t7\t.\tA\tC", "CHROM is empty"),
-        ("1\t7\t.\t\tC", "REF is ''"),
-        ("1\t7\t.\t.\tC", r"REF is '\.'"),
-        ("1\t7\t.\tA\tC,", "ALT is ''"),
-        ("1\t7\t.\tA\tA/C", "ALT is 'A/C'"),
-        ("1\t7\t.\tA\t-", "ALT is '-'"),
+        ("1\t7\t.\t\tC", "REF is '', not letters"),
+        ("1\t7\t.\t.\tC", "REF is '.', not letters"),
+        ("1\t7\t.\tA\tA/C", "ALT is 'A/C', neither letters nor an allele of VCF 4"),
+        ("1\t7\t.\tA\t-", "ALT is '-', neither letters nor an allele of VCF 4"),
     ],
 )
-def test_lines_that_are_no_records(tmp_path, line, message):
-    path = written(tmp_path, f"{HEADER}1\t7\t.\tA\tC{REST}{line}\n")
-    with pytest.raises(FastISMError, match=f"line 4: {message}"):
-        list(read_vcf(path))
+def test_a_line_that_is_no_record_is_one_variant_that_cannot_be_scored(tmp_path, line, message):
+    path = written(tmp_path, f"{HEADER}1\t7\t.\tA\tC{REST}{line}\n1\t9\t.\tA\tC{REST}")
+    first, bad, last = read_vcf(path)
+    assert (first.problem, last.problem, last.line) == ("", "", 5)
+    assert (bad.kind, bad.problem, bad.line) == (VariantKind.BAD_LINE, message, 4)
+
+
+def test_one_bad_allele_leaves_the_others_of_its_record(tmp_path):
+    good, bad = read_vcf(written(tmp_path, f"{HEADER}1\t7\t.\tA\tC,{REST}"))
+    assert (good.kind, bad.kind) == (VariantKind.SUBSTITUTION, VariantKind.BAD_LINE)
+    assert "ALT is ''" in bad.problem
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"DP=3", b"DP=3;NOTE=caf\xe9"),
+        lambda data: data.replace(b"#CHROM", b"##source=\xbf\xff\n#CHROM"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.replace(b"\n", b"\r"),
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\t", b" "),
+        lambda data: data.replace(b"\t7\t", b"\t7.0\t"),
+    ],
+    ids=["latin-info", "latin-header", "mark", "cr", "crlf", "blanks", "float"],
+)
+def test_bytes_that_are_not_needed_do_no_harm(tmp_path, change):
+    plain = f"{HEADER}1\t7\trs1\tA\tC,GG{REST}".encode()
+    (tmp_path / "plain.vcf").write_bytes(plain)
+    path = tmp_path / "a.vcf"
+    path.write_bytes(change(plain))
+    found = [replace(v, line=0) for v in read_vcf(path)]
+    assert found == [replace(v, line=0) for v in read_vcf(tmp_path / "plain.vcf")]
+    lines = annotated(path, [], ["FASTISM_X=1"])
+    made = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    kept = change(plain).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    kept = kept.replace(b"\r", b"\n").replace(b" ", b"\t")
+    assert made.replace(b";FASTISM_X=1", b"") == kept
 
 
 def test_files_that_are_no_vcf_4(tmp_path):
@@ -101,7 +134,7 @@ def test_files_that_are_no_vcf_4(tmp_path):
         list(read_vcf(cut))
     binary = tmp_path / "a.bcf"
     binary.write_bytes(gzip.compress(b"BCF\x02\x02\xff\xfe\x80"))
-    with pytest.raises(FastISMError, match=r"is not text.*bcftools view"):
+    with pytest.raises(FastISMError, match=r"is not text but BCF.*bcftools view"):
         list(read_vcf(binary))
 
 
@@ -134,11 +167,22 @@ def test_fields_of_an_earlier_run_are_replaced(tmp_path):
 
 def test_records_that_cannot_be_annotated(tmp_path):
     bare = written(tmp_path, f"1\t7\t.\tA\tC{REST}")
-    with pytest.raises(FastISMError, match=r"line 1: no header line #CHROM.*\.tsv"):
+    message = r"no header line #CHROM with an INFO column before it.*\.tsv"
+    with pytest.raises(FastISMError, match=f"line 1: {message}"):
         list(annotated(bare, DECLARED, ["a=1"]))
-    short = written(tmp_path, HEADER + "1\t7\t.\tA\tC\t.\t.\n")
-    with pytest.raises(FastISMError, match="line 3: no INFO column"):
-        list(annotated(short, DECLARED, ["a=1"]))
+    five = written(tmp_path, "#CHROM\tPOS\tID\tREF\tALT\n1\t7\t.\tA\tC\n")
+    with pytest.raises(FastISMError, match=f"line 2: {message}"):
+        list(annotated(five, DECLARED, ["a=1"]))
+
+
+def test_short_and_bad_lines_are_written_as_far_as_they_can_be(tmp_path):
+    text = HEADER + "1\t7\t.\tA\tC\n1\tx\t.\tA\n1\t8\t.\tA\t?\t.\t.\tDP=1\n"
+    lines = list(annotated(written(tmp_path, text), [], ["a=1", "a=2", "a=3"]))
+    assert lines[2:] == [
+        "1\t7\t.\tA\tC\t.\t.\ta=1",
+        "1\tx\t.\tA",
+        "1\t8\t.\tA\t?\t.\t.\tDP=1;a=3",
+    ]
 
 
 def test_an_independent_reader_finds_the_same(tmp_path):

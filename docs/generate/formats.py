@@ -43,6 +43,13 @@ def variant_statuses() -> str:
     return table(["status", "meaning"], rows)
 
 
+def skip_reasons() -> str:
+    """Why records of an input are skipped, as they are counted."""
+    from fastism.genomics.regions import Skip
+
+    return table(["counted as", "meaning"], [[f"`{kind.value}`", kind.meaning] for kind in Skip])
+
+
 def simple_table(text: str) -> list[list[str]]:
     """The rows of the first table of a docstring, whose columns are ruled by ``=``.
 

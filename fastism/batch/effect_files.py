@@ -17,9 +17,9 @@ from typing import IO
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.files.whole import whole_file
 from fastism.genomics.locate import Effect, Status
 from fastism.genomics.vcf import annotated
-from fastism.store.files import whole_file
 
 #: Endings of files that `write_effects` writes.
 TABLES = (".tsv", ".tsv.gz")
@@ -90,7 +90,7 @@ def write_effects(
         lines = annotated(source, declarations(labels, about), _infos(effects, labels))
     with whole_file(path) as beside, _opened(beside, ending) as handle:
         for line in lines:
-            handle.write(f"{line}\n".encode())
+            handle.write(f"{line}\n".encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
@@ -120,7 +120,9 @@ def table(effects: Iterable[Effect], labels: Sequence[str]) -> Iterator[str]:
     for effect in effects:
         variant, window = effect.variant, effect.window
         place = (window.start, window.end, window.strand) if window else (_MISSING,) * 3
-        fields = [variant.chrom, variant.pos0 + 1, variant.id, variant.ref, variant.alt, *place]
+        alleles = (field or _MISSING for field in (variant.id, variant.ref, variant.alt))
+        pos = _MISSING if variant.problem and variant.pos0 < 0 else variant.pos0 + 1
+        fields = [variant.chrom or _MISSING, pos, *alleles, *place]
         fields += [effect.method or _MISSING, effect.status.value]
         if effect.effect is None:
             fields += [_MISSING] * len(names)

@@ -20,12 +20,17 @@ import numpy as np
 from fastism.base_ism import BaseISM
 from fastism.calls.result import listed
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Skipped
-from fastism.genomics.regions import Region
+from fastism.genomics.genome import PAD
+from fastism.genomics.regions import Region, Skip, Skipped
+from fastism.ism import FastISM
 from fastism.sequences import one_hot, read_fasta
+from fastism.store.schema import Header
 from fastism.store.writer import StoreWriter
 
 Ambiguous = Literal["error", "zero", "skip"]
+NotFinite = Literal["error", "skip", "keep"]
+#: Mutants per batch where naive ISM runs in place of fast ISM: fixed, as it changes the rounding.
+NAIVE_BATCH = 64
 #: Most sequences of a batch unless the user says otherwise.
 MOST_SEQUENCES = 16
 
@@ -115,7 +120,7 @@ def checked(
         ``ambiguous="error"``.
     """
     seen: set[str] = set()
-    known = set(alphabet.upper() + alphabet.lower())
+    known = {*alphabet.upper(), *alphabet.lower(), PAD}
     for record in records:
         if record.name in seen:
             raise FastISMError(
@@ -127,7 +132,7 @@ def checked(
             if len(record.sequence) != length:
                 raise FastISMError(
                     f"{record.name!r} has {len(record.sequence)} characters; the model takes "
-                    f"{length}. Cut all sequences to {length} first."
+                    f"{length}. {_to_length(len(record.sequence), length)}"
                 )
             strange = _strange(record.sequence, known) if ambiguous != "zero" else ""
             if strange and ambiguous == "error":
@@ -137,8 +142,15 @@ def checked(
                     "sequences out."
                 )
             if strange:
-                record = Skipped(record.name, strange)
+                record = Skipped(record.name, Skip.AMBIGUOUS.because(strange))
         yield record
+
+
+def _to_length(given: int, length: int) -> str:
+    """What to do with sequences of another length than the model's."""
+    if given < length:
+        return f"Give longer sequences, or pad all of them with N to {length} (--ambiguous zero)."
+    return f"Cut all sequences to {length} first."
 
 
 def _strange(sequence: str, known: set[str]) -> str:
@@ -155,6 +167,7 @@ def score(
     writer: StoreWriter,
     *,
     outputs: Any = None,
+    not_finite: NotFinite = "error",
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Score records batch by batch into a store, whose header says what is kept.
@@ -168,6 +181,10 @@ def score(
     writer : StoreWriter
     outputs : optional
         As for `FastISM.saturate`; must agree with the header.
+    not_finite : {"error", "skip", "keep"}
+        What to do with a sequence for which, or for a mutant of which, the model gives NaN or
+        infinite outputs: end the run, leave it out, or keep what naive ISM gives. To keep it, the
+        header must say so.
     progress : callable, optional
         Called after each batch with the number of records that it dealt with.
 
@@ -176,19 +193,9 @@ def score(
     FastISMError
         For outputs that are not finite, and from the model, the records and the writer.
     """
-    header = writer.header
-    for batch in _batches(records, header.batch):
-        regions = [record for record in batch if isinstance(record, Region)]
-        skipped = [(r.name, r.reason) for r in batch if isinstance(r, Skipped)]
-        if regions:
-            x = one_hot([r.sequence for r in regions], header.alphabet, "zero")
-            reference, scores = _scores(ism, x, regions, writer, outputs)
-        else:
-            x = np.zeros((0, header.length, len(header.alphabet)))
-            reference = [np.zeros((0, *o.shape)) for o in header.outputs]
-            shapes = [header.scores_shape(i) for i in range(len(header.outputs))]
-            scores = [np.zeros((0, *shape)) for shape in shapes]
-        writer.append(regions, x.astype(np.uint8), reference, scores, skipped)
+    scorer = _Scorer(ism, writer.header, outputs, not_finite)
+    for batch in _batches(records, writer.header.batch):
+        writer.append(*scorer.scored(batch))
         if progress is not None:
             progress(len(batch))
 
@@ -199,27 +206,94 @@ def _batches(records: Iterable[Region | Skipped], size: int) -> Iterator[list[Re
         yield batch
 
 
-def _scores(
-    ism: BaseISM, x: np.ndarray, regions: Sequence[Region], writer: StoreWriter, outputs: Any
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """References (n, *shape), and deltas or mutants (n, P, C, *shape), of each output."""
-    header = writer.header
-    channels_first = ism.axes[1] == "character"
-    given = x.transpose(0, 2, 1) if channels_first else x
-    result = ism.saturate(given, outputs, slice(*header.positions))
-    reference = [np.asarray(y, np.float32) for y in listed(result.reference)]
-    made = result.mutants if header.content == "mutants" else result.delta()
-    scores = []
-    for y, output in zip(listed(made), header.outputs, strict=True):
-        y = y.swapaxes(1, 2) if channels_first else y
-        if not np.isfinite(y).all():
-            number = int(np.argwhere(~np.isfinite(y))[0][0])
+class _Scorer:
+    """From records to what `StoreWriter.append` takes; parameters as of `score`."""
+
+    def __init__(self, ism: BaseISM, header: Header, outputs: Any, not_finite: NotFinite) -> None:
+        self.ism, self.header, self.outputs, self.policy = ism, header, outputs, not_finite
+        self.channels_first = ism.axes[1] == "character"
+        self._naive: BaseISM | None = None if isinstance(ism, FastISM) else ism
+
+    def scored(self, batch: Sequence[Region | Skipped]) -> tuple[Any, ...]:
+        """Regions, one-hot, references, scores and skipped records of a batch."""
+        header = self.header
+        skipped = {r.name: r.reason for r in batch if isinstance(r, Skipped)}
+        regions = [record for record in batch if isinstance(record, Region)]
+        if regions:
+            x = one_hot([r.sequence for r in regions], header.alphabet, "zero")
+            reference, scores = self._scores(x)
+            bad = self._not_finite(x, reference, scores)
+            if bad and self.policy != "keep":
+                skipped |= self._left_out([(regions[row], bad[row]) for row in sorted(bad)])
+                good = [row for row in range(len(regions)) if row not in bad]
+                regions, x = [regions[row] for row in good], x[good]
+                reference, scores = ([y[good] for y in ys] for ys in (reference, scores))
+        else:
+            x = np.zeros((0, header.length, len(header.alphabet)))
+            reference = [np.zeros((0, *o.shape)) for o in header.outputs]
+            shapes = [header.scores_shape(i) for i in range(len(header.outputs))]
+            scores = [np.zeros((0, *shape)) for shape in shapes]
+        left_out = [(r.name, skipped[r.name]) for r in batch if r.name in skipped]
+        return regions, x.astype(np.uint8), reference, scores, left_out
+
+    def _scores(self, x: np.ndarray, naive: bool = False) -> tuple[list[np.ndarray], ...]:
+        """References (n, *shape), and deltas or mutants (n, P, C, *shape), of each output."""
+        ism = self.naive if naive else self.ism
+        given = x.transpose(0, 2, 1) if self.channels_first else x
+        with np.errstate(invalid="ignore", over="ignore"):
+            result = ism.saturate(given, self.outputs, slice(*self.header.positions))
+            made = result.mutants if self.header.content == "mutants" else result.delta()
+        reference = [np.asarray(y, np.float32) for y in listed(result.reference)]
+        scores = [y.swapaxes(1, 2) if self.channels_first else y for y in listed(made)]
+        return reference, scores
+
+    def _not_finite(
+        self, x: np.ndarray, reference: list[np.ndarray], scores: list[np.ndarray]
+    ) -> dict[int, str]:
+        """Rows for which the model is not finite, each with the output that is not.
+
+        A difference of values that are infinite on the way is none: where fast ISM is not finite,
+        the rows are replaced by what naive ISM gives, in place.
+        """
+        rows = sorted(self._bad(reference, scores))
+        if rows and self.ism is not self.naive:
+            again = self._scores(x[rows], naive=True)
+            for ys, made in zip((reference, scores), again, strict=True):
+                for number, y in enumerate(made):
+                    ys[number] = np.array(ys[number])
+                    ys[number][rows] = y
+        return self._bad(reference, scores)
+
+    def _bad(self, reference: list[np.ndarray], scores: list[np.ndarray]) -> dict[int, str]:
+        found: dict[int, str] = {}
+        names = [output.name for output in self.header.outputs]
+        for ys in (reference, scores):
+            for name, y in zip(names, ys, strict=True):
+                finite = np.isfinite(y).all(tuple(range(1, y.ndim)))
+                for row in np.flatnonzero(~finite):
+                    found.setdefault(int(row), name)
+        return found
+
+    def _left_out(self, bad: Sequence[tuple[Region, str]]) -> dict[str, str]:
+        """Names and reasons of sequences for which the model is not finite."""
+        region, output = bad[0]
+        if self.policy == "error":
             raise FastISMError(
-                f"The model's output {output.name!r} is not finite (NaN or infinite) for "
-                f"{regions[number].name!r} or mutants of it. Check the model on that sequence."
+                f"The model's output {output!r} is not finite (NaN or infinite) for "
+                f"{region.name!r} or mutants of it. Check the model on that sequence; --not-finite "
+                "skip leaves such sequences out, --not-finite keep stores what the model gives."
             )
-        scores.append(y)
-    return reference, scores
+        return {
+            region.name: Skip.NOT_FINITE.because(f"output {output!r} for it or a mutant of it")
+            for region, output in bad
+        }
+
+    @property
+    def naive(self) -> BaseISM:
+        """Naive ISM of the same model."""
+        if self._naive is None:
+            self._naive = self.ism.naive(batch_size=NAIVE_BATCH)
+        return self._naive
 
 
 def values_of(shapes: Iterable[Sequence[int]], positions: tuple[int, int], characters: int) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fastism.cli.exit_codes import Exit, Failure, refuse, stage
 from fastism.errors import FastISMError
+from fastism.files.locks import in_use, is_locked
 from fastism.store.export import check_free, check_planned, export, format_of, output_files
-from fastism.store.locks import in_use, is_locked
 from fastism.store.reader import Store
 from fastism.store.schema import Header
 from fastism.store.writer import StoreWriter

@@ -6,19 +6,22 @@ Requirements: pyfaidx (through `fastism.genomics.genome`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from fastism.batch.scoring import Ambiguous, checked, fasta_regions
 from fastism.cli.exit_codes import Exit, refuse, stage, staged
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Skipped, check_readable, chromosome_sizes, read_bed
-from fastism.genomics.regions import Region
+from fastism.files.text import check_readable
+from fastism.genomics.bed import is_narrow_peak, read_bed
+from fastism.genomics.genome import chromosome_sizes
+from fastism.genomics.regions import Region, Skipped
 from fastism.loading.model_files import hash_files
 
-BED_SUFFIXES = (".bed", ".narrowpeak")
+BED_SUFFIXES = (".bed", ".narrowpeak", ".broadpeak")
+#: Records that are named where several are skipped.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ class Input:
     path : Path
     genome : Path or None
         Needed by a BED file.
+    pad, rename : bool
+        As for `fastism.genomics.bed.read_bed`.
     """
 
     path: Path
     genome: Path | None = None
+    pad: bool = False
+    rename: bool = False
 
     def __post_init__(self) -> None:
         if self.is_bed and self.genome is None:
@@ -58,7 +65,7 @@ class Input:
         if not self.is_bed and self.genome is not None:
             raise refuse(
                 f"--genome is for BED files; {self.path.name} is taken as FASTA, since its name "
-                "does not end in .bed, .bed.gz, .narrowPeak or .narrowPeak.gz."
+                "does not end in .bed, .narrowPeak or .broadPeak, with or without .gz."
             )
         with stage(Exit.INPUT):
             check_readable(self.path, "a BED file" if self.is_bed else "a FASTA file")
@@ -70,6 +77,16 @@ class Input:
         """Whether the file holds intervals; its name says so."""
         name = self.path.name.lower().removesuffix(".gz").removesuffix(".bgz")
         return name.endswith(BED_SUFFIXES)
+
+    def reading(self) -> str:
+        """How the file is read, where its name alone does not tell; else empty."""
+        with stage(Exit.INPUT):
+            if not self.is_bed or not is_narrow_peak(self.path):
+                return ""
+        return (
+            f"{self.path.name} is read as narrowPeak: windows are centred on the summits in column "
+            "10"
+        )
 
     def length(self) -> int:
         """Length of the first sequence; intervals have none."""
@@ -87,28 +104,41 @@ class Input:
         """All records, checked; what is wrong with them ends the command with Exit.INPUT."""
         with stage(Exit.INPUT):
             if self.is_bed:
-                found: Iterator[Region | Skipped] = read_bed(self.path, self.genome, length)
+                found: Iterator[Region | Skipped] = read_bed(
+                    self.path, self.genome, length, pad=self.pad, rename=self.rename
+                )
             else:
                 found = fasta_regions(self.path)
         return staged(Exit.INPUT, checked(found, length, alphabet, ambiguous))
 
-    def survey(self, length: int, alphabet: str, ambiguous: Ambiguous) -> Survey:
-        """Read and check all records before any is scored: mistakes show before hours of work."""
+    def survey(
+        self, length: int, alphabet: str, ambiguous: Ambiguous, strict: bool = False
+    ) -> Survey:
+        """Read and check all records before any is scored: mistakes show before hours of work.
+
+        With `strict`, a record that would be skipped ends the command.
+        """
         with stage(Exit.INPUT):
             file = hash_files(self.path)
         digest = hashlib.sha256(f"{file} {self.chromosomes()}".encode())
-        scored = total = 0
+        total = left_out = 0
+        first: list[Skipped] = []
         for record in self.records(length, alphabet, ambiguous):
             total += 1
-            scored += isinstance(record, Region)
             digest.update(repr(record).encode())
-        if not scored:
-            with stage(Exit.INPUT):
-                reasons = self.records(length, alphabet, ambiguous)
-                first = next(islice(reasons, 1))
+            if isinstance(record, Skipped):
+                left_out += 1
+                first += [record] * (len(first) < NAMED)
+        with stage(Exit.INPUT):
+            if left_out == total:
                 raise FastISMError(
-                    f"None of the {total} records of {self.path} can be scored; the first, "
-                    f"{first.name!r}: {first.reason}."
+                    f"None of the {total} records of {self.path} can be scored. "
+                    + _listed(first, left_out)
+                )
+            if strict and left_out:
+                raise FastISMError(
+                    f"{left_out} of the {total} records of {self.path} cannot be scored; without "
+                    f"--strict they would be skipped. {_listed(first, left_out)}"
                 )
         # A FASTA file holds its letters, and `sha256sum` prints its hash too. The letters of
         # intervals are in the genome: if it changes, so does the hash.
@@ -120,3 +150,9 @@ class Input:
             return {}
         with stage(Exit.INPUT):
             return chromosome_sizes(self.genome)
+
+
+def _listed(skipped: Sequence[Skipped], count: int) -> str:
+    """The first records that cannot be scored, and how many more there are."""
+    more = f"; and {count - len(skipped)} more" if count > len(skipped) else ""
+    return "; ".join(f"{each.name}: {each.reason}" for each in skipped) + more + "."

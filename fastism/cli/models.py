@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,7 +21,7 @@ from fastism.base_ism import BaseISM
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
 from fastism.cli.silence import without_logs
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, NotFiniteError
 from fastism.ism import FastISM, NaiveISM
 from fastism.loading.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
 
@@ -108,6 +109,7 @@ def open_model(
     *,
     length: Callable[[], int] | None = None,
     check: bool = True,
+    not_finite: bool = False,
 ) -> Opened:
     """Load a model and build its FastISM or NaiveISM.
 
@@ -120,6 +122,8 @@ def open_model(
         must say.
     check : bool
         Compare fast and naive ISM on a few changes.
+    not_finite : bool
+        Take a model that gives no finite output for the sequences of that check.
     """
     shape = options.shape
     with stage(Exit.MODEL), without_logs():
@@ -145,13 +149,15 @@ def open_model(
             ism: BaseISM = NaiveISM(loaded.model, batch_size=NAIVE_BATCH, **given)
         else:
             _check_gpu(options)
-            ism = FastISM(
-                loaded.model,
-                backend=options.backend,
-                memory=options.bytes,
-                test_correctness=check,
-                **given,
+            fast = partial(
+                FastISM, loaded.model, backend=options.backend, memory=options.bytes, **given
             )
+            try:
+                ism = fast(test_correctness=check)
+            except NotFiniteError:
+                if not not_finite:
+                    raise
+                ism = fast(test_correctness=False)
         if ism.num_inputs > 1:
             raise FastISMError(
                 f"The model has {ism.num_inputs} inputs; the command line knows models of one. "

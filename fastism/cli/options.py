@@ -88,6 +88,53 @@ Outputs = Annotated[
 ]
 
 
+class Pad(StrEnum):
+    """What to do with windows that reach beyond the ends of their contig."""
+
+    skip = "skip"
+    n = "N"
+
+
+class Contigs(StrEnum):
+    """How names of contigs are compared with those of the genome."""
+
+    exact = "exact"
+    rename = "rename"
+
+
+class NotFinite(StrEnum):
+    """What to do where a model gives NaN or infinite outputs."""
+
+    error = "error"
+    skip = "skip"
+    keep = "keep"
+
+
+PadOption = Annotated[
+    Pad,
+    typer.Option(
+        help="Windows that reach beyond the ends of their contig: skip them, or take N there, "
+        "encoded as zeros."
+    ),
+]
+ContigsOption = Annotated[
+    Contigs,
+    typer.Option(
+        help="Names of contigs: exactly those of the genome, or rename those that differ by chr, "
+        "case, or M and MT."
+    ),
+]
+NotFiniteOption = Annotated[
+    NotFinite,
+    typer.Option(
+        help="Where the model gives NaN or infinite outputs: an error, leave it out, or keep them."
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with an error at anything that would be skipped.")
+]
+
+
 class Ambiguous(StrEnum):
     """What to do with sequences that hold letters outside the alphabet."""
 

@@ -163,7 +163,7 @@ def _changes(
 ) -> Any:
     header, rows = scores.header, slice(row, row + 1)
     one_hot = scores.one_hot(rows)[0, slice(*header.positions)]
-    deltas = scores.deltas(0, rows)[0].reshape(one_hot.shape)
+    deltas = _finite(scores.deltas(0, rows)[0].reshape(one_hot.shape), place)
     return plots.plot_sequence(
         deltas[slice(*part)],
         one_hot[slice(*part)],
@@ -181,7 +181,7 @@ def _outputs(
 ) -> Any:
     outputs = scores.header.outputs
     rows = slice(row, row + 1)
-    importance = [scores.importance(i, rows)[0] for i in range(len(outputs))]
+    importance = [_finite(scores.importance(i, rows)[0], place) for i in range(len(outputs))]
     values = np.concatenate([x.reshape(len(x), -1) for x in importance], axis=1)
     return plots.plot_outputs(
         values[slice(*part)],
@@ -191,3 +191,13 @@ def _outputs(
         title=place.name,
         axis=place.axis,
     )
+
+
+def _finite(values: np.ndarray, place: Place) -> np.ndarray:
+    """The values, unless the model gave some that are no numbers (`--not-finite keep`)."""
+    if not np.isfinite(values).all():
+        raise FastISMError(
+            f"The scores of {place.name!r} are not finite (NaN or infinite), as the model's "
+            "outputs are: there is nothing to plot. Choose another sequence or output."
+        )
+    return values

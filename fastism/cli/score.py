@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -20,17 +21,15 @@ from fastism.batch.scoring import score as score_records
 from fastism.cli import options as o
 from fastism.cli.destination import Destination
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
-from fastism.cli.inputs import Input
+from fastism.cli.inputs import NAMED, Input
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
+from fastism.genomics.regions import Skip
 from fastism.ism import DEFAULT_MEMORY
 from fastism.store.reader import Store
 from fastism.store.schema import Header, OutputHeader
 from fastism.store.writer import StoreWriter
-
-#: How many skipped records are named on stderr; the output lists them all.
-NAMED = 5
 
 
 class Content(StrEnum):
@@ -62,6 +61,8 @@ class Request:
     batch: int | None
     shard: tuple[int, int]
     model: ModelOptions
+    not_finite: str
+    strict: bool
 
     def command(self, model: str) -> str:
         """The command with nothing but what determines the content of the output."""
@@ -79,6 +80,10 @@ class Request:
             "--input-shape": given.input_shape,
             "--backend": given.backend,
             "--precision": None if given.precision == "float32" else given.precision,
+            "--pad": "N" if source.pad else None,
+            "--contigs": "rename" if source.rename else None,
+            # What is left out is listed; only what is kept makes other scores.
+            "--not-finite": "keep" if self.not_finite == "keep" else None,
         }
         for option, value in pairs.items():
             words += [option, str(value)] if value is not None else []
@@ -115,6 +120,10 @@ def score(
         o.Ambiguous,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
     ] = o.Ambiguous.error,
+    pad: o.PadOption = o.Pad.skip,
+    contigs: o.ContigsOption = o.Contigs.exact,
+    not_finite: o.NotFiniteOption = o.NotFinite.error,
+    strict: o.Strict = False,
     content: Annotated[
         Content, typer.Option(help="Keep differences to the reference, or outputs of the mutants.")
     ] = Content.deltas,
@@ -155,7 +164,9 @@ def score(
     part = parsed("--shard", o.read_shard, shard)
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
-    source = Input(input, genome)
+    source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
+    if strict and not_finite is o.NotFinite.skip:
+        raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
     request = Request(
         model,
         source,
@@ -168,12 +179,18 @@ def score(
         batch,
         part,
         given,
+        not_finite.value,
+        strict,
     )
     destination = Destination(output, part, force=force, resume=resume)
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length)
+            if reading := source.reading():
+                note(reading, quiet)
+            opened = open_model(
+                model, given, length=source.length, not_finite=not_finite is not o.NotFinite.error
+            )
             run = _job(request, opened)
             if destination.finished:
                 typer.echo(
@@ -187,8 +204,22 @@ def score(
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, destination.left()) from None
     names = ", ".join(str(path) for path in written)
-    counts = f"{run.header.expected - skipped} sequences scored, {skipped} skipped"
+    counts = counted(run.header.expected, skipped)
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {names}")
+
+
+def counted(read: int, skipped: Counter[str]) -> str:
+    """Records read, scored, and skipped by reason, for people.
+
+    Examples
+    --------
+    >>> counted(7, Counter({"bad line": 2}))
+    '7 records read, 5 sequences scored, 2 skipped (2 bad line)'
+    """
+    left_out = skipped.total()
+    reasons = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
+    said = f"{read} records read, {read - left_out} sequences scored, {left_out} skipped"
+    return f"{said} ({reasons})" if reasons else said
 
 
 @dataclass(frozen=True)
@@ -204,6 +235,7 @@ class ScoreRun:
     ambiguous : str
     first : int
         Row of the input at which the shard begins.
+    not_finite : str
     """
 
     header: Header
@@ -211,6 +243,7 @@ class ScoreRun:
     source: Input
     ambiguous: str
     first: int
+    not_finite: str
 
 
 def _job(request: Request, opened: Opened) -> ScoreRun:
@@ -234,7 +267,7 @@ def _job(request: Request, opened: Opened) -> ScoreRun:
         outputs.append(
             OutputHeader(opened.output_names[number], shape, tuple(str(i) for i in chosen))
         )
-    found = source.survey(ism.seqlen, letters, request.ambiguous)
+    found = source.survey(ism.seqlen, letters, request.ambiguous, request.strict)
     values = values_of((output.shape for output in outputs), where, len(letters))
     batch = request.batch or default_batch(values, request.model.bytes or DEFAULT_MEMORY)
     rows = shard_rows(found.count, batch, request.shard)
@@ -255,8 +288,9 @@ def _job(request: Request, opened: Opened) -> ScoreRun:
         batch=batch,
         chrom_sizes=source.chromosomes(),
         shard=request.shard,
+        not_finite="keep" if request.not_finite == "keep" else "",
     )
-    return ScoreRun(header, kept, source, request.ambiguous, rows.start)
+    return ScoreRun(header, kept, source, request.ambiguous, rows.start, request.not_finite)
 
 
 class _Staged:
@@ -288,17 +322,24 @@ def _fill(
                 signals.check()
 
             with stage(Exit.MODEL):
-                score_records(opened.ism, left, _Staged(writer), outputs=run.kept, progress=done)
+                score_records(
+                    opened.ism,
+                    left,
+                    _Staged(writer),
+                    outputs=run.kept,
+                    not_finite=run.not_finite,
+                    progress=done,
+                )
     with stage(Exit.OUTPUT):
         writer.complete()
 
 
-def _skipped(path: Path, quiet: bool) -> int:
-    """Name the first records that were skipped, and count them all."""
+def _skipped(path: Path, quiet: bool) -> Counter[str]:
+    """Name the first records that were skipped, and count them all by reason."""
     with stage(Exit.OUTPUT), Store(path) as store:
         skipped = store.skipped
     for name, reason in skipped[:NAMED]:
         note(f"skipped {name}: {reason}", quiet)
     if len(skipped) > NAMED:
         note(f"skipped {len(skipped) - NAMED} more, which the output names", quiet)
-    return len(skipped)
+    return Counter(Skip.of(reason) for _, reason in skipped)

@@ -24,9 +24,11 @@ from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Genome, Skipped, check_readable, read_bed
+from fastism.files.text import check_readable, readable
+from fastism.genomics.bed import is_narrow_peak, read_bed
+from fastism.genomics.genome import Genome
 from fastism.genomics.locate import Around, Effect, Status, Window, Within, locate
-from fastism.genomics.regions import Region
+from fastism.genomics.regions import Region, Skipped
 from fastism.genomics.variants import WINDOWS, run_located, value_labels
 from fastism.genomics.vcf import Variant, annotated, read_vcf
 from fastism.sequences import DNA
@@ -43,6 +45,8 @@ class Files:
     genome: Path
     regions: Path | None
     output: Path
+    pad: bool = False
+    rename: bool = False
 
     def check(self, force: bool) -> None:
         """End the command if one is missing, or the output cannot be written."""
@@ -110,6 +114,10 @@ def variants(
         o.Ambiguous,
         typer.Option(help="Windows with letters such as N: an error, zeros, or not scored."),
     ] = o.Ambiguous.skip,
+    pad: o.PadOption = o.Pad.skip,
+    contigs: o.ContigsOption = o.Contigs.exact,
+    not_finite: o.NotFiniteOption = o.NotFinite.error,
+    strict: o.Strict = False,
     batch: Annotated[int, typer.Option(min=1, help="Windows that are scored together.")] = WINDOWS,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
@@ -126,9 +134,10 @@ def variants(
 ) -> None:
     """Effects of the variants of a VCF file on every output of a model.
 
-    The window of a variant has POS in its middle (index L // 2). Substitutions of any width are
+    A variant is placed by its shortest, leftmost spelling, however the file writes it: the
+    position of that is in the middle of the window (index L // 2). Substitutions of any width are
     followed through the model (method fast). Insertions and deletions run through the whole
-    model (method naive): what is left of POS stays in place, the right end is filled up from the
+    model (method naive): what is left of them stays in place, the right end is filled up from the
     genome or cut. What cannot be scored, such as a REF that the genome does not have there, says
     why in its status.
     """
@@ -138,19 +147,21 @@ def variants(
     if regions is not None and share != 1:
         raise refuse("--share and --regions are two ways to share windows: give one of them.")
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
-    files = Files(vcf, genome, regions, output)
+    if strict and not_finite is o.NotFinite.skip:
+        raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
+    files = Files(vcf, genome, regions, output, pad is o.Pad.n, contigs is o.Contigs.rename)
     files.check(force)
     begin = time.monotonic()
     try:
         with interrupts() as signals:
             total = files.count()
-            opened = open_model(model, given)
+            opened = open_model(model, given, not_finite=not_finite is not o.NotFinite.error)
             place = _place(files, share, opened.ism.seqlen, quiet)
             counts = _run(
                 files,
                 opened,
                 place,
-                (outputs, letters, ambiguous, batch),
+                Wanted(outputs, letters, ambiguous.value, batch, not_finite.value, strict),
                 (total, 0, quiet),
                 signals,
             )
@@ -158,9 +169,8 @@ def variants(
         raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
     _warn(counts, genome, quiet)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    typer.echo(
-        f"{total} variants{said and ': ' + said}, in {duration(time.monotonic() - begin)}: {output}"
-    )
+    spent = duration(time.monotonic() - begin)
+    typer.echo(f"{total} variants read{said and ': ' + said}, in {spent}: {output}")
 
 
 def _place(
@@ -171,9 +181,13 @@ def _place(
         with stage(Exit.USAGE):
             return Around(length, share)
     with stage(Exit.INPUT):
+        if is_narrow_peak(files.regions):
+            note(f"{files.regions.name} is read as narrowPeak: regions are around summits", quiet)
         found: list[Region] = []
         skipped: list[Skipped] = []
-        for each in read_bed(files.regions, files.genome, length):
+        for each in read_bed(
+            files.regions, files.genome, length, pad=files.pad, rename=files.rename
+        ):
             (found if isinstance(each, Region) else skipped).append(each)
         if skipped:
             note(
@@ -184,45 +198,90 @@ def _place(
         return Within(found, length)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be scored in which way, as the user wrote it."""
+
+    outputs: str | None
+    letters: str
+    ambiguous: str
+    batch: int
+    not_finite: str
+    strict: bool
+
+
 def _run(
     files: Files,
     opened: Opened,
     place: Callable[[Variant], Window | None],
-    wanted: tuple[str | None, str, str, int],
+    wanted: Wanted,
     shown: tuple[int, int, bool],
     signals: Interrupts,
 ) -> Counter[str]:
     """Score all variants into the output; how many there are of each status."""
-    outputs, letters, ambiguous, batch = wanted
     ism = opened.ism
     if ism.num_chars != len(DNA):
         raise refuse(f"variants need a model of A, C, G, T; this one takes {ism.num_chars}.")
     with stage(Exit.MODEL):
         shapes = ism.output_shapes
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), outputs)
+    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), wanted.outputs)
     labels = value_labels(opened.output_names, shapes, kept)
     counts: Counter[str] = Counter()
 
     def counted(effects: Iterator[Effect], advance: Callable[[int], None]) -> Iterator[Effect]:
         for effect in effects:
             counts[effect.status.value] += 1
+            if wanted.strict and effect.status is not Status.SCORED:
+                raise Failure(Exit.INPUT, f"{_said(effect, genome)} --strict ends here.")
+            if effect.status is not Status.SCORED:
+                first.setdefault(effect.status, effect)
             yield effect
             signals.check()
             if counts.total() % STEP == 0:
                 advance(STEP)
+        said = [_said(effect, genome) for effect in first.values()]
+        if said and not counts[Status.SCORED.value]:
+            raise Failure(
+                Exit.INPUT,
+                f"None of the {counts.total()} variants can be scored. {' '.join(said)}",
+            )
         if rest := counts.total() % STEP:
             advance(rest)
+        for line in said:
+            note(f"not scored, for example: {line}", shown[2])
 
+    first: dict[Status, Effect] = {}
     with stage(Exit.INPUT):
-        genome = Genome(files.genome)
+        genome = Genome(files.genome, rename=files.rename)
     with genome, progress(*shown, "variants") as advance:
-        located = locate(read_vcf(files.vcf), genome, place, ism.seqlen, ambiguous)
-        effects = run_located(ism, staged(Exit.INPUT, located), letters, kept, batch)
+        located = locate(
+            read_vcf(files.vcf), genome, place, ism.seqlen, wanted.ambiguous, files.pad
+        )
+        effects = run_located(
+            ism,
+            staged(Exit.INPUT, located),
+            wanted.letters,
+            kept,
+            wanted.batch,
+            wanted.not_finite,
+        )
         about = f"fastism-suite {__version__}, model {opened.loaded.name} {opened.loaded.hash[:12]}"
         with stage(Exit.OUTPUT):
             made = counted(staged(Exit.MODEL, effects), advance)
             write_effects(files.output, made, labels, files.vcf, about)
     return counts
+
+
+def _said(effect: Effect, genome: Genome) -> str:
+    """Why a variant was not scored, for people."""
+    variant, status = effect.variant, effect.status
+    reason = variant.problem or status.meaning
+    if status is Status.UNKNOWN_CHROMOSOME:
+        reason = genome.missing(genome.name_of(variant.chrom), 0, 0)
+    elif status is Status.OFF_CHROMOSOME:
+        size = genome.sizes[genome.name_of(variant.chrom)]
+        reason = f"position {variant.pos0 + 1} is not on {variant.chrom}, which has {size} bases"
+    return f"line {variant.line}: {status.value} ({readable(reason)})."
 
 
 def _warn(counts: Counter[str], genome: Path, quiet: bool) -> None:

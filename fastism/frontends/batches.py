@@ -77,6 +77,11 @@ def check_batches(front: FrontEnd) -> None:
 
 
 def random_inputs(front: FrontEnd, count: int) -> list[np.ndarray]:
+    """What `random_sequences` gives, in the form that `front` runs."""
+    return front.internal(random_sequences(front, count))
+
+
+def random_sequences(front: FrontEnd, count: int) -> list[np.ndarray]:
     """Inputs in the model's layout with random one-hot sequences; every third is mostly one run.
 
     Parameters
@@ -94,7 +99,7 @@ def random_inputs(front: FrontEnd, count: int) -> list[np.ndarray]:
         letters[number, : length - length // 4] = number // 3 % characters
     x = np.eye(characters, dtype=front.dtype)[letters]
     inputs[front.sequence] = np.ascontiguousarray(x.swapaxes(1, 2)) if front.channels_first else x
-    return front.internal(inputs)
+    return inputs
 
 
 def _run(

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Genome, reverse_complement, window_start
+from fastism.genomics.genome import PAD, Genome, reverse_complement, window_start
 from fastism.genomics.regions import Region
+from fastism.genomics.spelling import shortest
 from fastism.genomics.vcf import Variant, VariantKind
 from fastism.sequences import DNA
 
@@ -40,7 +41,11 @@ class Status(StrEnum):
     SCORED = "scored", "has an effect"
     REFERENCE_MISMATCH = "reference_mismatch", "REF is not what the genome has there"
     UNKNOWN_CHROMOSOME = "unknown_chromosome", "the genome has no such chromosome"
-    OFF_CHROMOSOME = "off_chromosome", "the variant or its window reaches beyond the chromosome"
+    OFF_CHROMOSOME = "off_chromosome", "the variant lies beyond the end of the chromosome"
+    WINDOW_OFF_CHROMOSOME = (
+        "window_off_chromosome",
+        "the window reaches beyond the chromosome (--pad N takes zeros there)",
+    )
     NO_REGION = "no_region", "POS lies in none of the given regions"
     BEYOND_WINDOW = "beyond_window", "the substitution reaches beyond its window"
     AMBIGUOUS_WINDOW = "ambiguous_window", "the window holds letters other than A, C, G, T"
@@ -49,6 +54,8 @@ class Status(StrEnum):
     OVERLAPPING = "overlapping_deletion", "ALT is *"
     MISSING = "no_alternative", "ALT is ."
     BREAKEND = "breakend", "ALT is a breakend"
+    BAD_LINE = "bad_line", "the line is no VCF record"
+    NOT_FINITE = "not_finite", "an output is NaN or infinite with or without the variant"
 
 
 _UNSCORED = {
@@ -56,6 +63,7 @@ _UNSCORED = {
     VariantKind.OVERLAPPING: Status.OVERLAPPING,
     VariantKind.MISSING: Status.MISSING,
     VariantKind.BREAKEND: Status.BREAKEND,
+    VariantKind.BAD_LINE: Status.BAD_LINE,
 }
 
 
@@ -85,6 +93,7 @@ class Effect:
     Attributes
     ----------
     variant : Variant
+        As the file has it.
     status : Status
     window : Window or None
         Where it was scored; None if it did not come to that.
@@ -141,7 +150,9 @@ class Located(NamedTuple):
 
 
 class Around:
-    """Windows around positions: POS lies at index ``length // 2``.
+    """Windows around positions: that of the variant lies at index ``length // 2``.
+
+    The position is that of the variant's shortest spelling (`fastism.genomics.spelling`).
 
     With `share` above one, the positions ``[k * share, (k + 1) * share)`` of a chromosome share
     the window around the middle one, ``k * share + share // 2``, and so one reference pass.
@@ -210,6 +221,7 @@ def locate(
     place: Callable[[Variant], Window | None],
     length: int,
     ambiguous: Ambiguous = "skip",
+    pad: bool = False,
 ) -> Iterator[Located]:
     """What each variant changes in its window, or why it cannot be scored; needs no model.
 
@@ -218,7 +230,7 @@ def locate(
     """
     if ambiguous not in ("error", "zero", "skip"):
         raise FastISMError(f'ambiguous={ambiguous!r} is not one of "error", "zero", "skip".')
-    return map(_Reader(genome, place, length, ambiguous).read, variants)
+    return map(_Reader(genome, place, length, ambiguous, pad).read, variants)
 
 
 class _Reader:
@@ -230,24 +242,27 @@ class _Reader:
         place: Callable[[Variant], Window | None],
         length: int,
         ambiguous: str,
+        pad: bool,
     ) -> None:
         self.genome, self.place, self.length, self.ambiguous = genome, place, length, ambiguous
+        self.pad = pad
         self._last: tuple[Window | None, str] = None, ""
 
-    def read(self, variant: Variant) -> Located:
+    def read(self, given: Variant) -> Located:
         """What is known before anything is run, and what is to be run."""
-        status = self._refused(variant)
-        window = None if status else self.place(variant)
-        if status is None and window is None:
-            status = Status.NO_REGION
-        if status is not None:
-            return Located(Effect(variant, status), None)
-        if self.genome.missing(window.chrom, window.start, window.end):
-            return Located(Effect(variant, Status.OFF_CHROMOSOME, window), None)
+        variant = replace(given, chrom=self.genome.name_of(given.chrom))
+        if status := self._refused(variant):
+            return Located(Effect(given, status), None)
+        variant = shortest(variant, self.genome)
+        window = self.place(variant)
+        if window is None:
+            return Located(Effect(given, Status.NO_REGION), None)
+        if self._beyond(window.start, window.end, window.chrom):
+            return Located(Effect(given, Status.WINDOW_OFF_CHROMOSOME, window), None)
         made = self._edit(variant, window)
         if isinstance(made, Status):
-            return Located(Effect(variant, made, window), None)
-        return Located(Effect(variant, Status.SCORED, window), made)
+            return Located(Effect(given, made, window), None)
+        return Located(Effect(given, Status.SCORED, window), made)
 
     def _refused(self, variant: Variant) -> Status | None:
         """Why a variant cannot be scored wherever its window lies."""
@@ -262,19 +277,24 @@ class _Reader:
             return Status.REFERENCE_MISMATCH
         return Status.AMBIGUOUS_ALLELE if _strange(variant.alt) else None
 
+    def _beyond(self, start: int, end: int, chrom: str) -> bool:
+        """Whether letters are missing that may not be filled up."""
+        return not self.pad and bool(self.genome.missing(chrom, start, end))
+
     def _edit(self, variant: Variant, window: Window) -> Edit | Status:
+        """The change of a window by a variant in its shortest spelling."""
         before = self._letters(window)
         first = variant.pos0 - window.start
-        if fast := variant.kind is VariantKind.SUBSTITUTION:
+        if fast := len(variant.ref) == len(variant.alt):
             if first + len(variant.ref) > self.length:
                 return Status.BEYOND_WINDOW
-            first, letters = _changed(first, variant)
+            letters = variant.alt
         else:
             room = self.length - first - len(variant.alt)
             after = variant.pos0 + len(variant.ref)
-            if room > 0 and self.genome.missing(window.chrom, after, after + room):
-                return Status.OFF_CHROMOSOME
-            rest = self.genome.fetch(window.chrom, after, after + room) if room > 0 else ""
+            if room > 0 and self._beyond(after, after + room, window.chrom):
+                return Status.WINDOW_OFF_CHROMOSOME
+            rest = self._fetch(window.chrom, after, after + room) if room > 0 else ""
             letters = (variant.alt + rest)[: self.length - first]
         strange = _strange(before) or _strange(letters)
         if strange and self.ambiguous == "error":
@@ -293,17 +313,13 @@ class _Reader:
     def _letters(self, window: Window) -> str:
         """Letters of a window on the plus strand; neighbouring variants often share it."""
         if self._last[0] != window:
-            self._last = window, self.genome.fetch(window.chrom, window.start, window.end)
+            self._last = window, self._fetch(window.chrom, window.start, window.end)
         return self._last[1]
+
+    def _fetch(self, chrom: str, start: int, end: int) -> str:
+        return self.genome.fetch(chrom, start, end, pad=self.pad)
 
 
 def _strange(letters: str) -> str:
-    """A letter that is not A, C, G or T; empty if there is none."""
-    return "".join(sorted(set(letters.upper()) - set(DNA)))[:1]
-
-
-def _changed(first: int, variant: Variant) -> tuple[int, str]:
-    """The part of a substitution that differs; its first letter if none does."""
-    pairs = zip(variant.ref.upper(), variant.alt.upper(), strict=True)
-    differs = [i for i, (a, b) in enumerate(pairs) if a != b] or [0]
-    return first + differs[0], variant.alt[differs[0] : differs[-1] + 1]
+    """A letter other than A, C, G, T and `PAD`; empty if there is none."""
+    return "".join(sorted(set(letters.upper()) - {*DNA, PAD}))[:1]

@@ -6,8 +6,8 @@ Requirements: numpy, pyfaidx (through `fastism.genomics.genome`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from fastism.calls.inputs import check_outputs
 from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Genome
-from fastism.genomics.locate import Ambiguous, Edit, Effect, Located, Window, locate
+from fastism.genomics.locate import Ambiguous, Edit, Effect, Located, Status, Window, locate
 from fastism.genomics.vcf import Variant
 from fastism.ism import FastISM, NaiveISM
 from fastism.sequences import DNA, one_hot
 
+NotFinite = Literal["error", "skip", "keep"]
 #: Windows whose variants are scored together, unless the caller says otherwise.
 WINDOWS = 32
 #: Most variants that are scored together, for files that have many in a window.
@@ -66,8 +67,13 @@ def score_variants(
     ambiguous: Ambiguous = "skip",
     outputs: Any = None,
     windows: int = WINDOWS,
+    pad: bool = False,
+    not_finite: NotFinite = "error",
 ) -> Iterator[Effect]:
     """Effects of variants, one by one in the order given.
+
+    Every variant is placed by its shortest spelling (`fastism.genomics.spelling`), so that all
+    spellings of it have the same effect; POS, REF and ALT mean that spelling here.
 
     Substitutions of any width go the fast way: those that lie in one window share its reference
     pass, unless `windows` other windows lie between them in the list. Insertions and deletions go
@@ -93,15 +99,20 @@ def score_variants(
         As for `FastISM.saturate`.
     windows : int
         How many windows to score together.
+    pad : bool
+        Take windows that reach beyond the ends of their chromosome, with zeros there.
+    not_finite : {"error", "skip", "keep"}
+        What to do where the model gives NaN or infinite outputs, with or without the variant:
+        raise, say so in the status, or keep what naive ISM gives.
 
     Raises
     ------
     FastISMError
-        For a model or alphabet that does not fit, an output that is not finite, and an ambiguous
-        window with ``ambiguous="error"``.
+        For a model or alphabet that does not fit, an output that is not finite with
+        ``not_finite="error"``, and an ambiguous window with ``ambiguous="error"``.
     """
-    located = locate(variants, genome, place, ism.seqlen, ambiguous)
-    return run_located(ism, located, alphabet, outputs, windows)
+    located = locate(variants, genome, place, ism.seqlen, ambiguous, pad)
+    return run_located(ism, located, alphabet, outputs, windows, not_finite)
 
 
 def run_located(
@@ -110,6 +121,7 @@ def run_located(
     alphabet: str = DNA,
     outputs: Any = None,
     windows: int = WINDOWS,
+    not_finite: NotFinite = "error",
 ) -> Iterator[Effect]:
     """The effects of what `locate` gives, in its order.
 
@@ -122,7 +134,7 @@ def run_located(
         )
     if ism.num_inputs != 1:
         raise FastISMError(f"The model has {ism.num_inputs} inputs; variants need one.")
-    return _run(_Runner(ism, alphabet.upper(), outputs), located, windows)
+    return _run(_Runner(ism, alphabet.upper(), outputs, not_finite), located, windows)
 
 
 def _run(runner: _Runner, located: Iterable[Located], windows: int) -> Iterator[Effect]:
@@ -154,8 +166,8 @@ class _Batch:
 class _Runner:
     """Runs batches of edits on a model."""
 
-    def __init__(self, ism: BaseISM, alphabet: str, outputs: Any) -> None:
-        self.ism, self.alphabet, self.outputs = ism, alphabet, outputs
+    def __init__(self, ism: BaseISM, alphabet: str, outputs: Any, not_finite: NotFinite) -> None:
+        self.ism, self.alphabet, self.outputs, self.policy = ism, alphabet, outputs, not_finite
         self.naive = ism.naive() if isinstance(ism, FastISM) else ism
         self.channels_first = ism.axes.index("character") == 1
 
@@ -175,20 +187,44 @@ class _Runner:
                 slow.append([i for i in members if i not in set(quick)])
         for width, windows in sorted(groups.items()):
             values |= self._perturbed(self.ism, "fast", batch, windows, width)
-        if slow:
-            count = sum(map(len, slow))
-            if fast:
-                # Few shapes, as a framework may compile the model for each.
-                self.naive.batch_size = min(1 << (count - 1).bit_length(), NAIVE_BATCH)
-            values |= self._perturbed(self.naive, "naive", batch, slow, self.ism.seqlen)
+        values |= self._naively(batch, slow)
+        if fast:
+            # Differences of values that are infinite on the way are none: the model itself is
+            # asked before it is said not to be finite.
+            again = [i for i, made in values.items() if made[0] == "fast" and not _finite(made)]
+            windows = batch.windows.values()
+            grouped = ([i for i in members if i in set(again)] for members in windows)
+            values |= self._naively(batch, [members for members in grouped if members])
         for number, effect in enumerate(batch.effects):
-            if number in values:
-                method, reference, change = values[number]
-                yield Effect(
-                    effect.variant, effect.status, effect.window, method, reference, change
-                )
-            else:
+            if number not in values:
                 yield effect
+            elif self.policy != "keep" and not _finite(values[number]):
+                yield self._not_finite(effect)
+            else:
+                method, reference, change = values[number]
+                yield replace(effect, method=method, reference=reference, effect=change)
+
+    def _not_finite(self, effect: Effect) -> Effect:
+        """What becomes of a variant for which the model is not finite."""
+        if self.policy == "error":
+            raise FastISMError(
+                f"The model's output is not finite (NaN or infinite) for the variant in line "
+                f"{effect.variant.line} or its window. Check the model; --not-finite skip gives "
+                "such variants a status, --not-finite keep writes what the model gives."
+            )
+        return replace(effect, status=Status.NOT_FINITE)
+
+    def _naively(
+        self, batch: _Batch, windows: list[list[int]]
+    ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
+        """Variants of some windows, run through the whole model."""
+        if not windows:
+            return {}
+        if isinstance(self.ism, FastISM):
+            # Few shapes, as a framework may compile the model for each.
+            count = sum(map(len, windows))
+            self.naive.batch_size = min(1 << (count - 1).bit_length(), NAIVE_BATCH)
+        return self._perturbed(self.naive, "naive", batch, windows, self.ism.seqlen)
 
     def _width(self, width: int) -> int:
         """One of few widths, because each has a plan of its own."""
@@ -208,15 +244,15 @@ class _Runner:
         replacement = one_hot(letters, self.alphabet, "zero")
         if self.channels_first:
             x, replacement = x.swapaxes(1, 2), replacement.swapaxes(1, 2)
-        made = ism.perturb(x, sequence, start, replacement, self.outputs)
-        reference = _flat(made.reference)[sequence]
-        change = _flat(made.delta())
-        for name, y in (("reference output", reference), ("effect", change)):
-            if not np.isfinite(y).all():
-                row = members[int(np.argmin(np.isfinite(y).all(1)))]
-                line = batch.effects[row].variant.line
-                raise FastISMError(f"The {name} of the variant in line {line} is not finite.")
+        with np.errstate(invalid="ignore", over="ignore"):
+            made = ism.perturb(x, sequence, start, replacement, self.outputs)
+            reference = _flat(made.reference)[sequence]
+            change = _flat(made.delta())
         return {i: (method, reference[row], change[row]) for row, i in enumerate(members)}
+
+
+def _finite(made: tuple[str, np.ndarray, np.ndarray]) -> bool:
+    return bool(np.isfinite(made[1]).all() and np.isfinite(made[2]).all())
 
 
 def _widened(edit: Edit, start: int, width: int) -> str:

@@ -44,8 +44,6 @@ def write(scores: Scores, path: Path) -> None:
 
     Raises
     ------
-    FastISMError
-        If an interval reaches beyond its chromosome.
     OSError
         If it cannot be written.
     """
@@ -56,11 +54,6 @@ def write(scores: Scores, path: Path) -> None:
         file = pyBigWig.open(str(path), "w")
         file.addHeader(sorted(sizes.items()))
         for chrom, start, part in track.runs(scores, path.parent):
-            if start < 0 or start + len(part) > sizes[chrom]:
-                raise FastISMError(
-                    f"Scores reach {chrom}:{start}-{start + len(part)}, beyond the chromosome's "
-                    f"{sizes[chrom]} bases. Score with the genome that the intervals refer to."
-                )
             file.addEntries(chrom, start, values=part, span=1, step=1)
             written += len(part)
         file.close()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.files import whole_file
+from fastism.files.whole import whole_file
 from fastism.store.join import Joined, Selected
 from fastism.store.reader import Store
 from fastism.store.schema import Header, array_types

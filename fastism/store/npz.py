@@ -65,6 +65,13 @@ def write(scores: Scores, one_hot: Path, hypothetical: Path) -> None:
             x = scores.one_hot(rows)[:, slice(*header.positions)]
             sequences.write(_bytes(x))
             deltas = scores.deltas(0, rows).reshape(x.shape)
+            finite = np.isfinite(deltas).all((1, 2))
+            if not finite.all():
+                name = scores.column("names")[rows.start + int(np.argmin(finite))]
+                raise FastISMError(
+                    f"The scores of {name!r} are not finite (NaN or infinite), which tf-modisco-"
+                    "lite cannot use. Score with --not-finite skip."
+                )
             attributions.write(_bytes(deltas - deltas.mean(2, keepdims=True)))
 
 

@@ -82,7 +82,8 @@ class Scores(ABC):
         """Mutants minus reference, float32 (n, P, C, *shape)."""
         scores = self.scores(output, rows).astype(np.float32)
         if self.header.content == "mutants":
-            scores -= self.reference(output, rows)[:, None, None]
+            with np.errstate(invalid="ignore"):
+                scores -= self.reference(output, rows)[:, None, None]
         return scores
 
     def importance(self, output: int, rows: slice) -> np.ndarray:
@@ -94,7 +95,8 @@ class Scores(ABC):
         deltas = self.deltas(output, rows)
         known = self.one_hot(rows)[:, slice(*self.header.positions)].any(2)
         alternatives = np.float32(len(self.header.alphabet)) - known
-        total = deltas.sum(2)
+        with np.errstate(invalid="ignore"):
+            total = deltas.sum(2)
         return (-total / alternatives.reshape(*known.shape, *[1] * (total.ndim - 2))).astype(
             np.float32
         )

@@ -44,7 +44,9 @@ def check(scores: Scores) -> None:
 def runs(scores: Scores, folder: Path) -> Iterator[tuple[str, int, np.ndarray]]:
     """Importance of neighbouring positions, in the order of a genome.
 
-    Where records overlap, the mean. Memory holds one stretch of overlapping records at most as long
+    Where records overlap, the mean. Values that are not finite, which scores hold where a model was
+    not, and positions beyond the ends of a chromosome, where sequences were padded, are left out.
+    Memory holds one stretch of overlapping records at most as long
     as the longest record; importance of all records waits in a temporary file, since their order is
     not that of the genome.
 
@@ -68,14 +70,26 @@ def runs(scores: Scores, folder: Path) -> Iterator[tuple[str, int, np.ndarray]]:
     place, length = ("", 0), 0
     for chrom, start, values in _stretches(scores, folder):
         if run and ((chrom, start) != (place[0], place[1] + length) or length >= _RUN):
-            yield *place, np.concatenate(run)
+            yield from _known(scores, *place, np.concatenate(run))
             run = []
         if not run:
             place, length = (chrom, start), 0
         run.append(values)
         length += len(values)
     if run:
-        yield *place, np.concatenate(run)
+        yield from _known(scores, *place, np.concatenate(run))
+
+
+def _known(
+    scores: Scores, chrom: str, start: int, values: np.ndarray
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """The stretches of a run that lie on the chromosome and are finite."""
+    good = np.isfinite(values)
+    place = np.arange(start, start + len(values))
+    good &= (place >= 0) & (place < scores.header.chrom_sizes.get(chrom, place[-1] + 1))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(np.int8)))
+    for low, high in zip(edges[::2], edges[1::2], strict=True):
+        yield chrom, start + int(low), values[low:high]
 
 
 def _stretches(scores: Scores, folder: Path) -> Iterator[tuple[str, int, np.ndarray]]:
@@ -115,27 +129,35 @@ class _Overlap:
     def __init__(self, width: int) -> None:
         self._start = 0
         self._sum = np.zeros(width)
+        #: Records that reach a position, and those of them that have a finite value there.
+        self._reach = np.zeros(width, np.int64)
         self._count = np.zeros(width, np.int64)
 
     def up_to(self, position: int | None, chrom: str) -> Iterator[tuple[str, int, np.ndarray]]:
         """Hand out what no record from `position` on can change, and move there."""
+        if not self._reach.any():
+            # Padded sequences begin before their chromosome does.
+            self._start = 0 if position is None else position
+            return
         width = len(self._sum)
         left = width if position is None else min(position - self._start, width)
-        done = self._count[:left]
         # A record covers a stretch from where the buffer begins: what is covered has no gaps.
-        covered = int(np.count_nonzero(done))
+        covered = int(np.count_nonzero(self._reach[:left]))
         if covered:
-            values = (self._sum[:covered] / done[:covered]).astype(np.float32)
+            with np.errstate(invalid="ignore"):
+                values = (self._sum[:covered] / self._count[:covered]).astype(np.float32)
             yield chrom, self._start, values
-        for array in (self._sum, self._count):
+        for array in (self._sum, self._reach, self._count):
             array[: width - left] = array[left:].copy()
             array[width - left :] = 0
         self._start = 0 if position is None else position
 
     def add(self, values: np.ndarray) -> None:
         """Add a record that begins where the buffer begins."""
-        self._sum += values
-        self._count += 1
+        finite = np.isfinite(values)
+        self._sum += np.where(finite, values, 0)
+        self._reach += 1
+        self._count += finite
 
 
 def _intervals(scores: Scores) -> tuple[list[str], list[int], list[bool]]:

@@ -17,10 +17,10 @@ from typing import BinaryIO
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.files.locks import names, open_locked
+from fastism.files.whole import unwritable, whole_file
 from fastism.genomics.regions import Region
-from fastism.store.files import unwritable, whole_file
 from fastism.store.journal import MAGIC, REGION_FIELDS, Journal, is_torn, write_frame
-from fastism.store.locks import names, open_locked
 from fastism.store.reader import Store
 from fastism.store.schema import Header, array_types, scores_name
 
@@ -238,27 +238,29 @@ class StoreWriter:
                 raise FastISMError(
                     f"{name} of a batch has shape {array.shape}; expected {(count, *shape)}."
                 )
-            arrays.append(_converted(name, array, dtype))
+            arrays.append(_converted(name, array, dtype, self.header.not_finite == "keep"))
         return arrays
 
 
-def _converted(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
+def _converted(name: str, array: np.ndarray, dtype: str, not_finite: bool) -> np.ndarray:
     """The array in C order and little-endian, or what keeps it from being stored."""
     if dtype == "uint8":
         if array.dtype.kind == "f" and (array % 1).any():
             raise FastISMError(f"{name} of a batch must hold zeros and ones only.")
         return np.ascontiguousarray(array, dtype)
-    if not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    finite = np.isfinite(array)
+    if not finite.all() and not not_finite:
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise FastISMError(
             f"{name} of a batch holds {array[where]} at {where}: the model gives no finite score "
             "for a sequence. Check the model with `fastism verify`."
         )
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
-    if np.isinf(converted).any():
+    if np.isinf(converted[finite]).any():
+        largest = float(np.abs(array[finite]).max())
         raise FastISMError(
-            f"{name} of a batch reaches {float(np.abs(array).max()):g}, which {dtype} cannot hold "
+            f"{name} of a batch reaches {largest:g}, which {dtype} cannot hold "
             f"(largest value {float(np.finfo(dtype).max):g}). Use float32."
         )
     return converted

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastism.errors import FastISMError
-from fastism.store.locks import lock
+from fastism.files.locks import lock
 
 #: How hidden folders end: while they have no lock yet, and from then on.
 _NEW, _HELD = ".new-fastism", ".fastism"

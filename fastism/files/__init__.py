@@ -1,0 +1,1 @@
+"""Files on the disk: text as people have it, files that appear when they are whole, locks."""
