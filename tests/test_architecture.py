@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = (
     "fastism.errors",
     "fastism.intervals",
+    "fastism.files",
     "fastism.sequences",
     "fastism.backends",
     "fastism.rules",
