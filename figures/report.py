@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.records import Record, read
 from fastism.errors import FastISMError
+from figures import opening
 from figures.drawings import DRAWINGS, MISSING
 from figures.speedup import TITLE as SPEEDUP_TITLE
 from figures.style import TITLE_ID
@@ -78,6 +79,8 @@ def page(
         ]
     contents.append(f'<li><a href="#targets">{escape(TITLE)}</a></li>')
     sections += [f'<h2 id="targets">{escape(TITLE)}</h2>', *_as_html(targets)]
+    if opening.missing(records):
+        contents.append('<li><a href="#missing">What is missing, and why</a></li>')
     contents.append('<li><a href="#where">Where it was measured</a></li>')
     return "\n".join(
         [
@@ -86,9 +89,10 @@ def page(
             '<meta name="viewport" content="width=device-width">',
             f"<title>fastISM: {escape(study)}</title><style>{STYLE}</style></head><body>",
             f"<h1>fastISM suite: {escape(study)}</h1>",
-            f"<p>{escape(_counted(records))}</p>",
+            _opening(records),
             f"<nav><ul>{''.join(contents)}</ul></nav>",
             *sections,
+            *_missing(records),
             '<h2 id="where">Where it was measured</h2>',
             *_environments(records),
             "</body></html>\n",
@@ -123,13 +127,18 @@ def _title(markdown: str) -> str:
     return found.group(1) if found else ""
 
 
-def _counted(records: Sequence[Record]) -> str:
-    """How many records there are, by what became of them."""
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.result.status] = counts.get(record.result.status, 0) + 1
-    listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{len(records)} records: {listed}." if records else "No records."
+def _opening(records: Sequence[Record]) -> str:
+    """What ran, and how much is missing, in the first lines."""
+    why = ' <a href="#missing">Why</a>.' if opening.missing(records) else ""
+    return f"<p><b>{escape(opening.ran(records))}</b>{why} {escape(opening.commits(records))}</p>"
+
+
+def _missing(records: Sequence[Record]) -> Iterator[str]:
+    """Every reason for which records are missing; those of single rows are below their figures."""
+    rows = opening.missing(records)
+    if rows:
+        yield '<h2 id="missing">What is missing, and why</h2>'
+        yield from _table(["records", "methods", "reason"], rows, left=(1, 2))
 
 
 def _environments(records: Sequence[Record]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from figures import (
     choices,
     drawings,
     floor,
+    opening,
     provenance,
     report,
     speedup,
@@ -374,7 +375,13 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     assert "<li>two</li>" in text
     assert "Caption." not in text  # the figure has it
     assert '<h2 id="targets">' in text and "<td>not met</td>" in text and "<p>Note.</p>" in text
-    assert f"{len(made)} records: {len(made) - 2} ok, 1 failed, 1 skipped." in text
+    begin = text.partition("<nav>")[0]
+    count = len(made)
+    assert (
+        f"{len(made) - 2} of {len(made)} records ran; of the others, 1 failed, 1 skipped." in first
+    )
+    assert '<a href="#missing">Why</a>' in begin
+    assert '<h2 id="missing">' in text
 
     assert '<h2 id="speedup">' in text and "<b>21</b> (apart)" in text and "<p>Legend.</p>" in text
     first = re.search(r"image/svg\+xml;base64,([^\"]+)", text).group(1)
@@ -389,6 +396,28 @@ def test_the_report_gathers_everything_with_its_environment(tmp_path):
     (tmp_path / "speedup.md").unlink()
     with pytest.raises(FastISMError, match=r"speedup\.md.*figures\.speedup_table"):
         report.main(given)
+
+
+def test_reasons_that_differ_in_numbers_only_are_one():
+    def skipped(reason, **what):
+        return make_record(result=Result(status="skipped", reason=reason), **what)
+
+    made = [
+        make_record(),
+        skipped("2 runs take 13.5 s; 1,000 s\nare left."),
+        skipped("4 runs take 7 s; 20 s are left.", method="naive_ism"),
+        skipped("No memory."),
+    ]
+    assert opening.missing(made) == [
+        ("2", "fast_ism, naive_ism", "… runs take … s; … s are left."),
+        ("1", "fast_ism", "No memory."),
+    ]
+    assert opening.ran(made) == "1 of 4 records ran; of the others, 3 skipped."
+    assert opening.ran(made[:1]) == "All records ran (1)."
+    assert opening.ran([]) == "No records."
+    commit = (WHERE.commit or "unknown")[: opening.SHORT]
+    assert f"at commit {commit} (1)." in opening.commits(made)
+    assert opening.commits(made[1:]) == ""
 
 
 @pytest.mark.parametrize("name", [*DRAWINGS, "speedup"])

@@ -41,6 +41,7 @@ GENERATORS: dict[str, str] = {
     "profiles": "docs.generate.measurements:profiles",
     "rounding": "docs.generate.measurements:rounding",
     "reference_figures": "docs.generate.measurements:reference_figures",
+    "grid_and_library": "docs.generate.measurements:grid_and_library",
     "record_files": "docs.generate.measurements:record_files",
     "scale_out": "figures.scale_out:committed",
     "methods": "docs.generate.measurements:methods",

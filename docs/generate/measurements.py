@@ -12,8 +12,13 @@ from pathlib import Path
 
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import discover
+from benchmarks.records import read
+from benchmarks.records.compare import Comparison, compare, main_cases
 from docs.generate import ROOT, table
-from figures.readme import FIGURE
+from figures.opening import SHORT
+from figures.provenance import FRAMEWORKS
+from figures.readme import FIGURE, LIBRARY
+from figures.speedup_table import shown, shown_ratio
 from figures.targets import FILE
 
 REFERENCE = Path("figures/reference")
@@ -79,6 +84,31 @@ def _table_of(stem: Path) -> tuple[str, str]:
             header, *rows = list(csv.reader(file))
         text = table(header, rows) if len(header) <= MOST_COLUMNS else ""
     return title, text.strip()
+
+
+def grid_and_library() -> str:
+    """Speedups of the cases that two files of records hold: the paper's grid, and the library."""
+    found = [_comparisons(name) for name in ("paper-cpu.jsonl", LIBRARY[0])]
+    rows = []
+    for case in (case for case in found[0] if case in found[1]):
+        pair = [each[case] for each in found]
+        cells = [cell for c in pair for cell in (shown_ratio(c, c.best), _of(c))]
+        rows.append([shown(case[0]), *map(str, case[1:]), *cells])
+    header = ["model", "bp", "sequences", "the grid", "of", "the tables above", "of"]
+    return table(header, rows, right=(1, 2, 3, 5))
+
+
+def _comparisons(name: str) -> dict[tuple[str, int, int], Comparison]:
+    """Those of a file of committed records, by architecture, length and number of sequences."""
+    made = main_cases(compare(read(ROOT / RECORDS / name)))
+    return {(w.architecture, w.length, w.sequences): c for c in made if (w := c.naive.what)}
+
+
+def _of(comparison: Comparison) -> str:
+    """Commit and day of the fast runs, and what the naive ones ran on."""
+    where = comparison.best.where
+    naive = FRAMEWORKS[comparison.naive.how.backend]
+    return f"{(where.commit or 'unknown')[:SHORT]}, {where.date[:10]}, naive on {naive}"
 
 
 def record_files() -> str:
