@@ -18,9 +18,9 @@ import numpy as np
 
 from fastism.calls.result import Outputs
 from fastism.errors import FastISMError
+from fastism.files.whole import whole_file
 from fastism.genomics.regions import Region
 from fastism.scans.result import Scan
-from fastism.store.files import whole_file
 
 TABLES, ARRAYS = (".tsv", ".tsv.gz"), (".h5", ".hdf5")
 FORMATS = (*TABLES, *ARRAYS)

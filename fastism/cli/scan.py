@@ -24,8 +24,8 @@ from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
 from fastism.genomics.flanks import flank
-from fastism.genomics.genome import Genome, Skipped
-from fastism.genomics.regions import Region
+from fastism.genomics.genome import Genome
+from fastism.genomics.regions import Region, Skipped
 from fastism.genomics.variants import value_labels
 from fastism.scans.result import Scan
 from fastism.sequences import DNA, one_hot
