@@ -1,15 +1,12 @@
 # make run         the quick benchmark, results in results/quick
 # make test        the tests and the style checks
 # make regression  whether speedups are still those of the baseline
-# All first install the pinned requirements into .venv, once.
+# All first install what they need into .venv, once: requirements/ has a lock for each purpose.
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK := requirements.lock
-INSTALLED := $(VENV)/.installed
-KERNEL := $(wildcard fastism/backends/*.cpp fastism/backends/*.h)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(PYTHON) -m requirements.install --environment $(VENV)
 SNAKEMAKE_ARGS ?=
 # Two processes; the threads of PyTorch in both of them would wait for each other.
 PYTEST_ARGS ?= --numprocesses 2
@@ -21,15 +18,15 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run regression test lint format install clean distclean
+.PHONY: help run regression test lint format docs install install-all python clean distclean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## run the quick benchmark: speedup table and figure in results/quick
+run: install ## run the quick benchmark: speedup table and figure in results/quick
 	$(BIN)/snakemake --cores all $(SNAKEMAKE_ARGS)
 
-regression: $(INSTALLED) ## compare speedups with the baseline; fails where one is worse
+regression: install ## compare speedups with the baseline; fails where one is worse
 	$(BIN)/snakemake --cores all regression $(SNAKEMAKE_ARGS)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
@@ -39,29 +36,28 @@ test: lint ## check the style, then run the tests, those that use Keras on each 
 	    OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS); \
 	done
 
-lint: $(INSTALLED) ## check the style only
+lint: install-all ## check the style only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## mend what ruff can mend
+format: install-all ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-install: $(INSTALLED) ## install the pinned requirements and this project into .venv
+docs: python ## build the site of the documentation, in site
+	@$(INSTALL) run docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The stamp is written last: an interrupted install is taken up again, a finished one is skipped.
-$(INSTALLED): $(LOCK) pyproject.toml setup.py $(KERNEL) | $(BIN)/python
-	@echo "Installing the pinned requirements into $(VENV), once; this takes some minutes."
-	$(PIP) --constraint $(LOCK) "$$(grep '^torch==' $(LOCK))"
-	$(PIP) --requirement $(LOCK)
-	$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+install: python ## install what the benchmark needs, and this project, into .venv
+	@$(INSTALL) run
 
-$(BIN)/python:
+install-all: python ## install what the tests and the documentation need as well
+	@$(INSTALL) run test docs
+
+python:
 	@command -v $(PYTHON) >/dev/null || { \
 	    echo "$(PYTHON) was not found. Install Python 3.11, or name one: make PYTHON=/path/to/python"; \
 	    exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
 
 clean: ## remove results and caches, keep .venv
 	rm -rf results .snakemake .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,4 +1,4 @@
-"""The places that name packages and versions agree: pyproject, environment.yml, lock, CITATION."""
+"""The places that name packages and versions agree: pyproject, environment.yml, locks, CITATION."""
 
 import ast
 import re
@@ -13,10 +13,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import fastism
+from requirements.pins import read_lock
+from requirements.purposes import PURPOSES, requirements_of
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Packages that are not called as their modules are.
-PACKAGES = {"Bio": "biopython"}
+PACKAGES = {"Bio": "biopython", "yaml": "pyyaml"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -47,21 +49,6 @@ def environment_lines() -> list[str]:
     return [*conda, *(entry for entry in pip if entry != "-e .")]
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    found = {}
-    for line in pins:
-        # No local version: torch 2.13.0+cpu, say, exists on some machines only.
-        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line), (
-            f"{line}: expected name==version"
-        )
-        name, version = line.split("==")
-        assert canonicalize_name(name) not in found, f"{name} is pinned twice"
-        found[canonicalize_name(name)] = version
-    return found
-
-
 def test_environment_has_the_packages_and_bounds_of_pyproject():
     python = PROJECT["requires-python"].removeprefix(">=")
     lines = environment_lines()
@@ -69,11 +56,27 @@ def test_environment_has_the_packages_and_bounds_of_pyproject():
     assert bounds(lines) == project_bounds() | {"python": python}
 
 
-def test_lock_satisfies_pyproject():
-    pins = locked()
-    for name, bound in project_bounds().items():
-        assert name in pins, f"{name} is not in requirements.lock"
-        assert Version(pins[name]) >= Version(bound), f"{name}: {pins[name]} is older than {bound}"
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_locks_satisfy_the_bounds(purpose):
+    pins = read_lock(purpose)
+    before = PURPOSES[purpose].over
+    pins |= read_lock(before) if before else {}
+    for name, bound in bounds(requirements_of(purpose)).items():
+        assert name in pins, f"{name} is not in the lock"
+        version = pins[name].version
+        assert Version(version) >= Version(bound), f"{name}: {version} is older than {bound}"
+
+
+def test_every_package_of_environment_is_in_a_lock_and_new_enough():
+    pins = {name: pin for purpose in PURPOSES for name, pin in read_lock(purpose).items()}
+    for name, bound in bounds(environment_lines()).items():
+        if name != "python":
+            assert Version(pins[name].version) >= Version(bound), name
+
+
+def test_every_extra_is_in_a_lock():
+    used = {extra for purpose in PURPOSES.values() for extra in purpose.extras}
+    assert used == set(PROJECT["optional-dependencies"])
 
 
 def test_base_dependencies_stay_small():
@@ -95,6 +98,15 @@ def test_users_install_what_the_library_imports():
     installed = {*bounds([*PROJECT["dependencies"], *lines]), "fastism"}
     found = {PACKAGES.get(name, name.lower()) for name in imported(ROOT / "fastism")}
     assert found == installed
+
+
+def test_the_benchmark_installs_what_it_imports():
+    installed = {PACKAGES.get(name, name) for name in imported(ROOT / "benchmarks")}
+    installed |= imported(ROOT / "figures")
+    of_peers = {"tangermeme", "yuzu", "script_common", "script_torch"}  # environments of their own
+    own = {"benchmarks", "figures", "fastism"}
+    lines = bounds(requirements_of("run"))
+    assert installed - of_peers - own <= set(lines)
 
 
 def test_imports_are_found(tmp_path):

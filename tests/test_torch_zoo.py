@@ -1,7 +1,7 @@
 """Real torch modules that nobody here wrote, against brute force at both ends and in the middle.
 
-gReLU 1.1 wants captum 0.5.0 and nothing else, the benchmark captum 0.8 or later, so that both
-cannot be requirements of one environment. ``pip install --no-deps grelu`` makes its test run.
+Their packages are in requirements/test.lock, without most of what they ask for, and in no extra:
+bpnet-lite asks for what has to be compiled, gReLU for another captum than the benchmark.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def check(
 
 
 def test_bpnet_of_bpnetlite():
-    bpnet = pytest.importorskip("bpnetlite.bpnet", reason="bpnet-lite is optional")
+    bpnet = pytest.importorskip(
+        "bpnetlite.bpnet", reason="bpnet-lite is in requirements/test.lock, and in no extra"
+    )
     module = randomise(bpnet.BPNet(n_filters=8, n_layers=4, n_control_tracks=0, trimming=40))
     ism = check(module, [one_hot(300)], [0, 1, 150, 298, 299])
     assert ism.plan.opaque == ()
@@ -78,7 +80,9 @@ def test_bpnet_of_bpnetlite():
 
 
 def test_bpnet_with_a_control_track():
-    bpnet = pytest.importorskip("bpnetlite.bpnet", reason="bpnet-lite is optional")
+    bpnet = pytest.importorskip(
+        "bpnetlite.bpnet", reason="bpnet-lite is in requirements/test.lock, and in no extra"
+    )
     module = randomise(bpnet.BPNet(n_filters=8, n_layers=3, n_control_tracks=2, trimming=30))
     control = np.random.default_rng(1).random((2, 2, 300)).astype(np.float32)
     ism = check(module, [one_hot(300), control], [0, 150, 299])
@@ -86,8 +90,12 @@ def test_bpnet_with_a_control_track():
 
 
 def test_chrombpnet_of_bpnetlite():
-    bpnet = pytest.importorskip("bpnetlite.bpnet", reason="bpnet-lite is optional")
-    chrombpnet = pytest.importorskip("bpnetlite.chrombpnet", reason="bpnet-lite is optional")
+    bpnet = pytest.importorskip(
+        "bpnetlite.bpnet", reason="bpnet-lite is in requirements/test.lock, and in no extra"
+    )
+    chrombpnet = pytest.importorskip(
+        "bpnetlite.chrombpnet", reason="bpnet-lite is in requirements/test.lock, and in no extra"
+    )
     bias = bpnet.BPNet(n_filters=4, n_layers=2, n_outputs=1, n_control_tracks=0, trimming=40)
     accessibility = bpnet.BPNet(
         n_filters=8, n_layers=3, n_outputs=1, n_control_tracks=0, trimming=40
@@ -106,7 +114,7 @@ def test_chrombpnet_of_bpnetlite():
 )
 def test_models_of_grelu(name, settings):
     models = pytest.importorskip(
-        "grelu.model.models", reason="gReLU wants another captum than the benchmark"
+        "grelu.model.models", reason="gReLU is in requirements/test.lock, and in no extra"
     )
     module = randomise(getattr(models, name)(n_tasks=2, **settings))
     ism = check(module, [one_hot(200)], [0, 100, 199])
@@ -114,7 +122,9 @@ def test_models_of_grelu(name, settings):
 
 
 def test_enformer_of_enformer_pytorch():
-    enformer = pytest.importorskip("enformer_pytorch", reason="enformer-pytorch is optional")
+    enformer = pytest.importorskip(
+        "enformer_pytorch", reason="enformer-pytorch is in requirements/test.lock, and in no extra"
+    )
     module = enformer.Enformer.from_hparams(
         dim=24,
         depth=1,
