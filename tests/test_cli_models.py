@@ -60,14 +60,14 @@ def test_verify_of_a_torch_module_samples_positions(given):
 
 
 def test_verify_fails_where_results_differ(given, monkeypatch):
-    saturate = FastISM.saturate
+    saturate = FastISM.saturate_by_position
 
     def wrong(self, *args, **kwargs):
         result = saturate(self, *args, **kwargs)
         result.mutants[0, 3] += 0.5
         return result
 
-    monkeypatch.setattr(FastISM, "saturate", wrong)
+    monkeypatch.setattr(FastISM, "saturate_by_position", wrong)
     result = invoke("verify", given.keras)
     assert result.exit_code == 6
     assert re.search(r"largest difference 0.5, \S+ standard deviations", result.stdout)

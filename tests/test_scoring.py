@@ -15,7 +15,7 @@ from fastism.batch.scoring import (
     shard_rows,
     values_of,
 )
-from fastism.calls.result import CHANNELS_FIRST, CHANNELS_LAST, Saturation
+from fastism.calls.result import Saturation
 from fastism.genomics.regions import Region, Skip, Skipped
 from fastism.store.schema import Header, OutputHeader
 
@@ -84,25 +84,21 @@ def test_lengths_and_names_are_checked():
 class Summing:
     """An ISM of a model that weights positions and characters and sums; `asked` are its batches."""
 
-    def __init__(self, channels_first=False, output=()):
-        self.axes = CHANNELS_FIRST if channels_first else CHANNELS_LAST
+    def __init__(self, output=()):
         self.output, self.asked = output, []
 
-    def saturate(self, x, outputs=None, positions=None, dtype=None):
-        x = x.transpose(0, 2, 1) if self.axes == CHANNELS_FIRST else x
+    def saturate_by_position(self, x, outputs=None, positions=None, dtype=None):
         self.asked.append(len(x))
         weights = np.arange(x[0].size, dtype=np.float32).reshape(x[0].shape) + 1
         reference = (x * weights).sum((1, 2))
         here = (x * weights).sum(2)
         mutants = reference[:, None, None] + weights - here[:, :, None]
         mutants = mutants[:, positions]
-        if self.axes == CHANNELS_FIRST:
-            mutants = mutants.swapaxes(1, 2)
         ones = np.ones(self.output, np.float32)
         where = np.arange(x.shape[1])[positions]
         alternatives = np.full(mutants.shape[:2], 3)
         spread = [y[(..., *[None] * ones.ndim)] * ones for y in (reference, mutants)]
-        return Saturation(*spread, where, alternatives, self.axes)
+        return Saturation(*spread, where, alternatives)
 
 
 class Kept:
@@ -149,15 +145,6 @@ def test_deltas_and_mutants_of_the_scored_positions():
     np.testing.assert_array_equal(outputs[0], scores[0] + 34)
 
 
-def test_characters_of_torch_modules_come_last_in_the_store():
-    last, first = Kept(), Kept()
-    score(Summing(), LETTERS, last)
-    score(Summing(channels_first=True), LETTERS, first)
-    for a, b in zip(last.batches, first.batches, strict=True):
-        np.testing.assert_array_equal(a[1], b[1])
-        np.testing.assert_array_equal(a[3][0], b[3][0])
-
-
 def test_batches_count_skipped_records_too():
     records = [
         LETTERS[0],
@@ -186,8 +173,8 @@ def test_batches_count_skipped_records_too():
 
 def test_outputs_that_are_not_finite_name_the_sequence():
     class Broken(Summing):
-        def saturate(self, *args):
-            result = super().saturate(*args)
+        def saturate_by_position(self, *args):
+            result = super().saturate_by_position(*args)
             result.mutants[1, 2] = np.nan
             return result
 
@@ -198,8 +185,8 @@ def test_outputs_that_are_not_finite_name_the_sequence():
 class Infinite(Summing):
     """Infinite for the sequence of T, and for one mutant of the last one."""
 
-    def saturate(self, x, *args):
-        result = super().saturate(x, *args)
+    def saturate_by_position(self, x, *args):
+        result = super().saturate_by_position(x, *args)
         for row, sequence in enumerate(x):
             if sequence[:, 3].all():
                 result.reference[row] = np.inf

@@ -211,7 +211,6 @@ class _Scorer:
 
     def __init__(self, ism: BaseISM, header: Header, outputs: Any, not_finite: NotFinite) -> None:
         self.ism, self.header, self.outputs, self.policy = ism, header, outputs, not_finite
-        self.channels_first = ism.axes[1] == "character"
         self._naive: BaseISM | None = None if isinstance(ism, FastISM) else ism
 
     def scored(self, batch: Sequence[Region | Skipped]) -> tuple[Any, ...]:
@@ -239,13 +238,11 @@ class _Scorer:
     def _scores(self, x: np.ndarray, naive: bool = False) -> tuple[list[np.ndarray], ...]:
         """References (n, *shape), and deltas or mutants (n, P, C, *shape), of each output."""
         ism = self.naive if naive else self.ism
-        given = x.transpose(0, 2, 1) if self.channels_first else x
         with np.errstate(invalid="ignore", over="ignore"):
-            result = ism.saturate(given, self.outputs, slice(*self.header.positions))
+            result = ism.saturate_by_position(x, self.outputs, slice(*self.header.positions))
             made = result.mutants if self.header.content == "mutants" else result.delta()
         reference = [np.asarray(y, np.float32) for y in listed(result.reference)]
-        scores = [y.swapaxes(1, 2) if self.channels_first else y for y in listed(made)]
-        return reference, scores
+        return reference, listed(made)
 
     def _not_finite(
         self, x: np.ndarray, reference: list[np.ndarray], scores: list[np.ndarray]

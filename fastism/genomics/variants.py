@@ -169,7 +169,6 @@ class _Runner:
     def __init__(self, ism: BaseISM, alphabet: str, outputs: Any, not_finite: NotFinite) -> None:
         self.ism, self.alphabet, self.outputs, self.policy = ism, alphabet, outputs, not_finite
         self.naive = ism.naive() if isinstance(ism, FastISM) else ism
-        self.channels_first = ism.axes.index("character") == 1
 
     def run(self, batch: _Batch) -> Iterator[Effect]:
         """The effects of a batch in order."""
@@ -242,10 +241,8 @@ class _Runner:
         )
         letters = [_widened(batch.edits[i], s, width) for i, s in zip(members, start, strict=True)]
         replacement = one_hot(letters, self.alphabet, "zero")
-        if self.channels_first:
-            x, replacement = x.swapaxes(1, 2), replacement.swapaxes(1, 2)
         with np.errstate(invalid="ignore", over="ignore"):
-            made = ism.perturb(x, sequence, start, replacement, self.outputs)
+            made = ism.perturb_by_position(x, sequence, start, replacement, self.outputs)
             reference = _flat(made.reference)[sequence]
             change = _flat(made.delta())
         return {i: (method, reference[row], change[row]) for row, i in enumerate(members)}
