@@ -39,10 +39,10 @@ from fastism.calls.result import (
 from fastism.errors import FastISMError
 from fastism.frontends import front_end
 from fastism.frontends.batches import check_batches
-from fastism.pairs.collect import Request, Selection, collect
+from fastism.pairs.collect import Request, Selection, collect, row_blocks
 from fastism.pairs.filled import FilledPairs, check_reduction
 from fastism.pairs.references import referenced_pairs
-from fastism.pairs.result import PAIRS_FIRST, PAIRS_LAST, PairPart, Pairs
+from fastism.pairs.result import PAIRS_FIRST, PAIRS_LAST, PairPart, PairRows, Pairs
 
 #: Most sequences whose mutants share a run.
 MOST_SEQUENCES = 32
@@ -417,6 +417,46 @@ class BaseISM(ABC):
         axes = PAIRS_FIRST if self._order.characters_first else PAIRS_LAST
         return replace(made, singles=singles, doubles=doubles, axes=axes)
 
+    def pair_rows(
+        self,
+        x: Any,
+        positions: Any = None,
+        outputs: Any = None,
+        reduce: Any = None,
+        rows: int | None = None,
+        first: int = 0,
+    ) -> Iterator[PairRows]:
+        """Like `pairs` for one sequence, some positions at a time: memory stays bounded.
+
+        Parameters
+        ----------
+        x : array, shape (1, L, C), or list of arrays
+            As for `saturate`.
+        positions, outputs, reduce : optional
+            As for `pairs`; positions are taken in ascending order.
+        rows : int, optional
+            Positions per block; by default as many as take 64 MiB.
+        first : int
+            Row to begin with, such as one behind what is known already.
+
+        Yields
+        ------
+        PairRows
+            Every pair of positions is in one of them, the one further left in its rows.
+
+        Raises
+        ------
+        FastISMError
+            If something given does not fit the model, or there are several sequences.
+        """
+        inputs = self._inputs(x)
+        if len(inputs[0]) != 1:
+            raise FastISMError(f"pair_rows takes one sequence at a time; got {len(inputs[0])}.")
+        chosen = np.unique(check_positions(positions, self.seqlen))
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        request = Request(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
+        return row_blocks(request, self._run_singles, self._run_pairs, rows, first)
+
     def _run_singles(
         self, inputs: Sequence[np.ndarray], mutants: Mutants, select: Selection
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
@@ -424,9 +464,13 @@ class BaseISM(ABC):
         return self._run(inputs, mutants, select, self._other_chars)
 
     def _run_pairs(
-        self, inputs: Sequence[np.ndarray], mutants: Mutants, select: Selection
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: Selection,
+        leading: tuple[int, int],
     ) -> Iterator[PairPart]:
-        """Outputs of all pairs of edits of one sequence."""
+        """Outputs of pairs of edits of one sequence whose first position lies in `leading`."""
         size = self._sequences_per_run(1, self._other_chars)
 
         def run(
@@ -434,7 +478,7 @@ class BaseISM(ABC):
         ) -> tuple[list[np.ndarray], Iterator[Part]]:
             return self._run_singles(edited, second, select)
 
-        return referenced_pairs(run, inputs, self.seq_input_idx, mutants, size)
+        return referenced_pairs(run, inputs, self.seq_input_idx, mutants, leading, size)
 
     def _inputs(self, given: Any) -> list[np.ndarray]:
         """What users give, checked, with positions before characters."""

@@ -124,6 +124,7 @@ class FastISM(Scans):
         self._memory = _default_memory(self._backend) if memory is None else memory
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
+        self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
         if test_correctness:
             self._check_some()
@@ -308,22 +309,30 @@ class FastISM(Scans):
             As for `pairs`.
         """
         select = check_outputs(outputs, self.output_shapes)
-        chosen = check_positions(positions, self.seqlen)
-        plan = self._pair_engine(tuple(select)).plan
-        return make_pair_plan(plan, chosen, self._other_chars, self._backend.uniform)
+        chosen = np.unique(check_positions(positions, self.seqlen))
+        key = tuple(select), chosen.tobytes()
+        if key not in self._pair_plans:
+            plan = self._pair_engine(tuple(select)).plan
+            given = (plan, chosen, self._other_chars, self._backend.uniform)
+            self._pair_plans[key] = make_pair_plan(*given)
+        return self._pair_plans[key]
 
     def _run_pairs(
-        self, inputs: Sequence[np.ndarray], mutants: Mutants, select: dict[int, np.ndarray | None]
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        select: dict[int, np.ndarray | None],
+        leading: tuple[int, int],
     ) -> Iterator[PairPart]:
-        plan = self.pair_plan(np.unique(mutants.start), dict.fromkeys(select))
+        plan = self.pair_plan(mutants.start, dict.fromkeys(select))
         if plan.method is not Method.INTERACTIONS:
             runner = self.naive() if plan.method is Method.NAIVE else super()
-            yield from runner._run_pairs(inputs, mutants, select)
+            yield from runner._run_pairs(inputs, mutants, select, leading)
             return
         engine = self._pair_engine(tuple(select))
         kept = self._kept(select).values()
         wanted = list(zip(engine.plan.graph.outputs, kept, strict=True))
-        made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted)
+        made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted, leading)
         context = partial(products_in, self.backend, self.precision)
         for part in each_in(made, context):
             yield PairPart(part.first, part.second, self._shown(select, part.outputs))

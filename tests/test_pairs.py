@@ -210,6 +210,27 @@ def test_entries_reductions_and_types(small, memory):
     np.testing.assert_allclose(made, right, atol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [None, 1, 4])
+def test_rows_are_those_of_the_whole(small, ism, rows):
+    x = one_hot(np.random.default_rng(7), 1, 40)
+    chosen = [3, 4, 8, 20, 21, 39]
+    whole = ism.pairs(x, positions=chosen)
+    dependency, seen = whole.dependency(), []
+    for block in ism.pair_rows(x, positions=chosen[::-1], rows=rows):
+        for number in (0, 1):
+            right = by_position(small, whole.doubles[number])[0]
+            right = right[block.first : block.last, :, block.first :]
+            np.testing.assert_allclose(block.doubles[number], right, rtol=1e-12, atol=1e-13)
+            right = dependency[number][0, block.first : block.last, block.first :]
+            np.testing.assert_allclose(block.dependency()[number], right, atol=1e-12)
+        seen.extend(range(block.first, block.last))
+    assert seen == list(range(6))
+    late = next(ism.pair_rows(x, positions=chosen, rows=2, first=4))
+    assert (late.first, late.last) == (4, 6)
+    with pytest.raises(FastISMError, match="one sequence at a time; got 2"):
+        ism.pair_rows(np.repeat(x, 2, 0))
+
+
 def test_one_position_and_positions_twice(ism):
     x = one_hot(np.random.default_rng(4), 1, 40)
     assert (ism.pairs(x, positions=[7]).epistasis()[1] == 0).all()

@@ -49,7 +49,7 @@ def check(graph: Graph, seed: int, block: int, memory: int, positions: Sequence[
     reference = outputs_of(graph, inputs)
     number = {pair: row for row, pair in enumerate(pairs)}
     seen = np.zeros(len(pairs), dtype=int)
-    for part in PairEngine(engine, block, memory).run(inputs, mutants, wanted):
+    for part in PairEngine(engine, block, memory).run(inputs, mutants, wanted, (0, 1000)):
         rows = [
             number[pair] for pair in zip(part.first.tolist(), part.second.tolist(), strict=True)
         ]

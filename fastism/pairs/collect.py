@@ -13,16 +13,18 @@ import numpy as np
 
 from fastism.calls.inputs import saturating_mutants
 from fastism.calls.mutants import Mutants, Part
-from fastism.pairs.filled import FilledPairs, Reduction, reduced
-from fastism.pairs.result import PairPart
+from fastism.pairs.filled import FilledPairs, Reduction, fill_doubles, fill_singles, reduced
+from fastism.pairs.result import PairPart, PairRows
 
 Selection = dict[int, np.ndarray | None]
 #: Reference outputs and outputs of single edits of some sequences.
 RunSingles = Callable[
     [Sequence[np.ndarray], Mutants, Selection], tuple[list[np.ndarray], Iterator[Part]]
 ]
-#: Outputs of all pairs of edits of one sequence.
-RunPairs = Callable[[Sequence[np.ndarray], Mutants, Selection], Iterator[PairPart]]
+#: Outputs of all pairs of edits of one sequence whose first position lies in an interval.
+RunPairs = Callable[[Sequence[np.ndarray], Mutants, Selection, tuple[int, int]], Iterator[PairPart]]
+#: Bytes of the outputs of a block of rows.
+ROW_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Request:
 
     def __len__(self) -> int:
         return len(self.inputs[0])
+
+    @property
+    def length(self) -> int:
+        """Of the sequences."""
+        return self.inputs[self.which].shape[1]
 
 
 def collect(
@@ -80,7 +87,7 @@ def collect(
 
         def counted(mutants: Mutants = mutants, one: list = one) -> Iterator[PairPart]:
             nonlocal done
-            for part in run_pairs(one, mutants, request.select):
+            for part in run_pairs(one, mutants, request.select, (0, request.length)):
                 outputs = reduced(part.outputs, request.reduction)
                 yield PairPart(part.first, part.second, outputs)
                 done += len(part.first)
@@ -88,6 +95,46 @@ def collect(
                     progress(done, total)
 
         whole.fill(number, index, reference, singles, counted())
+
+
+def row_blocks(
+    request: Request,
+    run_singles: RunSingles,
+    run_pairs: RunPairs,
+    rows: int | None,
+    first: int,
+) -> Iterator[PairRows]:
+    """Run the pairs of one sequence, some rows of the result at a time.
+
+    Parameters
+    ----------
+    request : Request
+        Of one sequence, with positions in ascending order.
+    run_singles, run_pairs : callable
+    rows : int or None
+        Positions per block; by default as many as fit in 64 MiB.
+    first : int
+        Row to begin with.
+    """
+    mutants, index = _edits(request, 0)
+    made, singles = run_singles(request.inputs, mutants, request.select)
+    reference = reduced(made, request.reduction)
+    singles = (Part(part.index, reduced(part.outputs, request.reduction)) for part in singles)
+    count, characters = len(request.positions), request.inputs[request.which].shape[2]
+    alone = [np.empty((count, characters, *y.shape[1:]), y.dtype) for y in reference]
+    fill_singles(alone, reference, index, singles)
+    bytes_of_row = sum(y.nbytes for y in alone) * characters
+    rows = rows or max(min(ROW_BYTES // max(bytes_of_row, 1), count), 1)
+    for begin in range(first, count, rows):
+        end = min(begin + rows, count)
+        leading = int(request.positions[begin]), int(request.positions[end - 1]) + 1
+        both = [np.empty((end - begin, characters, *y[begin:].shape), y.dtype) for y in alone]
+        parts = (
+            PairPart(part.first, part.second, reduced(part.outputs, request.reduction))
+            for part in run_pairs(request.inputs, mutants, request.select, leading)
+        )
+        fill_doubles(both, alone, reference, index, begin, parts)
+        yield PairRows(begin, [y[0] for y in reference], alone, both)
 
 
 def _edits(request: Request, number: int) -> tuple[Mutants, tuple[np.ndarray, np.ndarray]]:

@@ -14,7 +14,7 @@ from fastism.calls.mutants import Mutants
 from fastism.intervals import Interval
 from fastism.pairs.blocks import Blocks, input_deltas, make_blocks
 from fastism.pairs.propagate import Geometry, Model, geometries
-from fastism.pairs.readouts import Finisher
+from fastism.pairs.readouts import Finisher, Kept
 from fastism.pairs.result import PairPart
 from fastism.pairs.singles import Singles, run_singles
 from fastism.pairs.tiles import Tile, TileRun, find_ends
@@ -51,7 +51,11 @@ class PairEngine:
         self._tile = engine.b.compile(self._run_tile)
 
     def run(
-        self, inputs: Sequence[np.ndarray], mutants: Mutants, wanted: Wanted
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        wanted: Wanted,
+        leading: tuple[int, int],
     ) -> Iterator[PairPart]:
         """Outputs of all pairs of edits of one sequence at two positions.
 
@@ -63,6 +67,8 @@ class PairEngine:
             The single edits, of one position each.
         wanted : sequence of (int, ndarray of int or None)
             Output nodes, and which entries of the first axis to keep.
+        leading : (int, int)
+            Where the position of the first edit of a pair lies, half-open.
 
         Yields
         ------
@@ -71,8 +77,9 @@ class PairEngine:
         """
         model = self._model(inputs)
         blocks = make_blocks(mutants.start, self.block)
-        finisher = Finisher(self.engine, model, self._ends, wanted, mutants.start, self.memory)
-        for group in self._groups(blocks):
+        kept = Kept(mutants.start, leading)
+        finisher = Finisher(self.engine, model, self._ends, wanted, kept, self.memory)
+        for group in self._groups(blocks, leading):
             yield from self._run_group(model, mutants, blocks, group, finisher)
             yield from finisher.flush()
 
@@ -90,18 +97,19 @@ class PairEngine:
     def _affected(self, changed: Interval) -> dict[int, Interval]:
         return affected_windows(self.engine.plan.graph, self.engine.plan.steps, changed)
 
-    def _groups(self, blocks: Blocks) -> Iterator[range]:
+    def _groups(self, blocks: Blocks, leading: tuple[int, int]) -> Iterator[range]:
         """First blocks whose deltas are kept together while second blocks pass by."""
         nodes, affected = self.engine.plan.graph.nodes, self._affected(blocks.changed)
         numbers = sum(affected[i].width * nodes[i].shape[1] for i in self._roles.nodes)
         edits = np.array([len(part) for part in blocks.edits])
         size = np.dtype(self.engine.plan.graph.dtype).itemsize
         used = np.cumsum(numbers * edits * size)
-        first = 0
-        while first < len(blocks):
+        first = int(np.searchsorted(blocks.changed.stop, leading[0], side="right"))
+        end = int(np.searchsorted(blocks.changed.start, leading[1], side="left"))
+        while first < end:
             before = used[first - 1] if first else 0
             last = int(np.searchsorted(used, before + self.memory // 2, side="right"))
-            last = max(last, first + 1)
+            last = min(max(last, first + 1), end)
             yield range(first, last)
             first = last
 

@@ -66,6 +66,84 @@ def reduced(outputs: Sequence[np.ndarray | None], reduction: Reduction | None) -
     return [None if y is None else reduction(y) for y in outputs]
 
 
+def fill_singles(
+    alone: Sequence[np.ndarray],
+    reference: Sequence[np.ndarray],
+    index: tuple[np.ndarray, np.ndarray],
+    parts: Iterator[Part],
+) -> None:
+    """Write outputs of single edits where they belong.
+
+    Parameters
+    ----------
+    alone : sequence of ndarray, each (P, C, *output)
+        To fill: with the reference output wherever there is no edit.
+    reference : sequence of ndarray, each (1, *output)
+    index : tuple of ndarray of int, each shape (edits,)
+        Row of its position and character of every edit.
+    parts : iterator of Part
+    """
+    rows, characters = index
+    for array, y in zip(alone, reference, strict=True):
+        array[...] = y[0]
+    for part in parts:
+        for array, y in zip(alone, part.outputs, strict=True):
+            if y is not None:
+                array[rows[part.index], characters[part.index]] = y
+
+
+def fill_doubles(
+    both: Sequence[np.ndarray],
+    alone: Sequence[np.ndarray],
+    reference: Sequence[np.ndarray],
+    index: tuple[np.ndarray, np.ndarray],
+    first: int,
+    parts: Iterator[PairPart],
+) -> None:
+    """Write outputs of pairs where they belong, also with the edits exchanged.
+
+    Parameters
+    ----------
+    both : sequence of ndarray, each (R, C, P - first, C, *output)
+        To fill: rows `first` to ``first + R`` with all from `first` on.
+    alone : sequence of ndarray, each (P, C, *output)
+        Outputs of single edits.
+    reference, index
+        As for `fill_singles`.
+    first : int
+    parts : iterator of PairPart
+    """
+    rows, characters = index
+    for array, single, y in zip(both, alone, reference, strict=True):
+        _without_pairs(array, single, y[0], index, first)
+    for part in parts:
+        a = rows[part.first] - first, characters[part.first]
+        z = rows[part.second] - first, characters[part.second]
+        for array, y in zip(both, part.outputs, strict=True):
+            if y is not None:
+                array[*a, *z] = y
+                here = z[0] < len(array)
+                back = (x[here] for x in (*z, *a))
+                array[*back] = y[here]
+
+
+def _without_pairs(
+    both: np.ndarray,
+    alone: np.ndarray,
+    reference: np.ndarray,
+    index: tuple[np.ndarray, np.ndarray],
+    first: int,
+) -> None:
+    """Where an edit changes nothing, and where both are at one position."""
+    mine, rest = alone[first : first + len(both)], alone[first:]
+    both[...] = mine[:, :, None, None] + rest - reference
+    # An edit that changes nothing leaves the other one alone, to the last bit.
+    nothing = np.ones(alone.shape[:2], dtype=bool)
+    nothing[index] = False
+    both[nothing[first : first + len(both)]] = rest
+    both.transpose(2, 3, 0, 1, *range(4, both.ndim))[nothing[first:]] = mine
+
+
 @dataclass
 class FilledPairs:
     """Outputs of all sequences; those of one sequence at a time are written into it.
@@ -115,37 +193,13 @@ class FilledPairs:
         pairs : iterator of PairPart
         """
         self._make(reference)
-        rows, characters = index
         outputs = range(len(reference))
         alone = [self.singles[i][number] for i in outputs]
         both = [self.doubles[i][number] for i in outputs]
         for i in outputs:
             self.reference[i][number] = reference[i][0]
-            alone[i][...] = reference[i][0]
-        for part in singles:
-            for array, y in zip(alone, part.outputs, strict=True):
-                if y is not None:
-                    array[rows[part.index], characters[part.index]] = y
-        for i in outputs:
-            # Where one of the edits changes nothing, and where both are at one position.
-            both[i][...] = alone[i][:, :, None, None] + alone[i] - reference[i][0]
-            self._known(both[i], alone[i], rows, characters)
-        for part in pairs:
-            a = rows[part.first], characters[part.first]
-            z = rows[part.second], characters[part.second]
-            for array, y in zip(both, part.outputs, strict=True):
-                if y is not None:
-                    array[*a, *z] = y
-                    array[*z, *a] = y
-
-    def _known(
-        self, both: np.ndarray, alone: np.ndarray, rows: np.ndarray, characters: np.ndarray
-    ) -> None:
-        """An edit that changes nothing leaves the other one alone, to the last bit."""
-        nothing = np.ones(alone.shape[:2], dtype=bool)
-        nothing[rows, characters] = False
-        both[nothing] = alone
-        both.transpose(2, 3, 0, 1, *range(4, both.ndim))[nothing] = alone
+        fill_singles(alone, reference, index, singles)
+        fill_doubles(both, alone, reference, index, 0, pairs)
 
     def _make(self, reference: Sequence[np.ndarray]) -> None:
         if self.reference:

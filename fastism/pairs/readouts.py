@@ -6,6 +6,7 @@ Requirements: numpy; frameworks only behind `Backend`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -21,6 +22,27 @@ from fastism.running.engine import Engine, Wanted
 MOST_PAIRS = 2048
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Which of the pairs of a tile are wanted.
+
+    Parameters
+    ----------
+    position : ndarray of int, shape (edits,)
+        Of each edit.
+    leading : (int, int)
+        Where the position of the first edit lies, half-open.
+    """
+
+    position: np.ndarray
+    leading: tuple[int, int]
+
+    def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether each pair is wanted: in this order only, and at two positions."""
+        one, other = self.position[first], self.position[second]
+        return (one < other) & (one >= self.leading[0]) & (one < self.leading[1])
+
+
 class Finisher:
     """Collects tiles, and gives their outputs a few thousand pairs at a time.
 
@@ -30,8 +52,7 @@ class Finisher:
     model : Model
     ends : Ends
     wanted : sequence of (int, ndarray of int or None)
-    position : ndarray of int, shape (edits,)
-        Of each edit.
+    kept : Kept
     memory : int
         Bytes that vectors and whole tensors of the pairs may take.
     """
@@ -42,11 +63,11 @@ class Finisher:
         model: Model,
         ends: Ends,
         wanted: Wanted,
-        position: np.ndarray,
+        kept: Kept,
         memory: int,
     ) -> None:
         self._engine, self._model, self._ends = engine, model, ends
-        self._wanted, self._position = wanted, position
+        self._wanted, self._kept = wanted, kept
         plan, nodes = engine.plan, engine.plan.graph.nodes
         numbers = sum(prod(nodes[i].shape) for i in (*plan.readouts, *plan.rebuilt))
         size = np.dtype(plan.graph.dtype).itemsize
@@ -73,7 +94,7 @@ class Finisher:
         outputs = self._outputs(tiles)
         pairs = [np.meshgrid(t.first.edits, t.second.edits, indexing="ij") for t in tiles]
         first, second = (np.concatenate([pair[i].reshape(-1) for pair in pairs]) for i in (0, 1))
-        kept = self._position[first] < self._position[second]
+        kept = self._kept(first, second)
         if kept.all():
             yield PairPart(first, second, outputs)
         else:

@@ -18,7 +18,12 @@ Run = Callable[[list[np.ndarray], Mutants], tuple[list[np.ndarray], Iterator[Par
 
 
 def referenced_pairs(
-    run: Run, inputs: Sequence[np.ndarray], which: int, mutants: Mutants, size: int
+    run: Run,
+    inputs: Sequence[np.ndarray],
+    which: int,
+    mutants: Mutants,
+    leading: tuple[int, int],
+    size: int,
 ) -> Iterator[PairPart]:
     """Outputs of all pairs of edits of one sequence at two positions.
 
@@ -32,6 +37,8 @@ def referenced_pairs(
         The input that is edited.
     mutants : Mutants
         The single edits, of one position each.
+    leading : (int, int)
+        Where the position of the first edit of a pair lies, half-open.
     size : int
         First edits that run together.
 
@@ -43,7 +50,8 @@ def referenced_pairs(
     order = np.argsort(mutants.start, kind="stable")
     start = mutants.start[order]
     behind = np.searchsorted(start, start, side="right")
-    firsts = np.flatnonzero(behind < len(order))
+    leads = (start >= leading[0]) & (start < leading[1])
+    firsts = np.flatnonzero(leads & (behind < len(order)))
     for begin in range(0, len(firsts), size):
         group = firsts[begin : begin + size]
         edited = [np.repeat(x, len(group), 0) for x in inputs]

@@ -36,6 +36,49 @@ class PairPart:
 
 
 @dataclass(frozen=True)
+class PairRows:
+    """Some rows of the pairs of one sequence: one position with all from `first` on.
+
+    Positions come before characters, whatever the model's layout. Lists have one array per output.
+
+    Parameters
+    ----------
+    first : int
+        Row of the first position, among those that were chosen.
+    reference : list of ndarray, each of shape output
+    singles : list of ndarray, each (P, C, *output)
+        Of all positions.
+    doubles : list of ndarray, each (R, C, P - first, C, *output)
+        Of positions `first` to ``first + R`` with all from `first` on; see `Pairs`.
+    """
+
+    first: int
+    reference: list[np.ndarray]
+    singles: list[np.ndarray]
+    doubles: list[np.ndarray]
+
+    @property
+    def last(self) -> int:
+        """Row behind the last one."""
+        return self.first + len(self.doubles[0])
+
+    def epistasis(self) -> list[np.ndarray]:
+        """f(ij) - f(i) - f(j) + f(0), with the axes of `doubles`."""
+        made = []
+        for y, alone, reference in zip(self.doubles, self.singles, self.reference, strict=True):
+            mine, rest = alone[self.first : self.last], alone[self.first :]
+            x = (y + reference) - (mine[:, :, None, None] + rest)
+            same = np.arange(len(y))
+            x[same, :, same] = 0
+            made.append(x)
+        return made
+
+    def dependency(self) -> list[np.ndarray]:
+        """Largest absolute epistasis over the characters, each (R, P - first, *output)."""
+        return [np.abs(x).max((1, 3)) for x in self.epistasis()]
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Model outputs for every two characters at every two positions.
 
