@@ -102,14 +102,14 @@ def plot_sequence(
     logo_height, rows = 1.5 * enlarged, 0.22 * enlarged * len(alphabet)
     with matplotlib.rc_context(SETTINGS):
         figure, (logo, heat), bar = _layout(len(deltas), (logo_height, rows), title)
-        _draw_logo(logo, deltas, one_hot, alphabet)
+        draw_logo(logo, deltas, one_hot, alphabet)
         logo.set_ylabel("importance")
         mesh = _draw_heat(heat, deltas.T)
         position, character = np.nonzero(one_hot)
         heat.plot(position, character, "o", color="black", markersize=_mark_size(heat, 0.35))
         heat.set_yticks(range(len(alphabet)), list(alphabet))
         heat.set_ylabel("changed to")
-        _label_positions(heat, len(deltas), start, step, axis)
+        label_positions(heat, len(deltas), start, step, axis)
         _draw_bar(figure, mesh, bar, f"effect on {output}")
     return figure
 
@@ -158,7 +158,7 @@ def plot_outputs(
         mesh = _draw_heat(heat, importance.T)
         rows = range(0, len(labels), every)
         heat.set_yticks(rows, [shown[i] for i in rows], fontsize=8)
-        _label_positions(heat, len(importance), start, step, axis)
+        label_positions(heat, len(importance), start, step, axis)
         _draw_bar(figure, mesh, bar, "importance")
     return figure
 
@@ -210,7 +210,7 @@ def _layout(
     return figure, axes, bar
 
 
-def _draw_logo(ax: Axes, deltas: np.ndarray, one_hot: np.ndarray, alphabet: str) -> None:
+def draw_logo(ax: Axes, deltas: np.ndarray, one_hot: np.ndarray, alphabet: str) -> None:
     """Letters of the sequence, as high as minus the mean effect of the alternatives."""
     alternatives = len(alphabet) - one_hot.any(1)
     importance = -deltas.sum(1) / alternatives
@@ -265,7 +265,7 @@ def _mark_size(ax: Axes, part: float) -> float:
     return float(np.clip(part * cell, 0.5, 5.0))
 
 
-def _label_positions(ax: Axes, count: int, start: int, step: int, axis: str) -> None:
+def label_positions(ax: Axes, count: int, start: int, step: int, axis: str) -> None:
     """Ticks at round positions."""
     width = ax.get_figure().get_size_inches()[0] * ax.get_position().width
     longest = len(f"{start + step * count:,}")

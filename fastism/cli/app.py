@@ -22,7 +22,17 @@ from fastism.cli.silence import set_up
 __all__ = ["Exit", "Failure", "application", "main", "stage"]
 
 #: In the order of the help page; `fastism.cli.NAME` has a function NAME.
-COMMANDS = ("score", "export", "plot", "variants", "scan", "plan", "verify", "info")
+COMMANDS = (
+    "score",
+    "export",
+    "plot",
+    "pairs",
+    "variants",
+    "scan",
+    "plan",
+    "verify",
+    "info",
+)
 
 
 class Group(TyperGroup):

@@ -13,8 +13,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.exit_codes import Exit, refuse, stage
+from fastism.cli.plot_pairs import plot_pairs
 from fastism.errors import FastISMError
+from fastism.pairs.files import is_pair_file
 from fastism.store.export import check_free
 from fastism.store.join import Selected, check_single
 from fastism.store.reader import Store
@@ -27,7 +29,11 @@ MOST_OUTPUTS = 1000
 
 def plot(
     store: Annotated[
-        Path, typer.Argument(metavar="STORE", help="An .h5 or .zarr output of `fastism score`.")
+        Path,
+        typer.Argument(
+            metavar="STORE",
+            help="An .h5 or .zarr output of `fastism score`, or one of `fastism pairs`.",
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="Figure to write: .svg or .png.")
@@ -57,13 +63,20 @@ def plot(
     """Plot the effects of all changes of a sequence under a logo of the importance.
 
     The logo shows letters as high as the mean effect of replacing them. In the heatmap a dot marks
-    the character that stands there, a plus what raises the output most.
+    the character that stands there, a plus what raises the output most. Of pairs, a map shows how
+    much every two positions depend on each other, between two logos.
     """
     with stage(Exit.USAGE):
         if out.suffix.lower() not in SUFFIXES:
             raise FastISMError(f"{out} must end in one of {', '.join(SUFFIXES)}.")
     with stage(Exit.OUTPUT):
         check_free([out], force)
+    if is_pair_file(store):
+        if all_outputs:
+            raise refuse("--all-outputs is for scores; a map of pairs shows one output.")
+        plot_pairs(store, out, sequence, output, region)
+        typer.echo(str(out))
+        return
     # Only now: matplotlib takes a second.
     from fastism import plot as plots
 
