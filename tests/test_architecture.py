@@ -31,6 +31,7 @@ LIBRARY = (
     "fastism.store",
     "fastism.batch",
     "fastism.plot",
+    "fastism.plot_pairs",
     "fastism.cli",
     "fastism.__main__",
 )

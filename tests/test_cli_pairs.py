@@ -13,8 +13,8 @@ from cli_cases import LENGTH, TORCH, invoke, promoters, succeed, write_fasta  # 
 
 from fastism import FastISM  # noqa: E402
 from fastism.cli import pairs as command  # noqa: E402
-from fastism.pairs.files import PairFile, PairWriter, is_pair_file  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
+from fastism.store.pair_files import PairFile, PairWriter, is_pair_file  # noqa: E402
 
 pytestmark = pytest.mark.torch
 RECORDS = [(f"p{i}", letters) for i, (_, letters) in enumerate(promoters(2))]
@@ -162,7 +162,7 @@ def test_the_map_is_drawn(folder, whole):
 
 def test_shapes_of_a_map_must_fit():
     from fastism.errors import FastISMError
-    from fastism.pairs.plot import plot_dependency
+    from fastism.plot_pairs import plot_dependency
 
     with pytest.raises(FastISMError, match=r"expected \(P, P\) and twice \(P, 4\)"):
         plot_dependency(np.zeros((5, 5)), np.zeros((5, 4)), np.zeros((4, 4)))

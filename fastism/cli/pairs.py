@@ -23,13 +23,12 @@ from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.models import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Skipped
-from fastism.genomics.regions import Region
+from fastism.genomics.regions import Region, Skipped
 from fastism.pairs.collect import count_pairs
-from fastism.pairs.files import PairHeader, PairOutput, PairWriter
 from fastism.pairs.filled import check_reduction, reduced
 from fastism.sequences import one_hot
 from fastism.store.export import check_free
+from fastism.store.pair_files import PairHeader, PairOutput, PairWriter
 
 SUFFIX = ".h5"
 #: Positions whose pairs are written together: what is lost at most where a run is interrupted.

@@ -16,9 +16,9 @@ import typer
 from fastism.cli.exit_codes import Exit, refuse, stage
 from fastism.cli.plot_pairs import plot_pairs
 from fastism.errors import FastISMError
-from fastism.pairs.files import is_pair_file
 from fastism.store.export import check_free
 from fastism.store.join import Selected, check_single
+from fastism.store.pair_files import is_pair_file
 from fastism.store.reader import Store
 from fastism.store.scores import Scores
 

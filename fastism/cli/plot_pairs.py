@@ -12,8 +12,8 @@ import numpy as np
 from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.options import read_range
 from fastism.errors import FastISMError
-from fastism.pairs.files import PairFile
 from fastism.sequences import one_hot
+from fastism.store.pair_files import PairFile
 
 
 def plot_pairs(
@@ -32,8 +32,8 @@ def plot_pairs(
         A:B within the sequence.
     """
     # Only now: matplotlib takes a second.
-    from fastism.pairs.plot import plot_dependency
     from fastism.plot import save
+    from fastism.plot_pairs import plot_dependency
 
     with stage(Exit.INPUT):
         opened = PairFile(path)

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.genomics.genome import Skipped
-from fastism.genomics.regions import Region
+from fastism.genomics.regions import Region, Skipped
 from fastism.pairs.result import PairRows
 
 if TYPE_CHECKING:
