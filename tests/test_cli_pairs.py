@@ -38,7 +38,7 @@ def words(folder, name, *more):
 def whole(folder):
     result = succeed(*words(folder, "whole.h5"))
     assert result.stdout.startswith("2 sequences, 1 skipped, in ")
-    assert "skipped unknown: 'N' at position 0" in result.stderr
+    assert "skipped unknown: ambiguous letter: 'N' at position 0" in result.stderr
     return folder / "whole.h5"
 
 
@@ -56,7 +56,7 @@ def test_the_file_holds_what_python_gives(folder, whole, expected):
     epistasis, dependency = expected.epistasis(), expected.dependency()
     with PairFile(whole) as file:
         assert file.names == ["p0", "unknown", "p1"]
-        assert file.skipped == [("unknown", "'N' at position 0")]
+        assert file.skipped == [("unknown", "ambiguous letter: 'N' at position 0")]
         assert file.done.tolist() == [20, 0, 20]
         assert file.letters(file.find("p1")) == RECORDS[1][1]
         for row, name in enumerate(("p0", "p1")):
@@ -157,7 +157,7 @@ def test_the_map_is_drawn(folder, whole):
     ):
         assert message in invoke(*given, "--output", "0:1", "--force", *more).stderr
     missing = invoke("plot", whole, "--sequence", "unknown", "-o", out, "--force")
-    assert "'unknown' was skipped: 'N' at position 0" in missing.stderr
+    assert "'unknown' was skipped: ambiguous letter: 'N' at position 0" in missing.stderr
 
 
 def test_shapes_of_a_map_must_fit():
