@@ -17,6 +17,8 @@ from fastism.calls.axis_order import POSITIONS_FIRST, AxisOrder
 from fastism.calls.filled import Filled
 from fastism.calls.inputs import (
     Ranges,
+    characters_first,
+    check_axes,
     check_inputs,
     check_outputs,
     check_perturbations,
@@ -73,6 +75,9 @@ class BaseISM(ABC):
         shape = self._front.input_shapes[seq_input_idx]
         self._order = AxisOrder(self._front.channels_first)
         self.seqlen, self.num_chars = shape[::-1] if self._order.characters_first else shape
+        as_read = not (self._order.characters_first or channels_last)
+        if as_read and self.seqlen == 4 < self.num_chars:
+            raise FastISMError(characters_first(self.seqlen, self.num_chars))
         self._ranges = check_ranges(change_ranges, self.seqlen)
         self.change_ranges = [(int(a), int(z)) for a, z in self._ranges]
         self.perturb_width = int(self._ranges[0, 1] - self._ranges[0, 0])
@@ -483,6 +488,8 @@ class BaseISM(ABC):
     def _inputs(self, given: Any) -> list[np.ndarray]:
         """What users give, checked, with positions before characters."""
         arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
+        if not self._order.characters_first:
+            check_axes(arrays[self.seq_input_idx])
         return self._front.internal(arrays)
 
     def _outward(self, arrays: Outputs, groups: tuple[int, ...]) -> Outputs:

@@ -6,6 +6,7 @@ Requirements: numpy; frameworks only through front ends and backends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -136,8 +137,12 @@ class FastISM(Scans):
 
     @property
     def plan(self) -> Plan:
-        """How mutants are run; printing it shows widths, costs and the expected speedup."""
-        return self.engine.plan
+        """How mutants are run; printing it shows widths, costs and the expected speedup.
+
+        After a run it shows as well which kernels PyTorch runs, see `fastism.backends.choices`.
+        """
+        engine = self.engine
+        return replace(engine.plan, kernels=engine.kernels)
 
     @property
     def engine(self) -> Engine:

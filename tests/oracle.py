@@ -251,6 +251,14 @@ class Oracle(Backend):
             return made
         return made + self.place(epilogue.residual, epilogue.residual_offset, width)
 
+    def joint_overlap_add(self, x, taps, dilation, offset, width, epilogue):
+        z, a, b = epilogue.reference, epilogue.first, epilogue.second
+        both = z + a + b + self.add_taps(x, taps, dilation, offset, width, None)
+        made = np.maximum(both, 0) - np.maximum(z + a, 0) - np.maximum(z + b, 0) + np.maximum(z, 0)
+        if epilogue.residual is None:
+            return made
+        return made + self.place(epilogue.residual, epilogue.residual_offset, width)
+
     def flatten_dense(self, windows, starts, kernel, reference, sequences):
         rows = []
         for window, start, sequence in zip(windows, starts, sequences, strict=True):

@@ -18,7 +18,7 @@ from oracle import FUNCTIONS, Oracle
 
 from fastism.backends import _CLASSES, available_backends, get_backend
 from fastism.backends.base import Backend, Geometry
-from fastism.backends.epilogue import Epilogue, Pooling
+from fastism.backends.epilogue import Epilogue, JointEpilogue, Pooling
 from fastism.errors import FastISMError
 from fastism.rules.pointwise import CHANNELWISE, ELEMENTWISE
 
@@ -326,6 +326,9 @@ def plain_cases() -> Iterator[Case]:
         call = lambda b, x, i=index, a=axis: b.take(x, np.array(i), a)  # noqa: E731
         yield full(f"take axis {axis}", call, x)
         yield replace(full(f"take outside, axis {axis}", call, x), form="direct")
+    for index in ([[0, 4], [2, 2]], [3, 1, 0]):
+        call = lambda b, x, i=index: b.rows(x, np.array(i))  # noqa: E731
+        yield replace(full(f"rows {index}", call, numbers(5, 3)), form="direct")
     yield Case(
         "take sequences of a chunk",
         lambda b, _p, g, x: b.take(x, g.sequence, 0),
@@ -509,6 +512,29 @@ def pooled_cases() -> Iterator[Case]:
                 yield replace(case, name=f"{case.name}, signed", arrays=[*case.arrays, sign])
 
 
+def joint_cases() -> Iterator[Case]:
+    """What two edits do to each other: second axis first edits, third axis second edits."""
+    for channels, features, count, dilation in [(4, 3, 3, 1), (6, 32, 3, 2)]:
+        for offset, width in OFFSETS[1:5]:
+            case = Case(
+                f"joint_overlap_add {count} taps {channels} to {features}, dilation {dilation}, "
+                f"at {offset} in {width}",
+                lambda b, t, g, x, *terms, d=dilation: b.joint_overlap_add(
+                    x, t, d, g.offsets[0], g.widths[0], JointEpilogue(*terms)
+                ),
+                [
+                    numbers(5, 3, 2, channels),
+                    numbers(width, 1, 1, features),
+                    numbers(width, 3, 1, features),
+                    numbers(width, 1, 2, features),
+                ],
+                ("prepare_taps", numbers(count, channels, features)),
+                width=width,
+                **on_blocks(offset),
+            )
+            yield case
+
+
 def pool_window_cases() -> Iterator[Case]:
     for mode in ("max", "sum"):
         for size, stride, width in [(2, 2, 3), (3, 1, 4), (3, 2, 2), (2, 3, 2), (1, 1, 4)]:
@@ -684,6 +710,7 @@ GENERATORS = (
     overlap_add_cases,
     rectified_cases,
     pooled_cases,
+    joint_cases,
     pool_window_cases,
     add_windows_cases,
     reference_cases,
@@ -709,6 +736,8 @@ APART = {
     "prepare_taps": "overlap_add",
     "compile": "test_compiled_functions_keep_their_lists",
     "compile_chunk": "test_nothing_is_traced_again",
+    "expect": "test_a_call_is_announced_and_kernels_have_names",
+    "kernels_of": "test_a_call_is_announced_and_kernels_have_names",
     "available_memory": "test_memory_is_told_in_bytes",
     "chunk_bytes": "test_memory_is_told_in_bytes",
     "accelerated": "test_memory_is_told_in_bytes",
@@ -857,6 +886,15 @@ def test_memory_is_told_in_bytes(b: Backend):
     assert b.accelerated == (free is not None)
     assert free is None or free >= 1 << 20
     assert b.chunk_bytes >= 1 << 20
+
+
+def test_a_call_is_announced_and_kernels_have_names(b: Backend):
+    b.expect(0.0)
+    taps = b.prepare_taps(numbers(3, 4, 40))
+    assert b.kernels_of((None, taps)) == ()
+    case = next(case for case in CASES["overlap_add"] if not case.per_block)
+    computed([case], b)
+    assert all(isinstance(name, str) for name in b.kernels_of((taps,)))
 
 
 @pytest.mark.jax

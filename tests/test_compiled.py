@@ -14,6 +14,11 @@ torch = pytest.importorskip("torch")
 
 from fastism.backends import compiled  # noqa: E402
 from fastism.backends.torch import TorchBackend  # noqa: E402
+from fastism.backends.torch_kernels import (  # noqa: E402
+    CompiledColumns,
+    CompiledNarrow,
+    Problem,
+)
 
 #: What each processor can run.
 RUNS = {"AVX512": {"AVX512", "AVX2"}, "AVX2": {"AVX2"}}
@@ -70,19 +75,26 @@ def test_nan_is_handed_on_to_few_channels(instructions):
     assert not torch.isnan(y[:4, 0, 1]).any()
 
 
+def accepting(count: int, channels: int, features: int) -> list[str]:
+    """The compiled kernels that accept a convolution."""
+    problem = Problem("float32", "cpu", count, channels, features, 1)
+    both = (CompiledColumns, CompiledNarrow)
+    return [kernel.name for kernel in both if kernel.accepts(problem)]
+
+
 def test_the_environment_turns_it_off(monkeypatch):
-    taps = np.ones((3, 4, 64), dtype=np.float32)
     monkeypatch.setenv("FASTISM_COMPILED", "0")
     assert compiled.load() is None
-    assert compiled.pack(taps) is None
-    assert compiled.pack_narrow(taps[:, :, :1]) is None
+    assert compiled.kernel_in_use() == "none"
+    assert accepting(3, 4, 64) == []
+    assert accepting(3, 4, 1) == []
 
 
-def test_taps_that_do_not_suit_it_go_to_pytorch():
+def test_every_number_of_channels_out_has_one_kernel():
     columns = library(torch.backends.cpu.get_cpu_capability()).columns()
-    assert compiled.pack(np.ones((3, 4, columns), dtype=np.float32)) is not None
-    assert compiled.pack(np.ones((3, 4, columns - 1), dtype=np.float32)) is None
-    assert compiled.pack(np.ones((3, compiled.MOST_TERMS, columns), dtype=np.float32)) is None
+    assert accepting(3, 4, columns) == ["compiled"]
+    assert accepting(3, 4, columns - 1) == ["compiled, narrow"]
+    assert accepting(8, 4096, columns) == ["compiled"]
 
 
 def test_a_library_that_is_missing_or_broken_is_done_without(monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from numpy_backend import NumpyBackend  # noqa: E402
 
 from fastism.backends import compiled, get_backend  # noqa: E402
 from fastism.backends.epilogue import JointEpilogue  # noqa: E402
+from fastism.backends.torch_kernels import JOINING  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -60,7 +61,7 @@ def test_joint_overlap_add(monkeypatch, case, kernel):
         given, *terms, rest = arrays
         packed = backend.prepare_taps(taps)
         if backend.name == "torch" and kernel == "1" and compiled.load() is not None:
-            assert packed.columns.joins
+            assert packed.chosen(dilation).named(JOINING).joins
         epilogue = JointEpilogue(*terms, rest, beside[1])
         made = backend.joint_overlap_add(given, packed, dilation, offset, width, epilogue)
         np.testing.assert_allclose(backend.to_numpy(made), expected, atol=atol)

@@ -258,6 +258,7 @@ def test_batches_do_not_matter(ism, genome, windows):
         "window before the start",
         "window behind the end",
         "long insertion",
+        "bad line",
         "wider than the window",
         "unknown base near by",
         "N",

@@ -105,6 +105,13 @@ class Backend(ABC):
         """Compile ``function(tables, geometry, delta)``; no retracing from chunk to chunk."""
         return function
 
+    def expect(self, seconds: float) -> None:  # noqa: B027 - most have nothing to measure
+        """Hear that a call of about so many seconds begins: a part may go into measuring."""
+
+    def kernels_of(self, weights: Any) -> tuple[str, ...]:
+        """Names of the kernels that were chosen for what `Rule.prepare` gave, so far."""
+        return ()
+
     def available_memory(self) -> int | None:
         """Free bytes of an accelerator's own memory; None on a CPU."""
         return None

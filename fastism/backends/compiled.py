@@ -22,10 +22,6 @@ _Tensor = torch.Tensor
 
 #: The library for every instruction set that PyTorch may report.
 LIBRARIES = {"AVX512": "_kernels_avx512", "AVX2": "_kernels_avx2"}
-#: Products of taps and channels up to which the kernel is used. Measured on two cores: at 192
-#: (BPNet) it takes 0.6 to 0.8 of the time of oneDNN with the passes that it saves, from about
-#: 1,500 on the two are equal.
-MOST_TERMS = 1024
 
 
 class PackedColumns:
@@ -250,21 +246,6 @@ def _rows(reference: _Tensor | None) -> tuple[_Tensor | None, int | None, int, i
     if reference.stride(3) != 1:
         reference = reference.contiguous()
     return reference, reference.data_ptr(), reference.stride(0), reference.stride(1)
-
-
-def pack(taps: np.ndarray) -> PackedColumns | None:
-    """Taps for the kernel; None where it was not built or they do not suit it."""
-    library = load()
-    count, channels, features = taps.shape
-    if library is None or features < library.columns() or count * channels > MOST_TERMS:
-        return None
-    return PackedColumns(taps, library)
-
-
-def pack_narrow(taps: np.ndarray) -> PackedNarrowColumns | None:
-    """Taps to few channels for the kernel; None where it was not built."""
-    library = load()
-    return None if library is None else PackedNarrowColumns(taps, library)
 
 
 def load() -> ctypes.CDLL | None:

@@ -66,6 +66,13 @@ class Epilogue:
     residual_offset: Any = None
     pooling: Pooling | None = None
 
+    @property
+    def what(self) -> str:
+        """Its last operation before the result, for kernels that differ in what they take."""
+        if self.pooling is not None:
+            return "pool"
+        return "ReLU" if self.residual is None else "residual"
+
 
 @dataclass(frozen=True)
 class JointEpilogue:
@@ -92,3 +99,8 @@ class JointEpilogue:
     second: Array
     residual: Array | None = None
     residual_offset: int = 0
+
+    @property
+    def what(self) -> str:
+        """As for `Epilogue`."""
+        return "joint"

@@ -8,15 +8,15 @@ interface, so `usable` tries them once against a plain convolution before anythi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 _Tensor = torch.Tensor
+
+#: Channels out that fill the widest vectors of a processor.
+VECTOR = 16
 
 
 class PackedTaps:
@@ -78,11 +78,9 @@ class PackedNarrowTaps:
         In output order, undilated.
     """
 
-    VECTOR = 16
-
     def __init__(self, taps: np.ndarray) -> None:
         self.count, self.channels, self.features = taps.shape
-        self.group = self.VECTOR // self.features
+        self.group = VECTOR // self.features
         read = self.count + self.group - 1
         kernel = np.zeros((read, self.channels, self.group, self.features), dtype=taps.dtype)
         for output in range(self.group):
@@ -140,95 +138,6 @@ class PackedMatrix:
         return torch.ops.mkldnn._linear_pointwise(
             x.contiguous(), self._weight, None, "none", [], ""
         )
-
-
-class PackedRows:
-    """A dense kernel over positions, multiplied with windows that begin anywhere in it.
-
-    Windows overlap, so that a position is multiplied for all windows that cover it at once: its
-    part of the kernel is read once, however many windows there are.
-
-    Parameters
-    ----------
-    kernel : ndarray, shape (length, channels, features)
-    """
-
-    def __init__(self, kernel: np.ndarray) -> None:
-        _, channels, self.features = kernel.shape
-        # Shared: copies that come and go between packed weights leave holes, half as large again.
-        room = torch.empty((self.features, channels, 1, 1), dtype=torch.float32)
-        self._positions = [PackedTaps(matrix[None], room) for matrix in kernel]
-
-    def window_sums(
-        self,
-        windows: Sequence[_Tensor],
-        starts: Sequence[np.ndarray],
-        table: _Tensor,
-        sequences: Sequence[np.ndarray],
-    ) -> _Tensor:
-        """``table[sequence] + sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.
-
-        Parameters
-        ----------
-        windows : sequence of tensor, each (width, blocks, mutants, channels)
-        starts : sequence of ndarray of int, each shape (blocks,)
-            Of the windows of each block.
-        table : tensor, shape (sequences, features)
-        sequences : sequence of ndarray of int, each shape (blocks,)
-            Rows of `table` to start the sums of each block from.
-
-        Returns
-        -------
-        tensor, shape (mutants of all windows, features)
-        """
-        pieces = [piece for window in windows for piece in window.flatten(0, 1)]
-        spans = _spans(windows, starts)
-        order = np.lexsort((spans.stop, spans.start))
-        spans = _Spans(*(column[order] for column in spans))
-        rows = np.cumsum([0, *spans.mutants])
-        first_terms = np.repeat(np.concatenate(sequences)[order], spans.mutants)
-        sums = table.new_empty((int(rows[-1]), self.features))
-        torch.index_select(table, 0, torch.from_numpy(first_terms), out=sums)
-        for position, packed in enumerate(self._positions):
-            read = np.flatnonzero((spans.start <= position) & (position < spans.stop))
-            if not len(read):
-                continue
-            place = spans.piece[read] + (position - spans.start[read]) * spans.step[read]
-            # One run of rows, unless windows contain one another.
-            ends = [*np.flatnonzero(np.diff(read) != 1) + 1, len(read)]
-            for first, last in pairwise([0, *ends]):
-                x = torch.cat([pieces[i] for i in place[first:last]])
-                out = sums[rows[read[first]] : rows[read[last - 1] + 1]]
-                packed.add_to(out[None], x[None])
-        if np.array_equal(order, np.arange(len(order))):
-            return sums
-        back = [sums[rows[i] : rows[i + 1]] for i in np.argsort(order)]
-        return torch.cat(back)
-
-
-class _Spans(NamedTuple):
-    """Where the windows of blocks lie, each an ndarray of int of shape (blocks,).
-
-    `piece` counts the positions of all blocks of all windows, one after the other; it is that of a
-    block's first position, `step` the pieces from one of its positions to the next.
-    """
-
-    start: np.ndarray
-    stop: np.ndarray
-    piece: np.ndarray
-    step: np.ndarray
-    mutants: np.ndarray
-
-
-def _spans(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Spans:
-    columns, done = [], 0
-    for window, start in zip(windows, starts, strict=True):
-        width, blocks, mutants, _ = window.shape
-        piece = done + np.arange(blocks)
-        same = (np.full_like(piece, number) for number in (blocks, mutants))
-        columns.append((start, start + width, piece, *same))
-        done += width * blocks
-    return _Spans(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 @cache

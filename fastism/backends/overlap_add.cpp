@@ -65,27 +65,26 @@ inline void smaller_tile(int64_t rows, Arguments... given) {
     }
 }
 
-// What lies at one position of a window: of every mutant, or null.
+// Where some columns of a position begin: of its first mutant, or null.
 struct Position {
     const float* reference;  // of the first block
     const float* residual;
     float* out;
 };
 
-// The output at a position that no tap reaches.
+// The columns of a position that no tap reaches.
 template <bool rectified>
 inline void untouched(const Position& here, int64_t blocks, int64_t mutants, int64_t block_stride,
                       int64_t features) {
-    const int64_t rows = blocks * mutants;
-    if (here.residual)
-        std::copy(here.residual, here.residual + rows * features, here.out);
-    else if (rectified || !here.reference)
-        std::fill(here.out, here.out + rows * features, 0.0f);
-    else
-        for (int64_t r = 0; r < rows; r++) {
-            const float* base = here.reference + r / mutants * block_stride;
-            std::copy(base, base + features, here.out + r * features);
-        }
+    for (int64_t r = 0; r < blocks * mutants; r++) {
+        const float* from = here.residual ? here.residual + r * features
+                            : rectified || !here.reference
+                                ? nullptr
+                                : here.reference + r / mutants * block_stride;
+        for (int c = 0; c < 2; c++)
+            store(here.out + r * features + c * VECTOR,
+                  from ? load(from + c * VECTOR) : Vector{});
+    }
 }
 
 template <bool rectified>
@@ -95,30 +94,34 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                  int64_t block_stride, const float* residual, int64_t residual_size,
                  int64_t residual_offset, float* out, int64_t width, int64_t threads) {
     const int64_t rows = blocks * mutants;
+    const int64_t groups = (features + COLUMNS - 1) / COLUMNS;
 #pragma omp parallel num_threads(threads)
     {
         std::vector<Tap> seen(count);
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t p = 0; p < width; p++) {
-            int64_t found = 0;
-            for (int64_t j = 0; j < count; j++) {
-                const int64_t q = p - offset - j * dilation;
-                if (q < 0 || q >= size) continue;
-                seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
-            }
-            const int64_t q = p - residual_offset;
-            const bool beside = residual && q >= 0 && q < residual_size;
-            const Position here = {reference ? reference + p * position_stride : nullptr,
-                                   beside ? residual + q * rows * features : nullptr,
-                                   out + p * rows * features};
-            if (!found) {
-                untouched<rectified>(here, blocks, mutants, block_stride, features);
-                continue;
-            }
-            for (int64_t next = 0; next < features; next += COLUMNS) {
+        // All positions of one group of features, then the next group: the taps of a group stay in
+        // the cache meanwhile.
+#pragma omp for collapse(2) schedule(dynamic, 2)
+        for (int64_t group = 0; group < groups; group++)
+            for (int64_t p = 0; p < width; p++) {
                 // The last columns overlap those before where features do not fill them.
-                const int64_t f = std::min(next, features - COLUMNS);
-                const int64_t skipped = next * count * channels;
+                const int64_t f = std::min(group * COLUMNS, features - COLUMNS);
+                const int64_t skipped = group * COLUMNS * count * channels;
+                int64_t found = 0;
+                for (int64_t j = 0; j < count; j++) {
+                    const int64_t q = p - offset - j * dilation;
+                    if (q < 0 || q >= size) continue;
+                    seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
+                }
+                const int64_t q = p - residual_offset;
+                const bool beside = residual && q >= 0 && q < residual_size;
+                const Position here = {
+                    reference ? reference + p * position_stride + f : nullptr,
+                    beside ? residual + q * rows * features + f : nullptr,
+                    out + p * rows * features + f};
+                if (!found) {
+                    untouched<rectified>(here, blocks, mutants, block_stride, features);
+                    continue;
+                }
                 for (int64_t first = 0; first < rows; first += ROWS) {
                     const int64_t size_of_tile = std::min<int64_t>(rows - first, ROWS);
                     const float* terms[ROWS];
@@ -126,17 +129,16 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                     for (int64_t r = 0; r < size_of_tile; r++) {
                         if (first + r == next_block) block++, next_block += mutants;
                         terms[r] = rectified || here.reference
-                                       ? here.reference + block * block_stride + f
+                                       ? here.reference + block * block_stride
                                        : nullptr;
                     }
-                    const int64_t at = first * features + f;
+                    const int64_t at = first * features;
                     smaller_tile<rectified, ROWS>(
                         size_of_tile, seen.data(), found, channels, first * channels, skipped,
                         static_cast<const float* const*>(terms),
                         here.residual ? here.residual + at : nullptr, here.out + at, features);
                 }
             }
-        }
     }
 }
 

@@ -7,24 +7,66 @@ sequence and every offset is a Python integer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fastism.backends import compiled, onednn
+from fastism.backends import onednn
 from fastism.backends.base import Array, Backend
+from fastism.backends.choices import Choices, process_choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.shelf import Shelf
+from fastism.backends.torch_kernels import JOINING, KERNELS, Kernel, Problem, class_of, sample
+from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
 
-#: Below this many output channels all taps go into one matrix product: a product per tap would
-#: read the input window once per tap for little arithmetic.
-NARROW = 16
-#: Up to so many channels in, as in a model's first layer, the compiled kernel takes convolutions
-#: without a ReLU too. From 48 channels on, oneDNN is as fast.
-FEW_CHANNELS = 4
+
+class Taps:
+    """Kernel taps in output order, in the forms of the kernels that were chosen for them.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (count, channels in, channels out)
+    device : torch.device
+    kernels : sequence of type of Kernel
+        Those to choose from.
+    choices : Choices
+    """
+
+    def __init__(
+        self,
+        taps: np.ndarray,
+        device: torch.device,
+        kernels: Sequence[type[Kernel]],
+        choices: Choices,
+    ) -> None:
+        self._taps, self._device, self._kernels = taps, device, kernels
+        self._choices = choices
+        self._chosen: dict[int, Chosen[Kernel]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kernels in use."""
+        return tuple(name for chosen in self._chosen.values() for name in chosen.names)
+
+    def problem(self, dilation: int) -> Problem:
+        """What a kernel is asked to do."""
+        return Problem(str(self._taps.dtype), self._device.type, *self._taps.shape, dilation)
+
+    def chosen(self, dilation: int) -> Chosen[Kernel]:
+        """The kernels to choose from for one dilation (a convolution has only one)."""
+        if dilation not in self._chosen:
+            problem = self.problem(dilation)
+            makers = {
+                kernel.name: partial(kernel, self._taps, dilation, self._device)
+                for kernel in self._kernels
+                if kernel.accepts(problem)
+            }
+            key = ("taps", problem, torch.get_num_threads(), *makers)
+            self._chosen[dilation] = Chosen(self._choices, key, makers)
+        return self._chosen[dilation]
 
 
 class TorchBackend(Backend):
@@ -35,12 +77,24 @@ class TorchBackend(Backend):
     dtype : {"float32", "float64"}
     device : str or torch.device
         Where arrays live.
+    kernels : sequence of type of Kernel
+        The ways to run a convolution over windows.
+    choices : Choices, optional
+        Which of them was the fastest; by default what was measured in this process.
     """
 
     name: ClassVar[str] = "torch"
 
-    def __init__(self, dtype: str, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        dtype: str,
+        device: str | torch.device | None = None,
+        kernels: Sequence[type[Kernel]] = KERNELS,
+        choices: Choices | None = None,
+    ) -> None:
         super().__init__(dtype)
+        self._kernels = kernels
+        self._choices = process_choices() if choices is None else choices
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
@@ -86,28 +140,29 @@ class TorchBackend(Backend):
     def prepare_kernel(self, kernel: np.ndarray) -> Array:
         return self.constant(kernel.transpose(2, 1, 0))
 
-    def prepare_matrix(self, matrix: np.ndarray) -> Array | onednn.PackedMatrix:
-        return onednn.PackedMatrix(matrix) if self._packs else self.constant(matrix)
+    def prepare_matrix(self, matrix: np.ndarray) -> Matrix:
+        given = np.asarray(matrix, dtype=self.dtype)
+        return Matrix(given, self.device, self._packs, self._choices)
 
-    def prepare_rows(self, kernel: np.ndarray) -> Array | onednn.PackedRows:
-        if self._packs and kernel.shape[2] >= NARROW:
-            return onednn.PackedRows(np.ascontiguousarray(kernel, dtype=self.dtype))
-        return self.constant(kernel)
+    def prepare_rows(self, kernel: np.ndarray) -> Array | PositionMatrices:
+        if self.accelerated:
+            return self.constant(kernel)
+        given = np.asarray(kernel, dtype=self.dtype)
+        return PositionMatrices(given, self.device, self._packs, self._choices)
 
     def prepare_taps(self, taps: np.ndarray) -> Taps:
-        count, channels, features = taps.shape
-        if features < NARROW:
-            stacked = taps.transpose(0, 2, 1).reshape(-1, channels)
-            return Taps(count, features, narrow=self._narrow(taps), stacked=self.constant(stacked))
-        if self._packs:
-            packed = onednn.PackedTaps(taps.astype(self.dtype))
-            return Taps(count, features, packed=packed, columns=compiled.pack(taps))
-        return Taps(count, features, matrices=tuple(self.constant(tap) for tap in taps))
+        given = np.asarray(taps, dtype=self.dtype)
+        return Taps(given, self.device, self._kernels, self._choices)
 
-    def _narrow(self, taps: np.ndarray) -> NarrowTaps | None:
-        if not self._packs:
-            return None
-        return compiled.pack_narrow(taps) or onednn.PackedNarrowTaps(taps.astype(self.dtype))
+    def expect(self, seconds: float) -> None:
+        self._choices.allow(seconds)
+
+    def kernels_of(self, weights: Any) -> tuple[str, ...]:
+        if isinstance(weights, tuple):
+            return tuple(name for each in weights for name in self.kernels_of(each))
+        if isinstance(weights, Matrix):
+            return weights.chosen.names
+        return weights.names if isinstance(weights, Taps | PositionMatrices) else ()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.inference_mode()(function)
@@ -218,7 +273,7 @@ class TorchBackend(Backend):
     # ---- windows ------------------------------------------------------------------------
 
     def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
-        if isinstance(kernel, onednn.PackedRows):
+        if isinstance(kernel, PositionMatrices):
             nothing = x.new_zeros((1, kernel.features))
             return kernel.window_sums([x[:, None]], [np.array([start])], nothing, [np.array([0])])
         return super().add_rows(x, kernel, start)
@@ -231,7 +286,7 @@ class TorchBackend(Backend):
         reference: Array,
         sequences: Sequence[np.ndarray],
     ) -> Array:
-        if isinstance(kernel, onednn.PackedRows):
+        if isinstance(kernel, PositionMatrices):
             return kernel.window_sums(windows, starts, reference, sequences)
         return super().flatten_dense(windows, starts, kernel, reference, sequences)
 
@@ -264,36 +319,7 @@ class TorchBackend(Backend):
         width: Any,
         base: Array | None,
     ) -> Array:
-        size, blocks, mutants, channels = x.shape
-        rows, offset = blocks * mutants, offset or 0
-        if taps.columns is not None and channels <= FEW_CHANNELS:
-            return taps.columns.overlap_add(x, dilation, offset, width, base)
-        if isinstance(taps.narrow, compiled.PackedNarrowColumns) and dilation == 1:
-            return taps.narrow.overlap_add(x, offset, width, base)
-        natural = size + (taps.count - 1) * dilation
-        # The buffer covers the planned window and all that the taps reach: packed taps cannot
-        # leave out what lies outside. It is summed into and thrown away, so any content will do.
-        packed = taps.packed is not None
-        before = max(-offset, 0) if packed else 0
-        after = max(offset + natural - width, 0) if packed else 0
-        buffer = x.new_empty((before + width + after, rows, taps.features))
-        out = buffer[before : before + width]
-        whole = out.view(width, blocks, mutants, taps.features)
-        whole.zero_() if base is None else whole.copy_(base.expand_as(whole))
-        flat = x.reshape(size, rows, channels)
-        if packed:
-            first = before + offset
-            taps.packed.add_to(buffer[first : first + natural], flat, dilation)
-        elif taps.narrow is not None and dilation == 1:
-            _add_shifted(out, taps.narrow(flat), offset)
-        elif taps.stacked is not None:
-            products = taps.stacked @ flat.reshape(-1, channels).T
-            for j, product in enumerate(products.view(taps.count, -1, size, rows)):
-                _add_shifted(out, product.permute(1, 2, 0), offset + j * dilation)
-        else:
-            for j, tap in enumerate(taps.matrices):
-                _add_shifted(out, flat, offset + j * dilation, tap)
-        return whole
+        return self.overlap_add(x, taps, dilation, offset, width, base)
 
     def overlap_add(
         self,
@@ -305,11 +331,46 @@ class TorchBackend(Backend):
         base: Array | None = None,
         epilogue: Epilogue | None = None,
     ) -> Array:
-        if epilogue is not None and epilogue.pooling is None and taps.columns is not None:
-            given = (x, dilation, offset or 0, width, epilogue.reference)
-            beside = (epilogue.residual, epilogue.residual_offset or 0)
-            return taps.columns.rectified_overlap_add(*given, *beside)
-        return super().overlap_add(x, taps, dilation, offset, width, base, epilogue)
+        what = "nothing" if epilogue is None else epilogue.what
+        shape = (class_of(x.shape[1] * x.shape[2]), what)
+        trial = partial(self._trial, x, taps.problem(dilation), epilogue)
+        kernel = taps.chosen(dilation).pick(shape, trial)
+        return self._run(kernel, x, offset or 0, width, base, epilogue)
+
+    def _run(
+        self,
+        kernel: Kernel,
+        x: Array,
+        offset: int,
+        width: int,
+        base: Array | None,
+        epilogue: Epilogue | None,
+    ) -> Array:
+        """A convolution by one kernel, with what follows it."""
+        if epilogue is None or kernel.takes(epilogue):
+            return kernel.run(x, offset, width, base, epilogue)
+        return self.composed(partial(kernel.run, x, offset, width), width, epilogue)
+
+    def _trial(
+        self, x: Array, problem: Problem, epilogue: Epilogue | None
+    ) -> Callable[[Kernel], None]:
+        """What runs a kernel on a part of a window, for the time that it takes."""
+        x = sample(x, problem)
+        width = len(x) + (problem.count - 1) * problem.dilation
+        reference = x.new_zeros((width, 1, 1, problem.features))
+        base = None if epilogue is not None and epilogue.pooling is None else reference
+        residual = None
+        if epilogue is not None and epilogue.residual is not None:
+            residual = x.new_zeros((width, 1, x.shape[2], problem.features))
+        # A pool costs the same behind every kernel that does not take it: it is left out.
+        follows = Epilogue(reference, residual) if base is None and epilogue else None
+
+        def run(kernel: Kernel) -> None:
+            self._run(kernel, x, 0, width, base, follows)
+            if self.accelerated:
+                torch.cuda.synchronize(self.device)
+
+        return run
 
     def joint_overlap_add(
         self,
@@ -320,9 +381,10 @@ class TorchBackend(Backend):
         width: int,
         epilogue: JointEpilogue,
     ) -> Array:
-        if taps.columns is None or not taps.columns.joins:
+        joining = taps.chosen(dilation).named(JOINING)
+        if joining is None or not joining.joins:
             return super().joint_overlap_add(x, taps, dilation, offset, width, epilogue)
-        return taps.columns.joint_overlap_add(x, dilation, offset, width, epilogue)
+        return joining.run_joint(x, offset, width, epilogue)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int
@@ -400,50 +462,6 @@ class TorchBackend(Backend):
             values = x[:, block].transpose(0, 1)
             part.add_(values) if delta else part.copy_(values)
         return full.view(blocks * mutants, *table.shape[1:])
-
-
-def _add_shifted(out: Array, x: Array, shift: int, tap: Array | None = None) -> None:
-    """``out[p + shift] += x[p]`` (times `tap`) wherever that lies in `out`."""
-    first, last = max(shift, 0), min(shift + len(x), len(out))
-    if first >= last:
-        return
-    part, read = out[first:last], x[first - shift : last - shift]
-    if tap is None:
-        part += read
-    else:
-        part.view(-1, part.shape[2]).addmm_(read.reshape(-1, read.shape[2]), tap)
-
-
-NarrowTaps = compiled.PackedNarrowColumns | onednn.PackedNarrowTaps
-
-
-@dataclass(frozen=True)
-class Taps:
-    """Kernel taps in output order, in the forms that suit them.
-
-    Parameters
-    ----------
-    count, features : int
-        Number of taps and of output channels.
-    packed : PackedTaps or None
-        All taps in one convolution, where oneDNN is usable.
-    columns : PackedColumns or None
-        The same for the compiled kernel, where it is built and the taps suit it.
-    narrow : PackedNarrowColumns, PackedNarrowTaps or None
-        All taps in one convolution for few output channels, undilated.
-    matrices : tuple of tensor
-        ``(channels in, features)`` each.
-    stacked : tensor or None
-        ``(count * features, channels in)``.
-    """
-
-    count: int
-    features: int
-    packed: onednn.PackedTaps | None = None
-    columns: compiled.PackedColumns | None = None
-    narrow: NarrowTaps | None = None
-    matrices: tuple[Array, ...] = ()
-    stacked: Array | None = None
 
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {

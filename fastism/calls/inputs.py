@@ -85,6 +85,30 @@ def check_inputs(
     return arrays
 
 
+def check_axes(x: np.ndarray) -> None:
+    """Refuse sequences (N, L, C) whose characters lie along the positions.
+
+    Raises
+    ------
+    FastISMError
+        If all columns are one-hot and not all rows are, so that axes were exchanged.
+    """
+    binary = ((x == 0) | (x == 1)).all()
+    if binary and (x.sum(1) == 1).all() and not (x.sum(2) == 1).all():
+        raise FastISMError(characters_first(*x.shape[1:]))
+
+
+def characters_first(length: int, characters: int) -> str:
+    """What to say of a model, or of sequences, whose characters come before the positions."""
+    return (
+        f"The model takes sequences of shape ({length}, {characters}), which are read as positions "
+        f"and characters; these look like {length} characters at {characters} positions. Wrap the "
+        f"model: x = keras.Input(({characters}, {length})); keras.Model(x, "
+        "model(keras.layers.Permute((2, 1))(x))), and give sequences of that shape. (Torch modules "
+        "take characters first, unless channels_last=True says otherwise.)"
+    )
+
+
 def _check_shape(array: np.ndarray, shape: tuple[int | None, ...], name: str) -> None:
     wanted = ("sequences", *shape)
     if array.ndim == len(shape) and len(shape) == 2:

@@ -118,6 +118,12 @@ def front_end(
                 "input_shape is for torch modules; a Keras model knows the shapes of its inputs "
                 "(seqlen= gives a length that it leaves open)."
             )
+        if channels_last:
+            raise FastISMError(
+                "channels_last is for torch modules; a Keras model is read as taking positions "
+                "before characters. Wrap one that takes characters first in a model whose first "
+                "layer is Permute((2, 1))."
+            )
         return KerasFrontEnd(model, seq_input_idx, seqlen)
     if "torch.nn.modules.module.Module" in names:
         from fastism.frontends.torch import TorchFrontEnd

@@ -390,6 +390,11 @@ def reshape(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
 def permute(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
     """Permute."""
     order = tuple(axis - 1 for axis in layer.dims)
+    before = emit.builder.nodes[inputs[0]]
+    earlier = before.rule.permutation if isinstance(before.rule, Reshape) else None
+    if earlier and [earlier[axis] for axis in order] == list(range(len(order))):
+        # It undoes the layer before: how models that take characters first are wrapped.
+        return before.inputs[0]
     shape = emit.shape(inputs[0])
     return emit.add(Reshape(tuple(shape[axis] for axis in order), order), inputs)
 

@@ -6,7 +6,7 @@ Requirements: numpy and rich (only to print).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import nan, prod
 
@@ -17,7 +17,7 @@ from fastism.planning.costs import Cost
 from fastism.planning.fuse import Tail, find_tails
 from fastism.planning.layout import Layout, make_layout
 from fastism.planning.reasons import reasons, reasons_told, spreading
-from fastism.planning.report import Row, cost_table, expectation, runs_on, shown_width
+from fastism.planning.report import Row, cost_table, expectation, kernels_told, runs_on, shown_width
 from fastism.planning.steps import Mode, Step, assign_steps
 from fastism.rules import FlattenDense, Opaque
 
@@ -54,6 +54,8 @@ class Plan:
         Bytes per mutant that wait for the end of all chunks.
     full_bytes : int
         Largest working set per mutant of the steps that run in full.
+    kernels : mapping of int to tuple of str
+        By node the kernels that a backend has chosen so far; the plan itself has no say in it.
     """
 
     graph: Graph
@@ -65,6 +67,7 @@ class Plan:
     window_bytes: int
     stored_bytes: int
     full_bytes: int
+    kernels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def naive_macs(self) -> int:
@@ -75,6 +78,10 @@ class Plan:
     def fast_macs(self) -> float:
         """Multiply-adds of this plan per mutant."""
         return sum(cost.fast for cost in self.costs)
+
+    def seconds(self, mutants: int) -> float:
+        """About how long so many mutants take on a machine of two cores."""
+        return self.fast_macs * mutants / MACS_PER_SECOND
 
     @property
     def speedup(self) -> float:
@@ -154,6 +161,7 @@ class Plan:
             "Widths in positions, costs in multiply-adds per mutant, averaged over the sequence;\n"
             f"blocks of {self.layout.block} positions. {expectation(self.speedup, self.uncounted)}",
             *reasons_told(self.graph, self.costs, self.reasons, bool(self.uncounted)),
+            *kernels_told(self.graph, self.kernels),
         )
         words, numbers = ("layer", "kind", "runs on"), ("length", "width")
         return cost_table(words, numbers, rows, total, remarks)

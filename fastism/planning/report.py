@@ -6,13 +6,14 @@ Requirements: rich.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fastism.graph.nodes import Graph
 from fastism.planning.costs import Cost
 from fastism.planning.steps import Mode, Step
 
@@ -104,6 +105,16 @@ def expectation(speedup: float, uncounted: Iterable[str]) -> str:
         "The speedup cannot be known beforehand, because the multiply-adds of what runs in full "
         f"cannot be counted: {names}."
     )
+
+
+def kernels_told(graph: Graph, kernels: Mapping[int, Sequence[str]]) -> Iterator[str]:
+    """A line for every kernel that was chosen, with its layers; none before anything ran."""
+    layers: dict[str, list[str]] = {}
+    for index, names in kernels.items():
+        for name in names:
+            layers.setdefault(name, []).append(graph.nodes[index].name)
+    for name, found in layers.items():
+        yield f"Kernel {name!r}: {', '.join(found)}."
 
 
 def runs_on(step: Step) -> str:

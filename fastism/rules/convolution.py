@@ -84,8 +84,7 @@ class Convolution(Rule):
 
     def prepare(self, b: Backend) -> tuple[Array, Array | None, Array | None]:
         bias = None if self.bias is None else b.constant(self.bias)
-        flipped = self.kernel[::-1] if self.taps_apart else None
-        taps = None if flipped is None else b.prepare_taps(np.ascontiguousarray(flipped))
+        taps = b.prepare_taps(self.kernel[::-1]) if self.taps_apart else None
         return b.prepare_kernel(self.kernel), bias, taps
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:

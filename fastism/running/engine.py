@@ -149,6 +149,12 @@ class Engine:
         return dict(zip(self._keys, tables, strict=True))
 
     @property
+    def kernels(self) -> dict[int, tuple[str, ...]]:
+        """By node the kernels that the backend has chosen for its weights so far."""
+        names = {i: self.b.kernels_of(weights) for i, weights in enumerate(self.weights)}
+        return {i: found for i, found in names.items() if found}
+
+    @property
     def reference_bytes(self) -> int:
         """Bytes of the tables that one sequence's reference leaves behind."""
         size = np.dtype(self.plan.graph.dtype).itemsize
@@ -213,6 +219,7 @@ class Engine:
         """
         select = dict.fromkeys(range(len(self.plan.graph.outputs))) if select is None else select
         wanted = [(self.plan.graph.outputs[i], entries) for i, entries in select.items()]
+        self.b.expect(self.plan.seconds(len(mutants)))
         tables = self.reference(inputs)
         reference = [self.b.to_numpy(self._selected(tables[i], e)) for i, e in wanted]
         return reference, self._parts(tables, mutants, wanted)

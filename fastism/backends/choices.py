@@ -1,0 +1,117 @@
+"""Which of several kernels is the fastest here: measured, not guessed.
+
+Requirements: none.
+
+How fast a kernel is depends on the processor, the library below it and the shapes. So kernels are
+timed on a sample of what they are to do, once for every class of shapes in a process. Measuring may
+take a part (`SHARE`) of the time that calls are expected to take. Until there is time for it, and
+where ``FASTISM_MEASURE=0`` is set, the first kernel that accepts a problem is used.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from threading import RLock
+
+#: The part of the expected time of a call that measuring may take.
+SHARE = 0.05
+#: How often each kernel that is among the fastest is timed; the shortest time counts.
+ROUNDS = 3
+#: A kernel that takes so many times the shortest time is given up after two runs, after one run.
+HOPELESS = {2: 2.0, 1: 10.0}
+
+#: Makes a kernel ready, and gives what runs a sample once.
+Trial = Callable[[str], Callable[[], None]]
+
+
+class Choices:
+    """Kernels by class of shapes, and the time that is left to measure more of them.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._times: dict[Hashable, dict[str, list[float]]] = {}
+        self._left = 0.0
+        self._lock = RLock()
+
+    def allow(self, seconds: float) -> None:
+        """Let measuring take its share of a call that is expected to take `seconds`."""
+        with self._lock:
+            self._left += SHARE * seconds
+
+    def measured(self, shape: Hashable) -> dict[str, float]:
+        """Shortest seconds of a sample by the name of the kernel, as far as they are known."""
+        return {name: min(times) for name, times in self._times.get(shape, {}).items() if times}
+
+    def settled(self, shape: Hashable, names: Sequence[str]) -> bool:
+        """Whether nothing is left to measure, so that the choice stays as it is."""
+        return len(names) == 1 or not self._pending(shape, names)
+
+    def best(self, shape: Hashable, names: Sequence[str], trial: Trial | None) -> str:
+        """The fastest kernel for a class of shapes, as far as there was time to measure.
+
+        Parameters
+        ----------
+        shape : hashable
+            The class of shapes, with all else that times depend on.
+        names : sequence of str
+            The kernels that accept it. The first one is used before anything is measured.
+        trial : callable or None
+            ``trial(name)`` makes a kernel ready; what it returns runs a sample once. None to
+            measure nothing now.
+        """
+        with self._lock:
+            if trial is not None and not self.settled(shape, names):
+                self._measure(shape, names, trial)
+            seconds = self.measured(shape)
+            return min(names, key=lambda name: seconds.get(name, math.inf))
+
+    def _pending(self, shape: Hashable, names: Sequence[str]) -> list[str]:
+        """The kernels that should run once more, those with the fewest runs first."""
+        times = self._times.get(shape, {})
+        shortest = min(self.measured(shape).values(), default=0.0)
+
+        def done(name: str) -> bool:
+            runs = len(times.get(name, ()))
+            if not runs or runs >= ROUNDS:
+                return runs >= ROUNDS
+            return min(times[name]) > HOPELESS[runs] * shortest
+
+        left = [name for name in names if not done(name)]
+        return sorted(left, key=lambda name: len(times.get(name, ())))
+
+    def _measure(self, shape: Hashable, names: Sequence[str], trial: Trial) -> None:
+        """Time kernels in turns, as long as there is time for it."""
+        times = self._times.setdefault(shape, {name: [] for name in names})
+        runs: dict[str, Callable[[], None]] = {}
+        while self._may_measure() and (pending := self._pending(shape, names)):
+            name = pending[0]
+            if name not in runs:
+                self._spend(lambda name=name: runs.update({name: trial(name)}))
+            times[name].append(self._spend(runs[name]))
+
+    def _may_measure(self) -> bool:
+        return self._left > 0 and os.environ.get("FASTISM_MEASURE", "1") != "0"
+
+    def _spend(self, run: Callable[[], None]) -> float:
+        """Seconds that `run` takes, off the time that is left."""
+        begun = self._clock()
+        run()
+        taken = self._clock() - begun
+        self._left -= taken
+        return taken
+
+
+@cache
+def process_choices() -> Choices:
+    """What was measured in this process, for all models."""
+    return Choices()

@@ -1,0 +1,295 @@
+"""Products with the weights of dense layers on PyTorch, by the fastest of several ways.
+
+Requirements: torch. What is fastest is measured, see `fastism.backends.choices`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from fastism.backends import onednn
+from fastism.backends.choices import Choices
+
+_Tensor = torch.Tensor
+Form = TypeVar("Form")
+
+#: Rows of a sample at most; with fewer than so many nothing is measured.
+MOST_ROWS, FEWEST_ROWS = 256, 32
+
+
+class Chosen(Generic[Form]):
+    """A weight in the forms of the ways that were chosen for it, and in no others.
+
+    Parameters
+    ----------
+    choices : Choices
+    key : tuple of hashable
+        What times depend on beside the class of shapes.
+    makers : mapping of str to callable
+        By the name of each way what brings the weight into its form.
+    """
+
+    def __init__(
+        self,
+        choices: Choices,
+        key: tuple[Hashable, ...],
+        makers: Mapping[str, Callable[[], Form]],
+    ) -> None:
+        self._choices, self._key, self._makers = choices, key, makers
+        self._names = list(makers)
+        self._forms: dict[str, Form] = {}
+        self._name_of: dict[Hashable, str] = {}
+        self._settled: dict[Hashable, Form] = {}
+        self._asked: set[str] = set()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ways in use, in no order that means anything."""
+        return tuple(dict.fromkeys(self._name_of.values()))
+
+    def named(self, name: str) -> Form | None:
+        """The form of one way, which is kept from then on; None if that is none of them."""
+        if name not in self._makers:
+            return None
+        self._asked.add(name)
+        if name not in self._forms:
+            self._forms[name] = self._makers[name]()
+        return self._forms[name]
+
+    def pick(
+        self,
+        shape: Hashable,
+        sampled: Callable[[], Callable[[Form], Any]],
+        measure: bool = True,
+    ) -> Form:
+        """The form to use for a class of shapes.
+
+        Parameters
+        ----------
+        shape : hashable
+        sampled : callable
+            Makes what runs a form on a sample; called only if something is to be measured.
+        measure : bool
+            Whether this is typical of the class, so that kernels may be measured on it.
+        """
+        if shape in self._settled:
+            return self._settled[shape]
+        made, sample = dict(self._forms), cache(sampled)
+
+        def form(name: str) -> Form:
+            if name not in made:
+                made[name] = self._makers[name]()
+            return made[name]
+
+        def trial(name: str) -> Callable[[], None]:
+            run, ready = sample(), form(name)
+            return lambda: run(ready)
+
+        full = (*self._key, shape)
+        name = self._choices.best(full, self._names, trial if measure else None)
+        self._name_of[shape] = name
+        chosen = form(name)
+        used = {*self.names, *self._asked}
+        self._forms = {each: made[each] for each in used if each in made}
+        if self._choices.settled(full, self._names):
+            self._settled[shape] = chosen
+        return chosen
+
+
+def matrix_makers(
+    matrix: np.ndarray, device: torch.device, packs: bool
+) -> dict[str, Callable[[], Any]]:
+    """The ways to multiply rows with a matrix ``(features in, features out)``."""
+    makers: dict[str, Callable[[], Any]] = {
+        "product": lambda: torch.tensor(np.ascontiguousarray(matrix), device=device)
+    }
+    if packs:
+        makers["oneDNN"] = lambda: onednn.PackedMatrix(matrix)
+    return makers
+
+
+class Matrix:
+    """A matrix to multiply rows with: ``x @ matrix``.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (features in, features out)
+    device : torch.device
+    packs : bool
+        Whether oneDNN is one of the ways.
+    choices : Choices
+    """
+
+    def __init__(
+        self, matrix: np.ndarray, device: torch.device, packs: bool, choices: Choices
+    ) -> None:
+        self.shape = matrix.shape
+        key = ("matrix", *matrix.shape, str(matrix.dtype), device.type, torch.get_num_threads())
+        self.chosen = Chosen(choices, key, matrix_makers(matrix, device, packs))
+
+    def __rmatmul__(self, x: _Tensor) -> _Tensor:
+        def sampled() -> Callable[[Any], Any]:
+            some = x.reshape(-1, x.shape[-1])[:MOST_ROWS].contiguous()
+            return lambda form: some @ form
+
+        return x @ self.chosen.pick("many rows", sampled, x.shape[:-1].numel() >= FEWEST_ROWS)
+
+
+class _Plain:
+    """A matrix as it is, multiplied into sums."""
+
+    def __init__(self, matrix: np.ndarray, device: torch.device) -> None:
+        # The numbers of the model, without a copy where that can be.
+        fits = device.type == "cpu" and matrix.flags.c_contiguous and matrix.flags.writeable
+        whole = torch.from_numpy(matrix) if fits else torch.tensor(matrix)
+        self._matrix = whole.to(device)
+
+    def add_to(self, out: _Tensor, x: _Tensor) -> None:
+        out.addmm_(x, self._matrix)
+
+
+class _Packed:
+    """A matrix packed for oneDNN's convolution, which adds to sums."""
+
+    def __init__(self, matrix: np.ndarray, room: _Tensor | None = None) -> None:
+        self._taps = onednn.PackedTaps(matrix[None], room)
+
+    def add_to(self, out: _Tensor, x: _Tensor) -> None:
+        self._taps.add_to(out[None], x[None])
+
+
+class PositionMatrices:
+    """A dense kernel over positions, multiplied with windows that begin anywhere in it.
+
+    Windows overlap, so that a position is multiplied for all windows that cover it at once: its
+    part of the kernel is read once, however many windows there are.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (length, channels, features)
+    device : torch.device
+    packs : bool
+        Whether oneDNN is one of the ways.
+    choices : Choices
+    """
+
+    def __init__(
+        self, kernel: np.ndarray, device: torch.device, packs: bool, choices: Choices
+    ) -> None:
+        self._kernel, self._device, self._choices = kernel, device, choices
+        self.features = kernel.shape[2]
+        self._names = ["product", *(["oneDNN"] if packs else [])]
+        self._form: tuple[str, list[Any]] = ("", [])
+        self._settled = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The way in use."""
+        return (self._form[0],) if self._form[0] else ()
+
+    def _made(self, name: str, kernel: np.ndarray) -> list[Any]:
+        """The matrices of some positions in the form of one way."""
+        if name == "product":
+            return [_Plain(matrix, self._device) for matrix in kernel]
+        # Shared: copies that come and go between packed weights leave holes, half as large again.
+        room = torch.empty((self.features, kernel.shape[1], 1, 1), dtype=torch.float32)
+        return [_Packed(matrix, room) for matrix in kernel]
+
+    def _matrices(self, rows: int) -> list[Any]:
+        """All of them in the form that is fastest for many rows at a position."""
+        if self._settled or (rows < FEWEST_ROWS and self._form[0]):
+            return self._form[1]
+
+        def trial(name: str) -> Callable[[], None]:
+            (one,) = self._made(name, self._kernel[:1])
+            x = torch.ones((some, self._kernel.shape[1]), dtype=dtype)
+            out = torch.zeros((some, self.features), dtype=dtype)
+            return lambda: one.add_to(out, x)
+
+        some, dtype = min(rows, MOST_ROWS), getattr(torch, str(self._kernel.dtype))
+        key = ("position", *self._kernel.shape[1:], str(dtype), self._device.type)
+        shape = (*key, torch.get_num_threads())
+        name = self._choices.best(shape, self._names, trial if rows >= FEWEST_ROWS else None)
+        if name != self._form[0]:
+            self._form = ("", [])  # goes before the other one is made
+            self._form = (name, self._made(name, self._kernel))
+        self._settled = self._choices.settled(shape, self._names)
+        return self._form[1]
+
+    def window_sums(
+        self,
+        windows: Sequence[_Tensor],
+        starts: Sequence[np.ndarray],
+        table: _Tensor,
+        sequences: Sequence[np.ndarray],
+    ) -> _Tensor:
+        """``table[sequence] + sum_p x[p] @ kernel[start + p]`` for every mutant of all `windows`.
+
+        Parameters
+        ----------
+        windows : sequence of tensor, each (width, blocks, mutants, channels)
+        starts : sequence of ndarray of int, each shape (blocks,)
+            Of the windows of each block.
+        table : tensor, shape (sequences, features)
+        sequences : sequence of ndarray of int, each shape (blocks,)
+            Rows of `table` to start the sums of each block from.
+
+        Returns
+        -------
+        tensor, shape (mutants of all windows, features)
+        """
+        pieces = [piece for window in windows for piece in window.flatten(0, 1)]
+        spans = _spans(windows, starts)
+        order = np.lexsort((spans.stop, spans.start))
+        spans = _Spans(*(column[order] for column in spans))
+        rows = np.cumsum([0, *spans.mutants])
+        first_terms = np.repeat(np.concatenate(sequences)[order], spans.mutants)
+        sums = table.new_empty((int(rows[-1]), self.features))
+        torch.index_select(table, 0, torch.from_numpy(first_terms), out=sums)
+        covered = int((spans.stop - spans.start) @ spans.mutants)
+        for position, matrix in enumerate(self._matrices(covered // len(self._kernel))):
+            read = np.flatnonzero((spans.start <= position) & (position < spans.stop))
+            if not len(read):
+                continue
+            place = spans.piece[read] + (position - spans.start[read]) * spans.step[read]
+            # One run of rows, unless windows contain one another.
+            ends = [*np.flatnonzero(np.diff(read) != 1) + 1, len(read)]
+            for first, last in pairwise([0, *ends]):
+                x = torch.cat([pieces[i] for i in place[first:last]])
+                out = sums[rows[read[first]] : rows[read[last - 1] + 1]]
+                matrix.add_to(out, x)
+        if np.array_equal(order, np.arange(len(order))):
+            return sums
+        back = [sums[rows[i] : rows[i + 1]] for i in np.argsort(order)]
+        return torch.cat(back)
+
+
+class _Spans(NamedTuple):
+    """Where the windows of blocks lie, each an ndarray of int of shape (blocks,).
+
+    `piece` counts the positions of all blocks of all windows, one after the other; it is that of a
+    block's first position, `step` the pieces from one of its positions to the next.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    piece: np.ndarray
+    step: np.ndarray
+    mutants: np.ndarray
+
+
+def _spans(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Spans:
+    columns, done = [], 0
+    for window, start in zip(windows, starts, strict=True):
+        width, blocks, mutants, _ = window.shape
+        piece = done + np.arange(blocks)
+        same = (np.full_like(piece, number) for number in (blocks, mutants))
+        columns.append((start, start + width, piece, *same))
+        done += width * blocks
+    return _Spans(*(np.concatenate(column) for column in zip(*columns, strict=True)))

@@ -1,0 +1,206 @@
+"""Which kernel runs is measured: what is slow is not chosen, and measuring keeps to its share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastism.backends.choices import ROUNDS, SHARE, Choices
+
+
+class Clock:
+    """Seconds that pass only while kernels run."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Kernels:
+    """Kernels of known speed; counts how often each was run.
+
+    Parameters
+    ----------
+    seconds : dict of str to (float or list of float)
+        What a sample takes, or what it takes run by run.
+    """
+
+    def __init__(self, clock: Clock, **seconds) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.runs = dict.fromkeys(seconds, 0)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.seconds)
+
+    def trial(self, name: str):
+        def run() -> None:
+            taken = self.seconds[name]
+            self.clock.now += taken if isinstance(taken, float) else taken[self.runs[name]]
+            self.runs[name] += 1
+
+        return run
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_the_fastest_is_chosen_and_measured_once(clock):
+    kernels, choices = Kernels(clock, first=3.0, second=2.0, third=2.5), Choices(clock)
+    choices.allow(1e6)
+    for _ in range(4):
+        assert choices.best("shape", kernels.names, kernels.trial) == "second"
+    assert kernels.runs == dict.fromkeys(kernels.names, ROUNDS)
+    assert choices.settled("shape", kernels.names)
+    assert choices.measured("shape") == {"first": 3.0, "second": 2.0, "third": 2.5}
+
+
+def test_classes_of_shapes_are_measured_apart(clock):
+    choices = Choices(clock)
+    choices.allow(1e6)
+    few, many = Kernels(clock, a=1.0, b=2.0), Kernels(clock, a=2.0, b=1.0)
+    assert choices.best("few", few.names, few.trial) == "a"
+    assert choices.best("many", many.names, many.trial) == "b"
+
+
+def test_a_hopeless_kernel_runs_once_and_one_interruption_does_not_condemn(clock):
+    kernels = Kernels(clock, first=[4.0, 1.0, 1.0], second=[2.0, 2.0, 2.0], bad=1000.0)
+    choices = Choices(clock)
+    choices.allow(1e6)
+    assert choices.best("shape", kernels.names, kernels.trial) == "first"
+    assert kernels.runs["bad"] == 1
+
+
+def test_measuring_stops_when_its_share_is_used_up_and_goes_on_in_later_calls(clock):
+    kernels, choices = Kernels(clock, first=1.0, second=0.5, third=0.75), Choices(clock)
+    assert choices.best("shape", kernels.names, kernels.trial) == "first"
+    assert sum(kernels.runs.values()) == 0
+    choices.allow(1.2 / SHARE)
+    assert choices.best("shape", kernels.names, kernels.trial) == "second"
+    # No more than one run beyond what there was time for.
+    assert clock.now <= 1.2 + 1.0
+    assert not choices.settled("shape", kernels.names)
+    for _ in range(10):
+        choices.allow(1.0 / SHARE)
+        choices.best("shape", kernels.names, kernels.trial)
+    assert choices.settled("shape", kernels.names)
+
+
+def test_nothing_is_measured_where_the_environment_says_so(clock, monkeypatch):
+    monkeypatch.setenv("FASTISM_MEASURE", "0")
+    kernels, choices = Kernels(clock, first=2.0, second=1.0), Choices(clock)
+    choices.allow(1e6)
+    assert choices.best("shape", kernels.names, kernels.trial) == "first"
+    assert clock.now == 0
+
+
+# ---- on PyTorch -------------------------------------------------------------------------
+
+
+def slow_backend(clock: Clock):
+    """PyTorch with two kernels for convolutions; the first takes a thousand times longer."""
+    from fastism.backends.torch import TorchBackend
+    from fastism.backends.torch_kernels import ProductPerTap
+
+    class Slow(ProductPerTap):
+        name = "slow"
+
+        def run(self, *given, **more):
+            clock.now += 1.0
+            return super().run(*given, **more)
+
+    class Fast(ProductPerTap):
+        name = "fast"
+
+        def run(self, *given, **more):
+            clock.now += 0.001
+            return super().run(*given, **more)
+
+    return TorchBackend("float32", "cpu", (Slow, Fast), Choices(clock))
+
+
+@pytest.mark.torch
+def test_a_kernel_that_is_slow_on_purpose_is_not_chosen(clock):
+    torch = pytest.importorskip("torch")
+    b = slow_backend(clock)
+    taps = b.prepare_taps(np.ones((3, 4, 8), np.float32))
+    x = torch.ones(5, 2, 20, 4)
+    given = (x, taps, 1, 0, 7)
+    before = b.overlap_add(*given)
+    assert b.kernels_of((None, taps)) == ("slow",)
+    b.expect(1e6)
+    begun = clock.now
+    after = b.overlap_add(*given)
+    assert b.kernels_of((None, taps)) == ("fast",)
+    # The slow one ran for its sample only.
+    assert clock.now - begun < 1.1
+    assert torch.equal(before, after)
+
+
+@pytest.mark.torch
+def test_the_plan_shows_which_kernels_run():
+    torch = pytest.importorskip("torch")
+    from fastism import FastISM
+
+    layers = (torch.nn.Conv1d(4, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    module = torch.nn.Sequential(*layers).eval()
+    ism = FastISM(module, input_shape=(4, 10), test_correctness=False)
+    assert "Kernel" not in str(ism.plan)
+    ism.saturate(np.eye(4, dtype=np.float32)[np.zeros((1, 10), int)].transpose(0, 2, 1))
+    ((_, convolution), *_) = ism.plan.kernels.items()
+    assert f"Kernel {convolution[0]!r}: 0" in str(ism.plan)
+
+
+@pytest.mark.torch
+def test_only_the_form_of_the_chosen_kernel_is_kept(clock):
+    torch = pytest.importorskip("torch")
+    b = slow_backend(clock)
+    b.expect(1e6)
+    taps = b.prepare_taps(np.ones((3, 4, 8), np.float32))
+    b.overlap_add(torch.ones(5, 2, 20, 4), taps, 1, 0, 7)
+    assert set(taps.chosen(1)._forms) == {"fast"}
+
+
+@pytest.mark.torch
+def test_a_dense_layer_is_multiplied_in_the_fastest_way(clock):
+    torch = pytest.importorskip("torch")
+    from fastism.backends.torch_products import Matrix
+
+    class Slow:
+        def __init__(self, matrix) -> None:
+            self.matrix = torch.from_numpy(matrix)
+
+        def __rmatmul__(self, x):
+            clock.now += 1.0
+            return x @ self.matrix
+
+    choices, numbers = Choices(clock), np.arange(6.0).reshape(3, 2)
+    matrix = Matrix(numbers, torch.device("cpu"), False, choices)
+    matrix.chosen._makers = {"slow": lambda: Slow(numbers), **matrix.chosen._makers}
+    matrix.chosen._names = list(matrix.chosen._makers)
+    choices.allow(1e6)
+    few, many = torch.ones(2, 3, dtype=torch.float64), torch.ones(40, 3, dtype=torch.float64)
+    # Two rows tell little about many.
+    assert (few @ matrix).tolist() == (few.numpy() @ numbers).tolist()
+    assert matrix.chosen.names == ("slow",)
+    assert (many @ matrix).tolist() == (many.numpy() @ numbers).tolist()
+    assert matrix.chosen.names == ("product",)
+
+
+@pytest.mark.torch
+def test_every_kernel_gives_the_right_numbers():
+    pytest.importorskip("torch")
+    from test_backends import CASES, check
+
+    from fastism.backends.torch import TorchBackend
+    from fastism.backends.torch_kernels import KERNELS, ProductPerTap
+
+    cases = [case for case in CASES["overlap_add"] if not case.per_block]
+    for kernel in KERNELS:
+        # The second one is for the problems that the first does not accept.
+        b = TorchBackend("float32", "cpu", (kernel, ProductPerTap), Choices())
+        check(cases, b)
