@@ -15,11 +15,15 @@ import numpy as np
 
 from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
-from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
+from fastism.frontends import (  # noqa: F401  (they register their handlers)
+    keras_arithmetic,
+    keras_ops,
+)
 from fastism.frontends.keras_layers import LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
+from fastism.frontends.keras_trace import Traced, inference, is_own, left_as_found, traced
 from fastism.graph.nodes import Graph, GraphBuilder
-from fastism.rules import Opaque, Source
+from fastism.rules import Convolution, Opaque, Source
 
 
 def keras_graph(
@@ -98,6 +102,8 @@ class _Translation:
         self.stopped: set[int] = set()
         self.seen: set[str] = set()
         self.dtype = "float32"
+        self.prefix = ""
+        self.known: dict[int, int] = {}
 
     def graph(self) -> Graph:
         inner = _functional(self.model)
@@ -144,7 +150,8 @@ class _Translation:
 
     def _inline(self, model: Any, inputs: Sequence[int]) -> list[int]:
         """Nodes for the outputs of a functional model whose inputs are given nodes."""
-        known = {id(x): index for x, index in zip(model.inputs, inputs, strict=True)}
+        outer = self.known
+        self.known = known = {id(x): i for x, i in zip(model.inputs, inputs, strict=True)}
         stack = list(model.outputs)
         while stack:
             tensor = stack[-1]
@@ -161,6 +168,7 @@ class _Translation:
                 history.operation, call, [known[id(x)] for x in call.input_tensors]
             )
             known.update({id(x): i for x, i in zip(call.output_tensors, made, strict=True)})
+        self.known = outer
         return [known[id(x)] for x in model.outputs]
 
     def _operation(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
@@ -190,41 +198,110 @@ class _Translation:
 
     def _layer(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
         handler = LAYERS.get(type(operation))
-        reason = f"no rule for {type(operation).__name__}"
+        reason, macs = f"no rule for {type(operation).__name__}", None
         if handler is not None:
-            emit = Emit(self.builder, operation, self._opaque_function)
+            emit = Emit(self.builder, operation, self._function, self.prefix, self._node_of)
             made = handler(emit, operation, call, inputs)
             if not isinstance(made, str):
-                spec = call.output_tensors[0]
-                shape = self.builder.nodes[made].shape
-                self.specs[made] = keras.KerasTensor((None, *shape), dtype=spec.dtype)
+                self._note(made, call.output_tensors[0].dtype)
                 return [made]
             reason = made
-        return self._opaque(operation, call, inputs, reason)
+        elif is_own(operation):
+            found = self._looked_into(operation, call, inputs)
+            if isinstance(found, list):
+                return found
+            reason, macs = found
+        return self._opaque(operation, call, inputs, reason, macs)
 
-    def _opaque(self, operation: Any, call: Any, inputs: list[int], reason: str) -> list[int]:
+    def _node_of(self, tensor: keras.KerasTensor) -> int | None:
+        """The node of a symbolic tensor of the graph that is being read."""
+        return self.known.get(id(tensor))
+
+    def _note(self, index: int, dtype: Any) -> None:
+        """Keep what a node looks like to Keras."""
+        shape = self.builder.nodes[index].shape
+        self.specs[index] = keras.KerasTensor((None, *shape), dtype=dtype)
+
+    def _looked_into(
+        self, layer: Any, call: Any, inputs: list[int]
+    ) -> list[int] | tuple[str, int | None]:
+        """A layer of one's own as what its `call` does; or why not, and its multiply-adds."""
+        symbolic = call.input_tensors
+        specs = [self.specs[i] for i in inputs]
+
+        def arguments(tensors: list[keras.KerasTensor]) -> tuple[tuple, dict]:
+            values = {id(x): tensor for x, tensor in zip(symbolic, tensors, strict=True)}
+            args, kwargs = _filled(call.arguments, values)
+            return args, {**kwargs, **inference(layer)}
+
+        with left_as_found(layer):
+            found = traced(layer.call, specs, arguments)
+            if found is None:
+                kind = type(layer).__name__
+                return f"no rule for {kind}, and its call does more than Keras can trace", None
+            first = len(self.builder.nodes)
+            made = self._inlined(found, inputs, layer.name)
+        new = self.builder.nodes[first:]
+        unknown = [node for node in new if isinstance(node.rule, Opaque)]
+        useful = [node for node in new if isinstance(node.rule, Convolution)]
+        if not unknown or useful:
+            return made
+        shapes = [[self.builder.nodes[i].shape for i in node.inputs] for node in new]
+        costs = [node.rule.full_macs(s, node.shape) for node, s in zip(new, shapes, strict=True)]
+        known = all(node.rule.macs is not None for node in unknown)
+        del self.builder.nodes[first:]
+        return f"in its call, {unknown[0].rule.reason}", sum(costs) if known else None
+
+    def _inlined(self, found: Traced, inputs: list[int], name: str) -> list[int]:
+        """Nodes for what was traced; their names begin with that of the layer."""
+        before, self.prefix = self.prefix, f"{self.prefix}{name}/"
+        try:
+            return self._inline(found, inputs)
+        finally:
+            self.prefix = before
+
+    def _opaque(
+        self,
+        operation: Any,
+        call: Any,
+        inputs: list[int],
+        reason: str,
+        macs: int | None = None,
+    ) -> list[int]:
         symbolic = call.input_tensors
         specs = {id(x): self.specs[i] for x, i in zip(symbolic, inputs, strict=True)}
         arguments, keywords = _filled(call.arguments, specs)
         shapes = keras.tree.flatten(operation.compute_output_spec(*arguments, **keywords))
-        # Passed explicitly, because some layers default to training behaviour.
-        fixed = {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
+        fixed = inference(operation)
         kind = type(operation).__name__
         given = [self.builder.nodes[i].shape for i in inputs]
-        macs = multiply_adds(operation, given, tuple(shapes[0].shape[1:]))
+        if macs is None:
+            macs = multiply_adds(operation, given, tuple(shapes[0].shape[1:]))
+        name = self.prefix + operation.name
         made = []
         for number, spec in enumerate(shapes):
             function = _caller(operation, call.arguments, symbolic, fixed, number)
             shape, framework = tuple(spec.shape[1:]), keras.backend.backend()
             # Every output runs the whole layer.
-            rule = Opaque(function, shape, framework, reason, operation.name, macs=macs)
-            made.append(self.builder.add(operation.name, kind, rule, inputs))
+            rule = Opaque(function, shape, framework, reason, name, macs=macs)
+            made.append(self.builder.add(name, kind, rule, inputs))
             self.specs[made[-1]] = spec
         return made
 
-    def _opaque_function(self, name: str, function: Callable, x: int, reason: str) -> int:
-        shape, framework = self.builder.nodes[x].shape, keras.backend.backend()
-        rule = Opaque(function, shape, framework, reason, name)
+    def _function(self, name: str, function: Callable, x: int, reason: str) -> int:
+        """A function of one tensor: what it consists of, or an opaque node."""
+        shape = self.builder.nodes[x].shape
+        # Within a layer, what came before its activation is known to nobody else.
+        spec = self.specs.get(x, keras.KerasTensor((None, *shape), dtype=self.dtype))
+        with left_as_found(function):
+            found = traced(function, [spec], lambda tensors: (tuple(tensors), {}))
+            if found is not None and len(found.outputs) == 1:
+                first = len(self.builder.nodes)
+                (made,) = self._inlined(found, [x], name)
+                if not any(isinstance(n.rule, Opaque) for n in self.builder.nodes[first:]):
+                    return made
+                del self.builder.nodes[first:]
+        rule = Opaque(function, shape, keras.backend.backend(), reason, name)
         return self.builder.add(name, "Activation", rule, [x])
 
     def _check_stops(self) -> None:

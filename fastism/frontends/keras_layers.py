@@ -7,7 +7,7 @@ saying why this particular setting has no rule; the layer is then opaque.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -28,6 +28,7 @@ from fastism.rules import (
     LayerNorm,
     MaxPool,
     Pointwise,
+    PositionAffine,
     Reshape,
     Rule,
     Shift,
@@ -48,16 +49,23 @@ class Emit:
     builder : GraphBuilder
     layer : keras operation
     opaque : callable
-        ``opaque(name, function, input, reason)`` adds an opaque function of one tensor.
+        ``opaque(name, function, input, reason)`` adds a function of one tensor: as the operations
+        that it consists of, or else as an opaque one.
+    prefix : str
+        What stands before the layer's name: the layers whose `call` it is a part of.
+    known : callable
+        ``known(tensor)`` is the node of a symbolic tensor that came before; None if there is none.
     """
 
     builder: GraphBuilder
     layer: Any
     opaque: Callable[[str, Callable, int, str], int]
+    prefix: str = ""
+    known: Callable[[Any], int | None] = lambda tensor: None
 
     def add(self, rule: Rule, inputs: Sequence[int], suffix: str = "") -> int:
         """Add a node; return its index."""
-        name = self.layer.name + suffix
+        name = self.prefix + self.layer.name + suffix
         return self.builder.add(name, type(self.layer).__name__, rule, inputs)
 
     def shape(self, index: int) -> tuple[int, ...]:
@@ -65,12 +73,12 @@ class Emit:
         return self.builder.nodes[index].shape
 
     def activation(self, function: Callable | None, x: int) -> int:
-        """Add an activation function; unknown ones are opaque."""
+        """Add an activation function; unknown ones as the operations that they consist of."""
         if function is None or function is activations.linear:
             return x
         known = ACTIVATIONS.get(function)
         if known is None:
-            name = f"{self.layer.name} activation"
+            name = f"{self.prefix}{self.layer.name} activation"
             return self.opaque(name, function, x, f"unknown activation {_name(function)}")
         suffix = "" if isinstance(self.layer, layers.Activation) else f" {_name(function)}"
         return self.add(Pointwise(known[0], dict(known[1])), [x], suffix)
@@ -99,7 +107,7 @@ def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _host(x: Any) -> np.ndarray:
+def host(x: Any) -> np.ndarray:
     """A weight as it is now, without a copy where later training cannot change it."""
     read = getattr(getattr(x, "value", None), "read_value", None)
     if read is not None:
@@ -110,7 +118,7 @@ def _host(x: Any) -> np.ndarray:
 
 
 def _bias(layer: Any) -> np.ndarray | None:
-    return _host(layer.bias) if layer.use_bias else None
+    return host(layer.bias) if layer.use_bias else None
 
 
 def handles(*classes: type | None) -> Callable[[Handler], Handler]:
@@ -165,7 +173,7 @@ def conv(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
         return refused
     size, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
     pad = _padding(layer, emit.shape(inputs[0])[0], size, stride, dilation)
-    rule = Convolution(_host(layer.kernel), _bias(layer), stride, dilation, layer.groups, pad)
+    rule = Convolution(host(layer.kernel), _bias(layer), stride, dilation, layer.groups, pad)
     return emit.activation(layer.activation, emit.add(rule, inputs))
 
 
@@ -182,7 +190,7 @@ def depthwise(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str
 def _depthwise_rule(
     emit: Emit, layer: Any, kernel: Any, x: int, bias: np.ndarray | None
 ) -> Convolution:
-    weights = _host(kernel)
+    weights = host(kernel)
     size, channels, multiplier = weights.shape
     stride, dilation = _one(layer.strides), _one(layer.dilation_rate)
     pad = _padding(layer, emit.shape(x)[0], size, stride, dilation)
@@ -202,7 +210,7 @@ def separable(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str
         return refused
     deep = _depthwise_rule(emit, layer, layer.depthwise_kernel, inputs[0], None)
     x = emit.add(deep, inputs, " depthwise")
-    x = emit.add(Convolution(_host(layer.pointwise_kernel), _bias(layer)), [x])
+    x = emit.add(Convolution(host(layer.pointwise_kernel), _bias(layer)), [x])
     return emit.activation(layer.activation, x)
 
 
@@ -232,7 +240,7 @@ def conv_transpose(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int 
     x = inputs[0]
     if stride > 1:
         x = emit.add(Upsample(stride, zeros=True), [x], " zeros")
-    kernel = np.ascontiguousarray(_host(layer.kernel)[::-1].transpose(0, 2, 1))
+    kernel = np.ascontiguousarray(host(layer.kernel)[::-1].transpose(0, 2, 1))
     x = emit.add(Convolution(kernel, _bias(layer), 1, dilation, 1, pad), [x])
     return emit.activation(layer.activation, x)
 
@@ -240,7 +248,7 @@ def conv_transpose(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int 
 @handles(layers.Dense)
 def dense(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
     """Dense on vectors, or on the channels of every position."""
-    kernel = _host(layer.kernel)
+    kernel = host(layer.kernel)
     if len(emit.shape(inputs[0])) == 2:
         rule: Rule = Convolution(kernel[None], _bias(layer))
     else:
@@ -261,11 +269,11 @@ def batch_norm(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | st
     """BatchNormalization with its moving statistics."""
     if not _last_axis(layer.axis, len(emit.shape(inputs[0]))):
         return "batch norm over another axis than channels"
-    mean = _host(layer.moving_mean).astype(np.float64)
-    scale = 1.0 / np.sqrt(_host(layer.moving_variance).astype(np.float64) + layer.epsilon)
+    mean = host(layer.moving_mean).astype(np.float64)
+    scale = 1.0 / np.sqrt(host(layer.moving_variance).astype(np.float64) + layer.epsilon)
     if layer.scale:
-        scale = scale * _host(layer.gamma)
-    shift = -mean * scale + (_host(layer.beta) if layer.center else 0.0)
+        scale = scale * host(layer.gamma)
+    shift = -mean * scale + (host(layer.beta) if layer.center else 0.0)
     return emit.add(Affine(scale, shift), inputs)
 
 
@@ -274,8 +282,8 @@ def layer_norm(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | st
     """LayerNormalization over channels."""
     if not _last_axis(layer.axis, len(emit.shape(inputs[0]))):
         return "layer norm over other axes than channels"
-    gamma = _host(layer.gamma) if layer.scale else None
-    beta = _host(layer.beta) if layer.center else None
+    gamma = host(layer.gamma) if layer.scale else None
+    beta = host(layer.beta) if layer.center else None
     return emit.add(LayerNorm(gamma, beta, layer.epsilon), inputs)
 
 
@@ -284,7 +292,7 @@ def rms_norm(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
     """RMSNormalization over channels."""
     if not _last_axis(layer.axis, len(emit.shape(inputs[0]))):
         return "RMS norm over other axes than channels"
-    return emit.add(LayerNorm(_host(layer.scale), None, layer.epsilon, centre=False), inputs)
+    return emit.add(LayerNorm(host(layer.scale), None, layer.epsilon, centre=False), inputs)
 
 
 @handles(layers.Rescaling)
@@ -329,12 +337,46 @@ def elu(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
     return emit.add(Pointwise("elu", {"alpha": float(layer.alpha)}), inputs)
 
 
+@handles(layers.PReLU)
+def prelu(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
+    """PReLU: ``relu(x) - alpha * relu(-x)`` with a slope for each channel, or each position too."""
+    shape, alpha = emit.shape(inputs[0]), host(layer.alpha)
+    slopes = np.broadcast_to(alpha, shape)
+    positive = emit.add(Pointwise("relu"), inputs)
+    flipped = emit.add(Pointwise("negative"), inputs, " negative")
+    below = emit.add(Pointwise("relu"), [flipped], " below")
+    by_position = len(shape) == 2 and alpha.shape[0] > 1
+    rule: Rule = Affine(-slopes.reshape(-1, shape[-1])[0], np.zeros(shape[-1]))
+    if by_position:
+        rule = PositionAffine(-slopes, None)
+    return emit.add(WeightedSum((1.0, 1.0)), [positive, emit.add(rule, [below], " slope")])
+
+
 @handles(layers.Softmax)
 def softmax(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
     """Softmax over channels."""
     if len(inputs) != 1 or not _last_axis(layer.axis, len(emit.shape(inputs[0]))):
         return "softmax with a mask or over another axis than channels"
     return emit.add(Pointwise("softmax"), inputs)
+
+
+#: Layers that treat the last axis alone, so that it does not matter how many axes come before.
+LAST_AXIS = (
+    *(layers.Dense, layers.Activation, layers.Dropout, layers.ReLU, layers.LeakyReLU, layers.ELU),
+    *(layers.Softmax, layers.LayerNormalization, layers.BatchNormalization),
+)
+
+
+@handles(layers.TimeDistributed)
+def every_position(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
+    """TimeDistributed of a layer that treats the last axis alone."""
+    inner = layer.layer
+    if type(inner) not in LAST_AXIS or len(emit.shape(inputs[0])) != 2 or len(inputs) != 1:
+        return "TimeDistributed of a layer that does more than treat the last axis"
+    axis = getattr(inner, "axis", -1)
+    if axis not in (-1, [-1]):
+        return "TimeDistributed of a layer that names its axis by number"
+    return LAYERS[type(inner)](replace(emit, layer=inner), inner, call, inputs)
 
 
 # ---- pooling ----------------------------------------------------------------------------

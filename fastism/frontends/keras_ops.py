@@ -1,4 +1,4 @@
-"""What `keras.ops` on symbolic tensors become: arithmetic, functions, slices, reductions.
+"""What `keras.ops` on symbolic tensors become: functions, slices, shapes, reductions.
 
 Requirements: keras. Handlers as in `fastism.frontends.keras_layers`, in the same register.
 """
@@ -6,14 +6,18 @@ Requirements: keras. Handlers as in `fastism.frontends.keras_layers`, in the sam
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
-from fastism.frontends.keras_layers import LAYERS, Emit, Handler, handles
+from fastism.frontends.keras_folds import over_neighbours
+from fastism.frontends.keras_layers import Emit, Handler, handles
 from fastism.rules import (
-    Affine,
+    Channels,
+    Concatenate,
+    Convolution,
+    Dense,
     Elementwise,
     Flip,
     GlobalPool,
@@ -21,59 +25,12 @@ from fastism.rules import (
     Reshape,
     Rule,
     Shift,
-    WeightedSum,
 )
 
 
-def _operation(module: str, name: str) -> type | None:
+def operation_class(module: str, name: str) -> type | None:
     """The class behind a `keras.ops` function, if this version of Keras has it."""
     return getattr(importlib.import_module(f"keras.src.ops.{module}"), name, None)
-
-
-def _arithmetic(with_tensor: Rule, constant: Callable[[float], tuple[float, float]]) -> Handler:
-    """Two tensors by a rule; a tensor and a number as ``scale * x + shift``."""
-
-    def handler(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
-        arguments = (*call.arguments.args, *call.arguments.kwargs.values())
-        if len(arguments) != 2:
-            return "arguments that the rule does not know"
-        if len(inputs) == 2:
-            return emit.add(with_tensor, inputs)
-        second = arguments[1]
-        if isinstance(second, int | float):
-            scale, shift = constant(float(second))
-            channels = emit.shape(inputs[0])[-1]
-            return emit.add(Affine(np.full(channels, scale), np.full(channels, shift)), inputs)
-        return "an operand that is neither a tensor of the model nor a number on the right"
-
-    return handler
-
-
-LAYERS.update(
-    {
-        cls: handler
-        for cls, handler in (
-            (_operation("numpy", "Add"), _arithmetic(WeightedSum((1.0, 1.0)), lambda v: (1.0, v))),
-            (
-                _operation("numpy", "Subtract"),
-                _arithmetic(WeightedSum((1.0, -1.0)), lambda v: (1.0, -v)),
-            ),
-            (
-                _operation("numpy", "Multiply"),
-                _arithmetic(Elementwise("multiply"), lambda v: (v, 0.0)),
-            ),
-            (
-                _operation("numpy", "TrueDivide"),
-                _arithmetic(Elementwise("divide"), lambda v: (1.0 / v, 0.0)),
-            ),
-            (
-                _operation("numpy", "Divide"),
-                _arithmetic(Elementwise("divide"), lambda v: (1.0 / v, 0.0)),
-            ),
-        )
-        if cls is not None
-    }
-)
 
 
 def _merge(rule: Rule) -> Handler:
@@ -95,6 +52,8 @@ def _function(rule: Pointwise) -> Handler:
 for _module, _class, _handler in (
     ("numpy", "Maximum", _merge(Elementwise("maximum"))),
     ("numpy", "Minimum", _merge(Elementwise("minimum"))),
+    ("nn", "HardSigmoid", _function(Pointwise("hard_sigmoid"))),
+    ("nn", "Selu", _function(Pointwise("selu"))),
     ("nn", "Relu", _function(Pointwise("relu"))),
     ("nn", "Relu6", _function(Pointwise("relu6"))),
     ("nn", "Sigmoid", _function(Pointwise("sigmoid"))),
@@ -111,26 +70,133 @@ for _module, _class, _handler in (
     ("numpy", "Square", _function(Pointwise("square"))),
     ("numpy", "Tanh", _function(Pointwise("tanh"))),
 ):
-    handles(_operation(_module, _class))(_handler)
+    handles(operation_class(_module, _class))(_handler)
 
 
-@handles(_operation("numpy", "GetItem"))
-def getitem(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
-    """A slice of positions with step one."""
-    key = (*call.arguments.args, *call.arguments.kwargs.values())[1]
+@handles(operation_class("nn", "Gelu"))
+def gelu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """GELU, exact or by its approximation."""
+    return emit.add(Pointwise("gelu", {"approximate": bool(operation.approximate)}), inputs)
+
+
+@handles(operation_class("nn", "Elu"))
+def elu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """ELU."""
+    return emit.add(Pointwise("elu", {"alpha": float(operation.alpha)}), inputs)
+
+
+@handles(operation_class("nn", "LeakyRelu"))
+def leaky_relu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """Leaky ReLU."""
+    slope = float(operation.negative_slope)
+    return emit.add(Pointwise("leaky_relu", {"negative_slope": slope}), inputs)
+
+
+@handles(operation_class("nn", "LogSigmoid"))
+def log_sigmoid(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """``log(sigmoid(x)) = -softplus(-x)``."""
+    x = emit.add(Pointwise("negative"), inputs, " negative")
+    return emit.add(Pointwise("negative"), [emit.add(Pointwise("softplus"), [x], " softplus")])
+
+
+@handles(operation_class("nn", "HardSilu"))
+def hard_silu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """``x * hard_sigmoid(x)``."""
+    gate = emit.add(Pointwise("hard_sigmoid"), inputs, " gate")
+    return emit.add(Elementwise("multiply"), [inputs[0], gate])
+
+
+@handles(operation_class("nn", "Glu"))
+def glu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """The first half of the channels times the sigmoid of the second."""
     shape = emit.shape(inputs[0])
-    if len(shape) != 2 or not isinstance(key, tuple) or len(key) not in (2, 3):
-        return "indexing other than a slice of positions"
-    everything = slice(None)
-    if key[0] != everything or (len(key) == 3 and key[2] != everything):
-        return "indexing other than a slice of positions"
-    if not isinstance(key[1], slice) or key[1].step not in (None, 1):
-        return "indexing other than a slice of positions"
+    if operation.axis not in (-1, len(shape)):
+        return "another axis than channels"
+    half = shape[-1] // 2
+    first = emit.add(Channels(0, half), inputs, " first half")
+    second = emit.add(Channels(half, 2 * half), inputs, " second half")
+    return emit.add(
+        Elementwise("multiply"), [first, emit.add(Pointwise("sigmoid"), [second], " gate")]
+    )
+
+
+def _over_channels(name: str) -> Handler:
+    def handler(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+        if operation.axis not in (-1, len(emit.shape(inputs[0]))):
+            return "another axis than channels"
+        return emit.add(Pointwise(name), inputs)
+
+    return handler
+
+
+handles(operation_class("nn", "Softmax"))(_over_channels("softmax"))
+handles(operation_class("nn", "LogSoftmax"))(_over_channels("log_softmax"))
+
+
+@handles(
+    *(operation_class("numpy", "Copy"), operation_class("core", "StopGradient")),
+    operation_class("core", "Cast"),
+)
+def identity(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """The same tensor, of the same type."""
+    before, after = call.input_tensors[0], call.output_tensors[0]
+    return inputs[0] if before.dtype == after.dtype else f"a tensor of type {after.dtype}"
+
+
+@handles(operation_class("numpy", "Transpose"))
+def transpose(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """Another order of axes, the batch still first."""
+    shape, axes = emit.shape(inputs[0]), operation.axes
+    if axes is None or axes[0] != 0:
+        return "an order of axes in which the batch is not first"
+    order = tuple(axis % (len(shape) + 1) - 1 for axis in axes[1:])
+    return emit.add(Reshape(tuple(shape[axis] for axis in order), order), inputs)
+
+
+@handles(
+    *(operation_class("numpy", "Reshape"), operation_class("numpy", "ExpandDims")),
+    operation_class("numpy", "Squeeze"),
+)
+def reshape(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """The same elements in another shape, the batch still first."""
+    made = call.output_tensors[0].shape
+    if made[0] is not None or None in made[1:] or len(made) < 2:
+        return "a shape whose first axis is not the batch"
+    return emit.add(Reshape(tuple(made[1:])), inputs)
+
+
+@handles(operation_class("numpy", "Concatenate"))
+def concatenate(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """Tensors side by side."""
+    given = keras.tree.flatten(call.arguments.args)
+    axis = operation.axis % (len(emit.shape(inputs[0])) + 1)
+    if len(given) != len(inputs) or not axis:
+        return "a constant part" if axis else "a concatenation along the batch"
+    return emit.add(Concatenate(axis - 1), inputs)
+
+
+@handles(operation_class("numpy", "GetItem"))
+def getitem(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """A slice of positions or channels with step one."""
+    key = (*call.arguments.args, *call.arguments.kwargs.values())[1]
+    shape, everything = emit.shape(inputs[0]), slice(None)
+    key = list(key) if isinstance(key, tuple) else [key]
+    if key.count(Ellipsis) == 1:
+        first = key.index(Ellipsis)
+        key[first : first + 1] = [everything] * (len(shape) + 2 - len(key))
+    key += [everything] * (len(shape) + 1 - len(key))
+    plain = all(isinstance(k, slice) and k.step in (None, 1) for k in key)
+    if len(shape) != 2 or len(key) != 3 or not plain or key[0] != everything:
+        return "indexing other than a slice of positions or channels"
+    (made,) = inputs
     first, last, _ = key[1].indices(shape[0])
-    return emit.add(Shift(-first, last - shape[0]), inputs)
+    if (first, last) != (0, shape[0]):
+        made = emit.add(Shift(-first, last - shape[0]), [made])
+    first, last, _ = key[2].indices(shape[1])
+    return made if (first, last) == (0, shape[1]) else emit.add(Channels(first, last), [made])
 
 
-@handles(_operation("numpy", "Flip"))
+@handles(operation_class("numpy", "Flip"))
 def flip(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
     """A flip of positions, channels or both."""
     shape = emit.shape(inputs[0])
@@ -148,7 +214,12 @@ def _reduction(mode: str) -> Handler:
         shape = emit.shape(inputs[0])
         axis = operation.axis
         axes = [axis] if isinstance(axis, int) else list(axis or ())
-        if len(shape) != 2 or [a % 3 for a in axes] != [1]:
+        axes = [a % (len(shape) + 1) for a in axes]
+        if len(shape) == 3 and not operation.keepdims and axes == [2]:
+            return over_neighbours(emit, call, mode)
+        if axes == [len(shape)] and mode != "max" and len(shape) < 3:
+            return _over_last(emit, shape, operation.keepdims, mode, inputs)
+        if len(shape) != 2 or axes != [1]:
             return "a reduction over other axes than positions"
         pooled = emit.add(GlobalPool(mode), inputs)
         if not operation.keepdims:
@@ -158,5 +229,17 @@ def _reduction(mode: str) -> Handler:
     return handler
 
 
-for _class, _mode in (("Mean", "mean"), ("Sum", "sum"), ("Max", "max")):
-    handles(_operation("numpy", _class))(_reduction(_mode))
+def _over_last(
+    emit: Emit, shape: tuple[int, ...], keepdims: bool, mode: str, inputs: list[int]
+) -> int:
+    """The mean or sum of channels: a product with equal weights."""
+    kernel = np.full((shape[-1], 1), 1.0 / shape[-1] if mode == "mean" else 1.0, np.float32)
+    made = emit.add(Dense(kernel) if len(shape) == 1 else Convolution(kernel[None]), inputs)
+    return made if keepdims else emit.add(Reshape(shape[:-1] or (1,)), [made], " vector")
+
+
+for _class, _mode in (
+    *(("Mean", "mean"), ("Sum", "sum"), ("Max", "max")),
+    ("Amax", "max"),
+):
+    handles(operation_class("numpy", _class))(_reduction(_mode))
