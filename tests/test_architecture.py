@@ -23,6 +23,7 @@ LIBRARY = (
     "fastism.base_ism",
     "fastism.scans",
     "fastism.ism",
+    "fastism.design",
     "fastism",
     "fastism.models",
     "fastism.torch",

@@ -29,6 +29,7 @@ COMMANDS = (
     "pairs",
     "variants",
     "scan",
+    "evolve",
     "plan",
     "verify",
     "info",

@@ -1,0 +1,190 @@
+"""`fastism evolve`: improve sequences step by step, by the best substitution of each step.
+
+Requirements: typer, rich; the framework of the model.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from fastism.cli import options as o
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.inputs import Input
+from fastism.cli.interrupts import interrupts
+from fastism.cli.models import ModelOptions, open_model
+from fastism.cli.progress import duration, progress
+from fastism.design import Evolution, Goal
+from fastism.design import evolve as evolve_sequences
+from fastism.errors import FastISMError
+from fastism.files.whole import whole_file
+from fastism.genomics.regions import Skipped
+from fastism.sequences import one_hot, to_string
+
+#: Columns of the table of steps; positions are 0-based.
+COLUMNS = ("name", "step", "position", "from", "to", "objective")
+
+
+def evolve(
+    model: o.ModelSpec,
+    input: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", readable=False, help="FASTA (plain, gzip or bgzip)."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FASTA", help="The designs, a FASTA file to write."),
+    ],
+    steps: Annotated[int, typer.Option(min=1, help="Most steps.")] = 10,
+    goal: Annotated[
+        str,
+        typer.Option(
+            metavar="[OUTPUT/]ENTRY[*WEIGHT],...",
+            help="What to make large: entries of the output, weighted and added up, such as 0 or "
+            "1/3,0/2*-0.5.",
+        ),
+    ] = "0",
+    minimise: Annotated[
+        bool, typer.Option("--minimise", help="Make the goal small instead.")
+    ] = False,
+    edits: Annotated[int, typer.Option(min=1, help="Substitutions per step.")] = 1,
+    positions: Annotated[
+        str | None,
+        typer.Option(metavar="START:END", help="Positions that may change, 0-based, half-open."),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:END,...",
+            help="Positions that must stay as they are, 0-based, half-open.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="A table of all steps to write."),
+    ] = None,
+    alphabet: o.Alphabet = "dna",
+    memory: o.Memory = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
+    naive: Annotated[
+        bool, typer.Option("--naive", help="Run every mutant through the whole model.")
+    ] = False,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    precision: o.Precision = "float32",
+    seqlen: o.Seqlen = None,
+    input_shape: o.InputShape = None,
+    unsafe: o.Unsafe = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Greedy directed evolution: at every step the best of all substitutions, by exact ISM.
+
+    It stops for a sequence when no substitution improves it. The headers of the designs say what
+    the goal was and is.
+    """
+    letters = parsed("--alphabet", o.read_alphabet, alphabet)
+    goals = parsed("--goal", read_goals, goal)
+    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    source = Input(input)
+    with stage(Exit.OUTPUT):
+        for path in (output, table):
+            if path is not None and path.exists() and not force:
+                raise FastISMError(f"{path} exists already. Add --force to replace it.")
+    begin = time.monotonic()
+    try:
+        with interrupts() as signals:
+            opened = open_model(model, given, length=source.length)
+            ism = opened.ism
+            allowed = _allowed(positions, keep, ism.seqlen)
+            records = list(source.records(ism.seqlen, letters, "error"))
+            regions = [r for r in records if not isinstance(r, Skipped)]
+            x = one_hot([region.sequence for region in regions], letters)
+            last = ism.axes.index("position") < ism.axes.index("character")
+            with progress(steps, 0, quiet, "steps") as advance, stage(Exit.MODEL):
+
+                def told(step: int, left: int) -> None:
+                    advance(1)
+                    signals.check()
+
+                found = evolve_sequences(
+                    ism,
+                    x if last else x.swapaxes(1, 2),
+                    steps,
+                    goals,
+                    minimise=minimise,
+                    edits=edits,
+                    positions=allowed,
+                    progress=told,
+                )
+            with stage(Exit.OUTPUT):
+                names = [region.name for region in regions]
+                designs = found.sequences if last else found.sequences.swapaxes(1, 2)
+                write_designs(output, names, to_string(designs, letters), found)
+                if table is not None:
+                    write_steps(table, names, letters, found)
+    except KeyboardInterrupt:
+        raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
+    made = f"{len(found.substitutions)} substitutions in {len(regions)} sequences"
+    typer.echo(f"{made}, in {duration(time.monotonic() - begin)}: {output}")
+
+
+def read_goals(text: str) -> list[Goal]:
+    """Weighted entries of outputs, separated by commas.
+
+    Examples
+    --------
+    >>> read_goals("1/3,2*-0.5")
+    [Goal(entry=(3,), output=1, weight=1.0), Goal(entry=(2,), output=0, weight=-0.5)]
+    """
+    goals = []
+    for item in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(?:(\d+)/)?(\d*)(?:\*(-?\d+(?:\.\d+)?))?", item)
+        if match is None or not (match[1] or match[2]):
+            raise FastISMError(
+                "expected entries such as 0, OUTPUT/ENTRY such as 1/3, or OUTPUT/ for the sum of a "
+                "whole output, each with *WEIGHT where it does not count once."
+            )
+        entry = (int(match[2]),) if match[2] else ()
+        goals.append(Goal(entry, int(match[1] or 0), float(match[3] or 1)))
+    return goals
+
+
+def _allowed(positions: str | None, keep: str | None, length: int) -> np.ndarray:
+    """Positions that may change."""
+    first, last = parsed(
+        "--positions", lambda t: o.read_positions(t or None, length), positions or ""
+    )
+    allowed = np.zeros(length, dtype=bool)
+    allowed[first:last] = True
+    for part in keep.split(",") if keep else ():
+        start, stop = parsed("--keep", lambda t: o.read_positions(t, length), part)
+        allowed[start:stop] = False
+    if not allowed.any():
+        raise refuse("--positions and --keep leave no position that may change.")
+    return np.flatnonzero(allowed)
+
+
+def write_designs(path: Path, names: list[str], designs: list[str], found: Evolution) -> None:
+    """A FASTA file; headers hold the name, and the goal before and after."""
+    with whole_file(path) as beside:
+        lines = [
+            f">{name} {start:.6g} -> {end:.6g}\n{design}\n"
+            for name, design, start, end in zip(names, designs, found.start, found.end, strict=True)
+        ]
+        beside.write_text("".join(lines))
+
+
+def write_steps(path: Path, names: list[str], letters: str, found: Evolution) -> None:
+    """A table with a line for every substitution."""
+    with whole_file(path) as beside:
+        lines = ["\t".join(COLUMNS)]
+        for s in found.substitutions:
+            before = letters[s.before] if s.before >= 0 else "N"
+            fields = (names[s.sequence], s.step, s.position, before, letters[s.after])
+            lines.append("\t".join([*map(str, fields), f"{s.objective:.6g}"]))
+        beside.write_text("\n".join(lines) + "\n")

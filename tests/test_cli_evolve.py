@@ -1,0 +1,82 @@
+"""`fastism evolve`: designs and their steps, against the library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas
+import pytest
+from cli_cases import LENGTH, files, invoke, succeed
+
+pytestmark = pytest.mark.keras
+pytest.importorskip("keras", reason="Keras is not installed.")
+
+from fastism.cli.evolve import read_goals  # noqa: E402
+from fastism.cli.exit_codes import Exit  # noqa: E402
+from fastism.design import Goal  # noqa: E402
+from fastism.errors import FastISMError  # noqa: E402
+from fastism.sequences import one_hot, read_fasta  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    return files(tmp_path_factory.mktemp("evolve"), count=2)
+
+
+def test_designs_reach_what_their_headers_say(given, tmp_path):
+    out, table = tmp_path / "designs.fa", tmp_path / "steps.tsv"
+    result = succeed(
+        *("evolve", given.keras, given.fasta, "--steps", "3", "--goal", "1,2*-0.5"),
+        *("--keep", "0:20,50:60", "-o", out, "--table", table, "-q"),
+    )
+    assert "substitutions in 2 sequences" in result.stdout
+    designs = list(read_fasta(out))
+    made = np.asarray(given.model(one_hot([d.sequence for d in designs])))
+    before = np.asarray(given.model(one_hot(given.sequences)))
+    headers = [line[1:].split() for line in out.read_text().splitlines() if line[0] == ">"]
+    assert [h[0] for h in headers] == given.names
+    goal = np.array([0, 1, -0.5])
+    np.testing.assert_allclose([float(h[1]) for h in headers], before @ goal, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose([float(h[3]) for h in headers], made @ goal, rtol=1e-4, atol=1e-5)
+    assert (made @ goal > before @ goal).all()
+    steps = pandas.read_csv(table, sep="\t")
+    assert list(steps.columns) == ["name", "step", "position", "from", "to", "objective"]
+    for name, sequence, design in zip(given.names, given.sequences, designs, strict=True):
+        letters = list(sequence.upper())
+        for _, row in steps[steps["name"] == name].iterrows():
+            assert letters[row["position"]] == row["from"]
+            letters[row["position"]] = row["to"]
+        assert "".join(letters) == design.sequence.upper()
+        assert design.sequence[:20].upper() == sequence[:20].upper()
+
+
+def test_torch_modules_are_made_small(given, tmp_path):
+    out = tmp_path / "designs.fa"
+    command = ("--steps", "2", "--minimise", "--positions", "10:30", "-o", out)
+    succeed("evolve", given.torch, given.fasta, "--input-shape", f"4,{LENGTH}", *command)
+    for line in out.read_text().splitlines()[::2]:
+        _, start, _, end = line.split()
+        assert float(end) < float(start)
+
+
+def test_goals_are_read():
+    assert read_goals("0") == [Goal((0,))]
+    assert read_goals("1/3*-2,2/") == [Goal((3,), 1, -2.0), Goal((), 2)]
+    for text in ("", "a", "1/3/4", "*2"):
+        with pytest.raises(FastISMError, match="expected entries"):
+            read_goals(text)
+
+
+MISTAKES = {
+    "goal": (("--goal", "x"), Exit.USAGE, "expected entries"),
+    "entry": (("--goal", "7"), Exit.MODEL, "no entry"),
+    "nothing left": (("--keep", "0:60"), Exit.USAGE, "leave no position"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(given, case, tmp_path):
+    options, code, message = MISTAKES[case]
+    result = invoke("evolve", given.keras, given.fasta, *options, "-o", tmp_path / "out.fa")
+    assert (result.exit_code, result.stderr.count("\n")) == (code, 1)
+    assert message in result.stderr
+    assert not list(tmp_path.iterdir())
