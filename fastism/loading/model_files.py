@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.loading.keras2 import mended, name_tensorflow, operations
 from fastism.loading.keras_configs import check_config, file_config
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -130,23 +132,45 @@ def _from_path(path: Path, unsafe: bool, opaque: bool) -> Any:
     config = file_config(path)
     if not unsafe:
         check_config(config, path.name)
-    return load_keras_file(path, unsafe)
+    return load_keras_file(path, config, unsafe)
 
 
-def load_keras_file(path: Path, unsafe: bool) -> Any:
+def load_keras_file(path: Path, config: Any, unsafe: bool) -> Any:
     """The Keras model in a file whose configuration was checked."""
     keras = need_keras(path.name)
     if unsafe:
         _search_here()
+        name_tensorflow()
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+        with mended(path, config) as readable:
+            return keras.models.load_model(readable, compile=False, safe_mode=not unsafe)
     except Exception as error:
         # Keras raises whatever its layers raise; the file, not the program, is at fault.
-        reason = first_line(_inner(error))
+        reason = _short(_said(_inner(error)))
+        if left := operations(config):
+            reason = (
+                f"it holds TensorFlow operations as layers ({', '.join(left)}), which Keras 2 "
+                "wrote and Keras 3 does not know."
+            )
         raise FastISMError(
-            f"Keras {keras.__version__} cannot load {path}: {reason} If its layers are defined in "
-            "code, give module:function that returns the model."
+            f"Keras {keras.__version__} cannot load {path}: {reason} Give module:function that "
+            "builds the model with Keras 3 and loads the weights (model.load_weights); or let the "
+            "Keras that wrote it save a SavedModel, which --naive --unsafe runs."
         ) from error
+
+
+def _said(error: BaseException) -> str:
+    """The line of an error that says what is wrong: Keras emphasises it where it says more."""
+    strong = re.search(r"\x1b\[1m(.+?)\x1b\[0m", str(error), re.DOTALL)
+    return f"{' '.join(strong[1].split()).rstrip('.')}." if strong else first_line(error)
+
+
+def _short(reason: str) -> str:
+    """A reason without the configuration of a layer, which Keras puts into it."""
+    reason = re.sub(r"\x1b\[\d*m", "", reason)
+    reason = re.sub(r" using config=\{.*\}", "", reason)
+    # What Python said is at the end.
+    return reason if len(reason) <= 300 else f"{reason[:150]} ... {reason[-150:]}"
 
 
 def _inner(error: BaseException) -> BaseException:
