@@ -7,7 +7,8 @@
 #                                              records of what failed or would take too long
 #   snakemake --cores all --configfile X.yaml  a config of your own; workflows/config/schema.json
 #                                              describes its keys
-#   snakemake --cores all write_readme_table   the README's table and figure, from the records in
+#   snakemake --cores all write_readme_table   the README's rows and figure and the long tables of
+#                                              docs/results.md, from the records in
 #                                              benchmarks/records
 #   snakemake --cores all write_targets_table  the targets beside what was measured, from the same
 #   snakemake --cores all regression           fails where speedups fell below the committed baseline
