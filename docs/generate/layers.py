@@ -96,7 +96,7 @@ def rules_table() -> str:
 
 def keras_support(operations: bool = False) -> list[Support]:
     """What the Keras front end makes of every layer, or of every function of `keras.ops`."""
-    from fastism.frontends import keras_ops  # noqa: F401  (registers its handlers)
+    importlib.import_module("fastism.frontends.keras")  # all handlers are registered by then
     from fastism.frontends.keras_layers import LAYERS
 
     chosen = {cls: h for cls, h in LAYERS.items() if (".ops." in cls.__module__) == operations}
