@@ -41,7 +41,7 @@ from fastism.calls.result import (
 from fastism.errors import FastISMError
 from fastism.frontends import front_end
 from fastism.frontends.batches import check_batches
-from fastism.pairs.collect import Request, Selection, collect, row_blocks
+from fastism.pairs.collect import PairRequest, Selection, collect, row_blocks
 from fastism.pairs.filled import FilledPairs, check_reduction
 from fastism.pairs.references import referenced_pairs
 from fastism.pairs.result import PAIRS_FIRST, PAIRS_LAST, PairPart, PairRows, Pairs
@@ -103,12 +103,12 @@ class BaseISM(ABC):
 
     @property
     def output_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the outputs in the model's layout, without the batch axis."""
+        """Shapes of the outputs in the model's order of axes, without the batch axis."""
         return self._output_shapes(())
 
     @abstractmethod
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
-        """Shapes of the outputs in the model's layout, without the batch axis."""
+        """Shapes of the outputs in the model's order of axes, without the batch axis."""
 
     @abstractmethod
     def _run(
@@ -411,7 +411,7 @@ class BaseISM(ABC):
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
         whole = FilledPairs(len(inputs[0]), len(chosen), self.num_chars, self._order, kind)
-        request = Request(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
+        request = PairRequest(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
         collect(request, self._run_singles, self._run_pairs, whole, progress)
         arrays = (self._packed(y) for y in (whole.reference, whole.singles, whole.doubles))
         made = Pairs(*arrays, chosen)
@@ -459,7 +459,7 @@ class BaseISM(ABC):
             raise FastISMError(f"pair_rows takes one sequence at a time; got {len(inputs[0])}.")
         chosen = np.unique(check_positions(positions, self.seqlen))
         select = check_outputs(outputs, self._output_shapes(inputs))
-        request = Request(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
+        request = PairRequest(inputs, self.seq_input_idx, chosen, select, check_reduction(reduce))
         return row_blocks(request, self._run_singles, self._run_pairs, rows, first)
 
     def _run_singles(

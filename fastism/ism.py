@@ -372,13 +372,13 @@ class FastISM(Scans):
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""
-        # Along the first axis of the model's layout: after `_shown` where that changes it.
+        # Along the first axis of the model's order of axes: after `_shown` where that changes it.
         return {i: None if self._front.view(i) else entries for i, entries in select.items()}
 
     def _shown(
         self, select: Mapping[int, np.ndarray | None], outputs: Sequence[np.ndarray | None]
     ) -> list[np.ndarray | None]:
-        """Selected outputs in the model's own layout, each (mutants, *output) or None."""
+        """Selected outputs in the model's own order of axes, each (mutants, *output) or None."""
         made = []
         for y, (i, entries) in zip(outputs, select.items(), strict=True):
             view = self._front.view(i)

@@ -101,7 +101,7 @@ def plot_sequence(
     enlarged = float(np.clip(len(deltas) / 150, 1.0, 1.5))
     logo_height, rows = 1.5 * enlarged, 0.22 * enlarged * len(alphabet)
     with matplotlib.rc_context(SETTINGS):
-        figure, (logo, heat), bar = _layout(len(deltas), (logo_height, rows), title)
+        figure, (logo, heat), bar = _panels(len(deltas), (logo_height, rows), title)
         draw_logo(logo, deltas, one_hot, alphabet)
         logo.set_ylabel("importance")
         mesh = _draw_heat(heat, deltas.T)
@@ -154,7 +154,7 @@ def plot_outputs(
     every = -(-len(labels) // int(height / 0.15))
     with matplotlib.rc_context(SETTINGS):
         left = 0.35 + 0.075 * max(map(len, shown))
-        figure, (heat,), bar = _layout(len(importance), (height,), title, left)
+        figure, (heat,), bar = _panels(len(importance), (height,), title, left)
         mesh = _draw_heat(heat, importance.T)
         rows = range(0, len(labels), every)
         heat.set_yticks(rows, [shown[i] for i in rows], fontsize=8)
@@ -180,7 +180,7 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(beside, format=suffix[1:], dpi=200, metadata=metadata)
 
 
-def _layout(
+def _panels(
     positions: int, heights: Sequence[float], title: str, left: float = _LEFT
 ) -> tuple[Figure, list[Axes], Axes]:
     """A figure with axes of given heights (inches) above each other and one for a colour bar."""

@@ -1,4 +1,4 @@
-"""Saturation mutagenesis of torch modules with the call and the layout of tangermeme.
+"""Saturation mutagenesis of torch modules with the call and the results of tangermeme.
 
 Requirements: torch. `saturation_mutagenesis` takes the place of
 ``tangermeme.saturation_mutagenesis.saturation_mutagenesis`` (https://github.com/jmschrei/tangermeme).

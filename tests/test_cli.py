@@ -10,7 +10,7 @@ import pytest
 from cli_cases import LENGTH, damaged, files, invoke, promoters, small_keras, succeed, write_fasta
 
 import fastism
-from fastism.cli import models
+from fastism.cli import opened
 from fastism.cli.app import COMMANDS, application
 from fastism.cli.exit_codes import Exit, Failure, stage
 
@@ -208,7 +208,7 @@ CASES = {
 def test_a_mistake_is_one_line_and_an_exit_code(given, case, monkeypatch):
     code, message, command = CASES[case]
     monkeypatch.chdir(given.folder)
-    monkeypatch.setattr(models, "load_model", loaded_once)
+    monkeypatch.setattr(opened, "load_model", loaded_once)
     if case == "no permission" and os.geteuid() == 0:
         # Root may write anywhere.
         monkeypatch.setattr(os, "access", lambda path, mode: path.name != "locked")
@@ -222,7 +222,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(given, case, monkeypatch):
     assert (given.folder / "exists.h5").read_text() == "precious"
 
 
-loaded_once = cache(models.load_model)
+loaded_once = cache(opened.load_model)
 
 
 def test_every_exit_code_has_a_case_and_a_sentence():

@@ -11,7 +11,7 @@ from cli_cases import files, invoke, small_keras, succeed
 
 from fastism import FastISM, FastISMError, __version__
 from fastism.cli import options, verify
-from fastism.cli.models import ModelOptions
+from fastism.cli.opened import ModelOptions
 from fastism.cli.progress import Lines, duration
 from fastism.cli.verify import Difference
 

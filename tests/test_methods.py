@@ -13,7 +13,7 @@ keras = pytest.importorskip("keras", reason="the methods explain Keras models")
 from keras import layers  # noqa: E402
 
 from benchmarks.architectures import build  # noqa: E402
-from benchmarks.attribution.explained import Target, sample_targets  # noqa: E402
+from benchmarks.attribution.explained import Explained, sample_outputs  # noqa: E402
 from benchmarks.attribution.identities import (  # noqa: E402
     completeness_residual,
     relative_difference,
@@ -95,7 +95,12 @@ def test_shapes_settings_and_identity(name):
     x = sequences(2, 60)
     method, result = ran(name, small_bpnet(), x)
     # 61 scalar outputs: the profile and the counts, of which four are explained.
-    assert method.targets == [Target(0, 0), Target(0, 20), Target(0, 40), Target(1, 0)]
+    assert method.explained == [
+        Explained(0, 0),
+        Explained(0, 20),
+        Explained(0, 40),
+        Explained(1, 0),
+    ]
     assert len(result.values) == 4
     assert all(isinstance(v, np.ndarray) and v.shape == (2, 60, 4) for v in result.values)
     assert all(v.dtype == np.float32 and np.abs(v).max() > 0 for v in result.values)
@@ -226,7 +231,7 @@ def test_captum_and_tensorflow_agree_on_equal_weights(model, ours, theirs, toler
     model = model()
     x = sequences(2, model.input_shape[1], seed=1)
     (one, first), (other, second) = ran(ours, model, x), ran(theirs, model, x)
-    assert one.targets == other.targets
+    assert one.explained == other.explained
     for a, b in zip(first.values, second.values, strict=True):
         assert relative_difference(b, a) < tolerance
 
@@ -239,7 +244,7 @@ def test_feature_ablation_is_fast_ism_with_zeros(name):
     method, result = ran(name, model, x)
     mutants = FastISM(model, test_correctness=False)(x, replace_with=0)
     reference = keras.ops.convert_to_numpy(model(x))
-    for target, values in zip(method.targets, result.values, strict=True):
+    for target, values in zip(method.explained, result.values, strict=True):
         lost = reference[:, None, target.element] - mutants[..., target.element]
         for character in range(4):
             np.testing.assert_allclose(values[..., character], lost, atol=1e-6)
@@ -290,7 +295,7 @@ def test_the_error_of_taylor_ism_is_the_largest_difference(name):
     exact = exact_ism(model, x)
     reference = [keras.ops.convert_to_numpy(y) for y in model(x)]
     largest = 0.0
-    for target, values in zip(method.targets, result.values, strict=True):
+    for target, values in zip(method.explained, result.values, strict=True):
         mutants = exact.values[target.output].reshape(1, 20, 4, -1)[..., target.element]
         effect = mutants - reference[target.output].reshape(-1)[target.element]
         largest = max(largest, np.abs(values - effect).max() / effect.std())
@@ -399,7 +404,7 @@ def test_relative_difference_sees_shapes_and_nan():
     ids=["one", "as many", "more", "last one", "all of three outputs"],
 )
 def test_explained_outputs_are_spread_evenly(shapes, most, expected):
-    assert [(t.output, t.element) for t in sample_targets(shapes, most)] == expected
+    assert [(t.output, t.element) for t in sample_outputs(shapes, most)] == expected
 
 
 @pytest.mark.parametrize(

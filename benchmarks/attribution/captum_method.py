@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.attribution.base import Method, Setting
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.attribution.twins import make_twin
 
@@ -43,7 +43,7 @@ class CaptumMethod(PerOutputMethod):
         """Build the twin, once per model, and one captum object per output tensor."""
         if self._model is not model:
             self._twin, self._model = make_twin(model), model
-        self._parts = {target.output: self._part(target.output) for target in self.targets}
+        self._parts = {target.output: self._part(target.output) for target in self.explained}
         self._captum = {output: self.make(part) for output, part in self._parts.items()}
         self._x = self._tensor(sequences)
 
@@ -79,7 +79,7 @@ class CaptumMethod(PerOutputMethod):
         """A tensor ``(..., characters, length)`` as an array ``(..., length, characters)``."""
         return np.ascontiguousarray(tensor.detach().cpu().numpy().swapaxes(-1, -2))
 
-    def _outputs_of(self, x: Any, target: Target, size: int = 32) -> np.ndarray:
+    def _outputs_of(self, x: Any, target: Explained, size: int = 32) -> np.ndarray:
         """One scalar output of every input, ``(batch,)``."""
         import torch
 
@@ -89,7 +89,7 @@ class CaptumMethod(PerOutputMethod):
 
     def _time_gradient(self, batch: np.ndarray) -> None:
         """A gradient of a batch, to find out how large a batch should be."""
-        target = self.targets[0]
+        target = self.explained[0]
         x = self._tensor(batch).requires_grad_()
         self._parts[target.output](x)[:, target.element].sum().backward()
         x.grad.cpu()

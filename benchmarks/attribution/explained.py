@@ -13,11 +13,11 @@ from math import prod
 import numpy as np
 
 #: How many scalar outputs a run explains at most.
-MOST_TARGETS = 4
+MOST_EXPLAINED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Explained:
     """One scalar output of a model.
 
     Attributes
@@ -37,12 +37,14 @@ def output_shapes(model: object) -> list[tuple[int, ...]]:
     return [tuple(output.shape[1:]) for output in model.outputs]
 
 
-def count_targets(shapes: Sequence[tuple[int, ...]]) -> int:
+def count_outputs(shapes: Sequence[tuple[int, ...]]) -> int:
     """How many scalar outputs there are, over all output tensors."""
     return sum(prod(shape) for shape in shapes)
 
 
-def sample_targets(shapes: Sequence[tuple[int, ...]], most: int = MOST_TARGETS) -> list[Target]:
+def sample_outputs(
+    shapes: Sequence[tuple[int, ...]], most: int = MOST_EXPLAINED
+) -> list[Explained]:
     """Evenly spaced scalar outputs, the first and the last among them.
 
     Parameters
@@ -54,18 +56,19 @@ def sample_targets(shapes: Sequence[tuple[int, ...]], most: int = MOST_TARGETS) 
 
     Returns
     -------
-    list of Target
+    list of Explained
         In the order of the outputs.
 
     Examples
     --------
-    >>> sample_targets([(5,), (1,)], most=2)
-    [Target(output=0, element=0), Target(output=1, element=0)]
+    >>> sample_outputs([(5,), (1,)], most=2)
+    [Explained(output=0, element=0), Explained(output=1, element=0)]
     """
     sizes = [prod(shape) for shape in shapes]
     ends = np.cumsum(sizes)
     chosen = np.unique(np.linspace(0, ends[-1] - 1, min(most, int(ends[-1]))).round().astype(int))
     outputs = np.searchsorted(ends, chosen, side="right")
     return [
-        Target(int(o), int(i - (ends[o] - sizes[o]))) for o, i in zip(outputs, chosen, strict=True)
+        Explained(int(o), int(i - (ends[o] - sizes[o])))
+        for o, i in zip(outputs, chosen, strict=True)
     ]

@@ -14,11 +14,11 @@ import numpy as np
 
 from benchmarks.attribution.base import Allowance, Attribution, Method, WouldExceed
 from benchmarks.attribution.explained import (
-    MOST_TARGETS,
-    Target,
-    count_targets,
+    MOST_EXPLAINED,
+    Explained,
+    count_outputs,
     output_shapes,
-    sample_targets,
+    sample_outputs,
 )
 from fastism.calls.naive import BATCH_SIZES, tune_batch_size
 
@@ -66,11 +66,11 @@ class PerOutputMethod(Method):
     def set_up(self, model: Any, sequences: np.ndarray) -> None:
         """Choose the outputs to explain, and prepare for this number of sequences."""
         shapes = output_shapes(model)
-        self._outputs = count_targets(shapes)
-        most = MOST_TARGETS
+        self._outputs = count_outputs(shapes)
+        most = MOST_EXPLAINED
         if self.allowance is not None:
             most = self._affordable(self.allowance, model, sequences)
-        self.targets = sample_targets(shapes, most)
+        self.explained = sample_outputs(shapes, most)
         self._sequences = sequences
         self.prepare(model, sequences)
 
@@ -89,21 +89,21 @@ class PerOutputMethod(Method):
         seconds = self._unit_seconds * len(sequences) * runs
         self._refuse_beyond(allowance, seconds, len(sequences))
         if self.every_output_at_once or seconds == 0:
-            return MOST_TARGETS
-        return int(np.clip(SHARE_OF_OUTPUTS * allowance.left // seconds, 1, MOST_TARGETS))
+            return MOST_EXPLAINED
+        return int(np.clip(SHARE_OF_OUTPUTS * allowance.left // seconds, 1, MOST_EXPLAINED))
 
     def _probed(self, allowance: Allowance, model: Any, sequence: np.ndarray) -> float:
         """Seconds that one output of one sequence takes, the smaller of two where two are quick."""
-        self.targets = sample_targets(output_shapes(model), 1)
+        self.explained = sample_outputs(output_shapes(model), 1)
         self._sequences = sequence
         self.prepare(model, sequence)
         if self._pass_seconds is not None:
             estimate = self._pass_seconds * self.passes
             if allowance.exceeded(estimate * allowance.runs, ""):
                 return estimate
-        least = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
+        least = self._seconds_of(allowance, lambda: self.explain(self.explained[0]))
         if least <= SHARE_OF_TUNING * allowance.left:  # the first may have compiled something
-            again = self._seconds_of(allowance, lambda: self.explain(self.targets[0]))
+            again = self._seconds_of(allowance, lambda: self.explain(self.explained[0]))
             least = min(least, again)
         return least
 
@@ -129,10 +129,10 @@ class PerOutputMethod(Method):
 
     @abstractmethod
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
-        """What `set_up` does beyond choosing `targets`, by which compilations may go."""
+        """What `set_up` does beyond choosing `explained`, by which compilations may go."""
 
     @abstractmethod
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """Attributions of all sequences for one output, ``(sequences, length, characters)``."""
 
     def tune(self, pass_on: Callable[[np.ndarray], object], x: np.ndarray, rows: int) -> int:
@@ -170,18 +170,18 @@ class PerOutputMethod(Method):
 
     def run(self) -> Attribution:
         """Explain every chosen output."""
-        values = [self.explain(target) for target in self.targets]
+        values = [self.explain(target) for target in self.explained]
         return Attribution.of(values, np.arange(self._sequences.shape[1]))
 
     @property
     def scale(self) -> float:
         """All scalar outputs over those that a run explains."""
-        return self._outputs / len(self.targets)
+        return self._outputs / len(self.explained)
 
     @property
     def settings(self) -> Mapping[str, int | float | str]:
         """How many scalar outputs the model has, and how many of them a run explains."""
-        return {"outputs": self._outputs, "outputs_timed": len(self.targets)}
+        return {"outputs": self._outputs, "outputs_timed": len(self.explained)}
 
 
 def batch_sizes(rows: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 
 
 class TensorFlowModel:
@@ -29,13 +29,13 @@ class TensorFlowModel:
         self._model = model
         self._parts: dict[int, tuple[Any, Any]] = {}
 
-    def outputs(self, x: np.ndarray, target: Target) -> np.ndarray:
+    def outputs(self, x: np.ndarray, target: Explained) -> np.ndarray:
         """One scalar output.
 
         Parameters
         ----------
         x : ndarray, float32, shape (batch, length, characters)
-        target : Target
+        target : Explained
 
         Returns
         -------
@@ -43,11 +43,11 @@ class TensorFlowModel:
         """
         return self._part(target.output)[0](x, target.element).numpy()
 
-    def gradient(self, x: np.ndarray, target: Target) -> np.ndarray:
+    def gradient(self, x: np.ndarray, target: Explained) -> np.ndarray:
         """Gradient of one scalar output, of the shape of `x`."""
         return self._part(target.output)[1](x, target.element).numpy()
 
-    def gradients(self, x: np.ndarray, target: Target, size: int) -> np.ndarray:
+    def gradients(self, x: np.ndarray, target: Explained, size: int) -> np.ndarray:
         """As `gradient`, at most `size` inputs at a time."""
         parts = [self.gradient(x[i : i + size], target) for i in range(0, len(x), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
 from benchmarks.attribution.completeness import completeness
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.shuffle import REFERENCES, references
 
 
@@ -54,7 +54,7 @@ class CaptumDeepLiftShap(CaptumMethod):
 
         return DeepLiftShap(part)
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """A pass of one sequence and its references at a time."""
         captum, values = self._captum[target.output], []
         with warnings.catch_warnings():
@@ -77,7 +77,7 @@ class CaptumDeepLiftShap(CaptumMethod):
     def check(self, result: Attribution) -> Check | None:
         """Attributions sum up to the output minus the mean over the references."""
         differences = []
-        for target in self.targets:
+        for target in self.explained:
             means = [self._outputs_of(shuffled, target).mean() for shuffled in self._references]
             differences.append(self._outputs_of(self._x, target) - np.array(means))
         return completeness(result, differences, "the mean over the references")

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import finite, removal_effect
 
@@ -54,7 +54,7 @@ class CaptumFeatureAblation(CaptumMethod):
 
         y = self._twin(x)
         several = y if isinstance(y, (list, tuple)) else [y]
-        kept = [several[t.output].flatten(1)[:, t.element] for t in self.targets]
+        kept = [several[t.output].flatten(1)[:, t.element] for t in self.explained]
         return torch.stack(kept, dim=1)
 
     def _time_forward(self, batch: np.ndarray) -> None:
@@ -77,9 +77,9 @@ class CaptumFeatureAblation(CaptumMethod):
             values.append(self._array(found))  # (outputs, length, characters)
         return Attribution.of(list(np.stack(values, axis=1)), np.arange(length))
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """Every output comes with every other."""
-        return self.run().values[self.targets.index(target)]
+        return self.run().values[self.explained.index(target)]
 
     @property
     def passes(self) -> int:
@@ -99,7 +99,7 @@ class CaptumFeatureAblation(CaptumMethod):
     @property
     def settings(self) -> Mapping[str, int | float | str]:
         """Outputs, how many are kept, and the replacement."""
-        kept = len(self.targets)
+        kept = len(self.explained)
         return {
             "outputs": self._outputs,
             "outputs_kept": kept,
@@ -111,7 +111,7 @@ class CaptumFeatureAblation(CaptumMethod):
         """What fast ISM of the Keras model finds when a position is replaced by zeros."""
         exact = removal_effect(self._model, self._sequences[:1])
         residual = 0.0 if finite(result) else float("inf")
-        for target, values in zip(self.targets, result.values, strict=True):
+        for target, values in zip(self.explained, result.values, strict=True):
             expected = exact[target.output].reshape(1, values.shape[1], -1)[..., target.element]
             same = np.broadcast_to(expected[..., None], values[:1].shape)
             residual = max(residual, relative_difference(values[:1], same))

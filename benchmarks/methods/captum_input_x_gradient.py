@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import TOLERANCE, finite, linear_model, removal_effect
 from benchmarks.attribution.twins import linear_twin
@@ -37,7 +37,7 @@ class CaptumInputXGradient(CaptumMethod):
 
         return InputXGradient(part)
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """One gradient per sequence."""
         captum, size = self._captum[target.output], self._batch
         parts = [

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.captum_method import CaptumMethod
 from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 
 STEPS = 50
 
@@ -41,12 +41,12 @@ class CaptumIntegratedGradients(CaptumMethod):
 
         return IntegratedGradients(part)
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """One gradient per sequence and step."""
         sequences = range(len(self._x))
         return np.stack([self._integrate(i, target, STEPS) for i in sequences])
 
-    def _integrate(self, sequence: int, target: Target, steps: int) -> np.ndarray:
+    def _integrate(self, sequence: int, target: Explained, steps: int) -> np.ndarray:
         found = self._captum[target.output].attribute(
             self._x[sequence : sequence + 1],
             baselines=0,
@@ -82,10 +82,10 @@ class CaptumIntegratedGradients(CaptumMethod):
         zeros = self._x[:1] * 0
         differences = [
             self._outputs_of(self._x, target) - self._outputs_of(zeros, target)
-            for target in self.targets
+            for target in self.explained
         ]
 
         def integrate(sequence: int, steps: int) -> list[np.ndarray]:
-            return [self._integrate(sequence, target, steps) for target in self.targets]
+            return [self._integrate(sequence, target, steps) for target in self.explained]
 
         return integral_completeness(result, differences, STEPS, integrate)

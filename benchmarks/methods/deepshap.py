@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.completeness import completeness
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.attribution.shuffle import REFERENCES, references
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
@@ -51,9 +51,9 @@ class DeepShap(PerOutputMethod):
         for place, x in enumerate(sequences):
             self._places[x.tobytes()].append(place)
         self._asked: Counter[bytes] = Counter()
-        self._explainers = {target: self._explainer(model, target) for target in self.targets}
+        self._explainers = {target: self._explainer(model, target) for target in self.explained}
 
-    def _explainer(self, model: Any, target: Target) -> Any:
+    def _explainer(self, model: Any, target: Explained) -> Any:
         import keras
         import shap
 
@@ -72,7 +72,7 @@ class DeepShap(PerOutputMethod):
         self._asked[name] += 1
         return [self._references[place]]
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """A pass of one sequence and its references at a time, as shap works."""
         explainer = self._explainers[target]
         self._asked.clear()
@@ -95,7 +95,7 @@ class DeepShap(PerOutputMethod):
         """Attributions sum up to the output minus the mean over the references."""
         count = len(self._sequences)
         differences = []
-        for target in self.targets:
+        for target in self.explained:
             found = [self._compiled.outputs(x, target).mean() for x in self._references]
             own = [self._compiled.outputs(self._sequences[i : i + 1], target) for i in range(count)]
             differences.append(np.concatenate(own) - np.array(found))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attribution.base import Attribution, Check
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import TOLERANCE, finite, linear_model, removal_effect
 from benchmarks.attribution.per_output import PerOutputMethod
@@ -30,13 +30,13 @@ class GradientXInput(PerOutputMethod):
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
         """Compile, and find the best batch size for this number of sequences."""
         self._compiled = TensorFlowModel(model)
-        for target in self.targets:  # compiles every output tensor
+        for target in self.explained:  # compiles every output tensor
             self._compiled.gradient(sequences[:1], target)
         self._batch = self.tune(
-            lambda x: self._compiled.gradient(x, self.targets[0]), sequences, len(sequences)
+            lambda x: self._compiled.gradient(x, self.explained[0]), sequences, len(sequences)
         )
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """One gradient per sequence."""
         return self._sequences * self._compiled.gradients(self._sequences, target, self._batch)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.attribution.base import Attribution, Check
 from benchmarks.attribution.completeness import MORE_STEPS, integral_completeness
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.per_output import PerOutputMethod
 from benchmarks.attribution.tensorflow_model import TensorFlowModel
 
@@ -31,17 +31,19 @@ class IntegratedGradients(PerOutputMethod):
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
         """Compile, and find the best batch size for all steps of these sequences."""
         self._compiled = TensorFlowModel(model)
-        for target in self.targets:  # compiles every output tensor
+        for target in self.explained:  # compiles every output tensor
             self._compiled.gradient(sequences[:1], target)
         self._batch = self.tune(
-            lambda x: self._compiled.gradient(x, self.targets[0]), sequences, len(sequences) * STEPS
+            lambda x: self._compiled.gradient(x, self.explained[0]),
+            sequences,
+            len(sequences) * STEPS,
         )
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """One gradient per sequence and step, in full batches across sequences."""
         return self._integrate(self._sequences, target, STEPS)
 
-    def _integrate(self, x: np.ndarray, target: Target, steps: int) -> np.ndarray:
+    def _integrate(self, x: np.ndarray, target: Explained, steps: int) -> np.ndarray:
         points, weights = quadrature(steps)
         total = np.zeros_like(x)
         rows = len(x) * steps
@@ -78,16 +80,16 @@ class IntegratedGradients(PerOutputMethod):
         zeros = np.zeros_like(self._sequences[:1])
         differences = [
             self._outputs_of(target) - self._compiled.outputs(zeros, target)
-            for target in self.targets
+            for target in self.explained
         ]
 
         def integrate(sequence: int, steps: int) -> list[np.ndarray]:
             x = self._sequences[sequence : sequence + 1]
-            return [self._integrate(x, target, steps)[0] for target in self.targets]
+            return [self._integrate(x, target, steps)[0] for target in self.explained]
 
         return integral_completeness(result, differences, STEPS, integrate)
 
-    def _outputs_of(self, target: Target) -> np.ndarray:
+    def _outputs_of(self, target: Explained) -> np.ndarray:
         x, size = self._sequences, self._batch
         return np.concatenate(
             [self._compiled.outputs(x[i : i + size], target) for i in range(0, len(x), size)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.attribution.agreement import Agreement, agreement
 from benchmarks.attribution.base import Attribution, Check
-from benchmarks.attribution.explained import Target
+from benchmarks.attribution.explained import Explained
 from benchmarks.attribution.identities import relative_difference
 from benchmarks.attribution.linear import TOLERANCE, alternatives_effect, finite, linear_model
 from benchmarks.methods.gradient_x_input import GradientXInput
@@ -29,7 +29,7 @@ class TaylorISM(GradientXInput):
     name = "taylor_ism"
     label = "Taylor ISM"
 
-    def explain(self, target: Target) -> np.ndarray:
+    def explain(self, target: Explained) -> np.ndarray:
         """One gradient per sequence, minus its value at the reference character."""
         gradient = self._compiled.gradients(self._sequences, target, self._batch)
         return gradient - (gradient * self._sequences).sum(2, keepdims=True)
@@ -55,7 +55,7 @@ class TaylorISM(GradientXInput):
         """
         x = self._sequences[:, exact.positions]
         pairs = []
-        for target in self.targets:
+        for target in self.explained:
             mutants = exact.values[target.output]
             mutants = mutants.reshape(*mutants.shape[:3], -1)[..., target.element]
             reference = (mutants * x).sum(2, keepdims=True)

@@ -82,19 +82,19 @@ class Backend(ABC):
         return self.asarray(np.ascontiguousarray(x, dtype=self.dtype))
 
     def prepare_kernel(self, kernel: np.ndarray) -> Array:
-        """A convolution kernel ``(taps, in / groups, out)`` in the layout `conv1d` wants."""
+        """A convolution kernel ``(taps, in / groups, out)`` in the form that `conv1d` wants."""
         return self.constant(kernel)
 
     def prepare_matrix(self, matrix: np.ndarray) -> Array:
-        """A matrix ``(in, out)`` in the layout `matmul` wants on its right."""
+        """A matrix ``(in, out)`` in the form that `matmul` wants on its right."""
         return self.constant(matrix)
 
     def prepare_rows(self, kernel: np.ndarray) -> Any:
-        """A kernel ``(length, channels, out)`` in the layout `add_rows` wants."""
+        """A kernel ``(length, channels, out)`` in the form that `add_rows` wants."""
         return self.constant(kernel)
 
     def prepare_taps(self, taps: np.ndarray) -> Array:
-        """Kernel taps in output order ``(taps, in, out)`` in the layout `overlap_add` wants."""
+        """Kernel taps in output order ``(taps, in, out)`` in the form that `overlap_add` wants."""
         return self.constant(taps)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ class TensorFlowBackend(Backend):
         return x.numpy()
 
     def prepare_taps(self, taps: np.ndarray) -> np.ndarray:
-        """Kept on the host: as a constant of the graph its layout is changed only once."""
+        """Kept on the host: as a constant of the graph its memory is rearranged only once."""
         return np.ascontiguousarray(taps, dtype=self.dtype)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:

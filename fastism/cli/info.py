@@ -15,7 +15,7 @@ import typer
 from fastism import __version__
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, stage
-from fastism.cli.models import ModelOptions, installed, open_model
+from fastism.cli.opened import ModelOptions, installed, open_model
 from fastism.cli.silence import without_logs
 from fastism.loading.model_files import FRAMEWORKS, gpu_count, weights_of
 

@@ -20,7 +20,7 @@ from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import Interrupts, interrupts
-from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
 from fastism.genomics.regions import Region, Skipped

@@ -13,7 +13,7 @@ import typer
 
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, stage
-from fastism.cli.models import ModelOptions, open_model
+from fastism.cli.opened import ModelOptions, open_model
 from fastism.planning.plan import Plan
 from fastism.planning.report import runs_on
 

@@ -20,7 +20,7 @@ from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
-from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
 from fastism.genomics.flanks import flank
@@ -263,7 +263,7 @@ def _joined(first: Scan, second: Scan) -> Scan:
 
 
 def _rows(text: str, letters: str, axes: tuple[str, ...]) -> np.ndarray:
-    """One-hot rows of one text in the layout of the model, with a sequence axis."""
+    """One-hot rows of one text in the order of axes of the model, with a sequence axis."""
     rows = one_hot(text, letters, ambiguous="zero")
     return rows.swapaxes(1, 2) if axes.index("character") < axes.index("position") else rows
 

@@ -23,7 +23,7 @@ from fastism.cli.destination import Destination
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import NAMED, Input
 from fastism.cli.interrupts import Interrupts, interrupts
-from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.genomics.regions import Skip
 from fastism.ism import DEFAULT_MEMORY

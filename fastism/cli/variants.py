@@ -21,13 +21,13 @@ from fastism.batch.effect_files import VCFS, format_of, write_effects
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
 from fastism.cli.interrupts import Interrupts, interrupts
-from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
 from fastism.files.text import check_readable, readable
 from fastism.genomics.bed import is_narrow_peak, read_bed
 from fastism.genomics.genome import Genome
-from fastism.genomics.locate import Around, Effect, Status, Window, Within, locate
+from fastism.genomics.locate import Around, Effect, GenomeWindow, Status, Within, locate
 from fastism.genomics.regions import Region, Skipped
 from fastism.genomics.variants import WINDOWS, run_located, value_labels
 from fastism.genomics.vcf import Variant, annotated, read_vcf
@@ -175,7 +175,7 @@ def variants(
 
 def _place(
     files: Files, share: int, length: int, quiet: bool
-) -> Callable[[Variant], Window | None]:
+) -> Callable[[Variant], GenomeWindow | None]:
     """The rule that gives every variant its window."""
     if files.regions is None:
         with stage(Exit.USAGE):
@@ -213,7 +213,7 @@ class Wanted:
 def _run(
     files: Files,
     opened: Opened,
-    place: Callable[[Variant], Window | None],
+    place: Callable[[Variant], GenomeWindow | None],
     wanted: Wanted,
     shown: tuple[int, int, bool],
     signals: Interrupts,

@@ -18,7 +18,7 @@ from fastism.calls.result import listed
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
-from fastism.cli.models import ModelOptions, Opened, open_model
+from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.errors import FastISMError
 from fastism.genomics.regions import Region
 from fastism.sequences import one_hot

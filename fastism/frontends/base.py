@@ -28,9 +28,10 @@ class FrontEnd(Protocol):
     dtype : str
         Floating-point type of its computation.
     input_shapes : list of tuple
-        Shapes of the inputs without the batch axis, lengths filled in, in the model's layout.
+        Shapes of the inputs without the batch axis, lengths filled in, in the model's order of
+        axes.
     channels_first : bool
-        Whether the sequence is ``(characters, length)`` in the model's layout.
+        Whether the sequence is ``(characters, length)`` in the model's order of axes.
     device : str or None
         Where the model lives, for backends that must be told.
     precision : str
@@ -47,13 +48,13 @@ class FrontEnd(Protocol):
     precision: str
 
     def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Inputs in the model's layout, with positions before characters in the sequence."""
+        """Inputs in the model's order of axes, with positions before characters in the sequence."""
 
     def output_shapes(self, graph: Graph) -> list[tuple[int, ...]]:
-        """Shapes of the outputs of the last `graph` in the model's layout, without the batch."""
+        """Shapes of the outputs of the last `graph` in the model's order, without the batch."""
 
     def view(self, number: int) -> Callable[[np.ndarray], np.ndarray] | None:
-        """What brings an output of the last `graph` into the model's layout; None for nothing."""
+        """What brings an output of the last `graph` into the model's order; None for nothing."""
 
     def graph(self, stop_layers: Sequence[str]) -> Graph:
         """The model as a graph, with the weights it has now."""
@@ -61,7 +62,7 @@ class FrontEnd(Protocol):
     def forward(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The model itself at inference, on inputs in the form of `internal`.
 
-        The list of its outputs on the host, in the model's layout.
+        The list of its outputs on the host, in the model's order of axes.
         """
 
     def decision(self, inputs: Sequence[np.ndarray]) -> str:

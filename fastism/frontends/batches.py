@@ -82,7 +82,9 @@ def random_inputs(front: FrontEnd, count: int) -> list[np.ndarray]:
 
 
 def random_sequences(front: FrontEnd, count: int) -> list[np.ndarray]:
-    """Inputs in the model's layout with random one-hot sequences; every third is mostly one run.
+    """Inputs in the model's order of axes, with random one-hot sequences.
+
+    Every third sequence is mostly one run of a letter.
 
     Parameters
     ----------

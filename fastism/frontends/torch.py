@@ -51,7 +51,7 @@ class TorchFrontEnd:
     seq_input_idx : int
     seqlen : int or None
     input_shape : tuple of int, or sequence of them, or None
-        Shapes of the inputs without the batch axis, in the module's layout.
+        Shapes of the inputs without the batch axis, in the module's order of axes.
     channels_last : bool
         Whether the sequence is ``(length, characters)``.
     """
@@ -82,7 +82,7 @@ class TorchFrontEnd:
         self._twice: bool | None = None
         self._check_runs()
 
-    # ---- layouts ------------------------------------------------------------------------
+    # ---- order of axes ---------------------------------------------------------------------
 
     def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Inputs as users give them, with the positions of the sequence before its characters."""
@@ -103,14 +103,14 @@ class TorchFrontEnd:
         return tensors
 
     def output_shapes(self, graph: Graph) -> list[Shape]:
-        """Shapes of the graph's outputs in the module's layout, without the batch axis."""
+        """Shapes of the graph's outputs in the module's order of axes, without the batch axis."""
         return [
             view.shape(graph.nodes[i].shape)
             for view, i in zip(self._outputs, graph.outputs, strict=True)
         ]
 
     def view(self, number: int) -> Callable[[np.ndarray], np.ndarray] | None:
-        """What brings an output of the graph into the module's layout; None if it is in it."""
+        """What brings an output of the graph into the module's order of axes; None for nothing."""
         view, rank = self._outputs[number], self._ranks[number]
         return None if view.plain(rank) else view.of
 

@@ -3,7 +3,7 @@
 Requirements: torch. `torch.export` gives the calls (ATen operators without side effects); what each
 becomes stands in `fastism.frontends.torch_ops` and `fastism.frontends.torch_views`. Calls without
 a rule are put off until a call with a rule, or an output, needs what they make: all of them up to
-there are then one opaque node, so that tensors in whatever layout stay the module's own business.
+there are then one opaque node, so that tensors in any order of axes stay the module's own business.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Translation:
     program : torch.export.ExportedProgram
         Without side effects, batch axis open or captured as a number that occurs nowhere else.
     shapes : sequence of tuple
-        Shapes of the inputs without the batch axis, in the module's layout.
+        Shapes of the inputs without the batch axis, in the module's order of axes.
     sequence : int
         Which input is the sequence.
     channels_first : bool

@@ -21,7 +21,7 @@ STRIDED = (ATEN.as_strided.default, ATEN.as_strided_copy.default, ATEN.as_stride
 
 
 class Subgraph:
-    """Some calls of a captured graph, as a function of graph-layout tensors.
+    """Some calls of a captured graph, as a function of tensors in the graph's order of axes.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Subgraph:
         values: dict[fx.Node, Any] = dict(self.constants)
         values.update(dict.fromkeys(self.sizes, len(tensors[0])))
         for (node, view), x in zip(self.inputs, tensors, strict=True):
-            values[node] = in_module_layout(x, view)
+            values[node] = in_module_order(x, view)
         for number, step in enumerate(self.steps):
             args, kwargs = self._arguments(step, values, len(tensors[0]))
             values[step] = INSTEAD.get(step.target, step.target)(*args, **kwargs)
@@ -103,7 +103,7 @@ def is_multiple(x: Any, captured: int | None) -> bool:
     )
 
 
-def in_module_layout(x: torch.Tensor, view: Value) -> torch.Tensor:
+def in_module_order(x: torch.Tensor, view: Value) -> torch.Tensor:
     """A tensor ``(batch, *node shape)`` as the module has it."""
     if view.plain(x.dim() - 1):
         return x.contiguous()

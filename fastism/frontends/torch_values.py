@@ -40,7 +40,7 @@ class Value:
     fold: int = 0
 
     def shape(self, node_shape: Sequence[int]) -> tuple[int, ...]:
-        """Shape in the module's layout, without the batch axis."""
+        """Shape in the module's order of axes, without the batch axis."""
         sizes = [1 if axis is None else node_shape[axis] for axis in self.axes]
         if self.fold:
             first = self.axes.index(0)
@@ -59,12 +59,12 @@ class Value:
         return Value(self.node, (*self.axes[:first], *self.axes[first + 1 :]))
 
     def of(self, y: np.ndarray) -> np.ndarray:
-        """The node's tensor ``(rows, *node shape)`` in the module's layout ``(rows, *shape)``."""
+        """The node's tensor ``(rows, *node shape)`` in the module's order ``(rows, *shape)``."""
         shape = (len(y), *self.shape(y.shape[1:]))
         return y.transpose(0, *(axis + 1 for axis in self.order(y.shape[1:]))).reshape(shape)
 
     def order(self, node_shape: Sequence[int]) -> tuple[int, ...]:
-        """Order of the node's axes in the module's layout; unnamed axes come last."""
+        """Order of the node's axes in the module's order of axes; unnamed axes come last."""
         named = list(dict.fromkeys(axis for axis in self.axes if axis is not None))
         return (*named, *(axis for axis in range(len(node_shape)) if axis not in named))
 
@@ -82,7 +82,7 @@ class Emit:
     name, kind : str
         For the nodes.
     out : tuple of int
-        Shape of the result in the module's layout without the batch axis.
+        Shape of the result in the module's order of axes without the batch axis.
     dtype : str
         Floating-point type of the module.
     """
@@ -102,7 +102,7 @@ class Emit:
         return self.builder.nodes[x.node if isinstance(x, Value) else x].shape
 
     def shape(self, x: Value) -> tuple[int, ...]:
-        """Shape in the module's layout, without the batch axis."""
+        """Shape in the module's order of axes, without the batch axis."""
         return x.shape(self.node_shape(x))
 
     def axis(self, x: Value, dim: int) -> int | None:

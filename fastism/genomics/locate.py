@@ -68,8 +68,8 @@ _UNSCORED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What the model sees of a genome.
+class GenomeWindow:
+    """The stretch of a genome that the model is given.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Effect:
     variant : Variant
         As the file has it.
     status : Status
-    window : Window or None
+    window : GenomeWindow or None
         Where it was scored; None if it did not come to that.
     method : {"fast", "naive", ""}
         Empty where it was not scored.
@@ -106,15 +106,15 @@ class Effect:
 
     variant: Variant
     status: Status
-    window: Window | None = None
+    window: GenomeWindow | None = None
     method: str = ""
     reference: np.ndarray | None = None
     effect: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
-    """A variant in the model's orientation.
+class Perturbation:
+    """What a variant replaces in the letters of its window, in the model's orientation.
 
     Attributes
     ----------
@@ -141,12 +141,12 @@ class Located(NamedTuple):
     ----------
     effect : Effect
         Without values yet.
-    edit : Edit or None
+    perturbation : Perturbation or None
         None where `effect` says why it is not scored.
     """
 
     effect: Effect
-    edit: Edit | None
+    perturbation: Perturbation | None
 
 
 class Around:
@@ -173,11 +173,11 @@ class Around:
             )
         self.length, self.share = length, share
 
-    def __call__(self, variant: Variant) -> Window:
+    def __call__(self, variant: Variant) -> GenomeWindow:
         """The window of a variant."""
         middle = variant.pos0 // self.share * self.share + self.share // 2
         start = window_start(middle, self.length)
-        return Window(variant.chrom, start, start + self.length)
+        return GenomeWindow(variant.chrom, start, start + self.length)
 
 
 class Within:
@@ -194,15 +194,15 @@ class Within:
 
     def __init__(self, regions: Iterable[Region], length: int) -> None:
         self.length = length
-        self._windows: dict[str, list[Window]] = {}
+        self._windows: dict[str, list[GenomeWindow]] = {}
         for region in regions:
-            window = Window(region.chrom, region.start, region.end, region.strand)
+            window = GenomeWindow(region.chrom, region.start, region.end, region.strand)
             self._windows.setdefault(region.chrom, []).append(window)
         for windows in self._windows.values():
             windows.sort(key=lambda window: window.start)
         self._starts = {c: [w.start for w in ws] for c, ws in self._windows.items()}
 
-    def __call__(self, variant: Variant) -> Window | None:
+    def __call__(self, variant: Variant) -> GenomeWindow | None:
         """The window of a variant; None if no region holds it."""
         starts = self._starts.get(variant.chrom, [])
         wanted = window_start(variant.pos0, self.length)
@@ -218,7 +218,7 @@ class Within:
 def locate(
     variants: Iterable[Variant],
     genome: Genome,
-    place: Callable[[Variant], Window | None],
+    place: Callable[[Variant], GenomeWindow | None],
     length: int,
     ambiguous: Ambiguous = "skip",
     pad: bool = False,
@@ -234,19 +234,19 @@ def locate(
 
 
 class _Reader:
-    """From variants to edits of windows, or to the reason why there is none."""
+    """From variants to perturbations of windows, or to the reason why there is none."""
 
     def __init__(
         self,
         genome: Genome,
-        place: Callable[[Variant], Window | None],
+        place: Callable[[Variant], GenomeWindow | None],
         length: int,
         ambiguous: str,
         pad: bool,
     ) -> None:
         self.genome, self.place, self.length, self.ambiguous = genome, place, length, ambiguous
         self.pad = pad
-        self._last: tuple[Window | None, str] = None, ""
+        self._last: tuple[GenomeWindow | None, str] = None, ""
 
     def read(self, given: Variant) -> Located:
         """What is known before anything is run, and what is to be run."""
@@ -259,7 +259,7 @@ class _Reader:
             return Located(Effect(given, Status.NO_REGION), None)
         if self._beyond(window.start, window.end, window.chrom):
             return Located(Effect(given, Status.WINDOW_OFF_CHROMOSOME, window), None)
-        made = self._edit(variant, window)
+        made = self._perturbation(variant, window)
         if isinstance(made, Status):
             return Located(Effect(given, made, window), None)
         return Located(Effect(given, Status.SCORED, window), made)
@@ -281,7 +281,7 @@ class _Reader:
         """Whether letters are missing that may not be filled up."""
         return not self.pad and bool(self.genome.missing(chrom, start, end))
 
-    def _edit(self, variant: Variant, window: Window) -> Edit | Status:
+    def _perturbation(self, variant: Variant, window: GenomeWindow) -> Perturbation | Status:
         """The change of a window by a variant in its shortest spelling."""
         before = self._letters(window)
         first = variant.pos0 - window.start
@@ -308,9 +308,9 @@ class _Reader:
         if window.strand == "-":
             first = self.length - first - len(letters)
             before, letters = reverse_complement(before), reverse_complement(letters)
-        return Edit(before, first, letters, fast)
+        return Perturbation(before, first, letters, fast)
 
-    def _letters(self, window: Window) -> str:
+    def _letters(self, window: GenomeWindow) -> str:
         """Letters of a window on the plus strand; neighbouring variants often share it."""
         if self._last[0] != window:
             self._last = window, self._fetch(window.chrom, window.start, window.end)

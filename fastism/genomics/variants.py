@@ -16,7 +16,15 @@ from fastism.calls.inputs import check_outputs
 from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Genome
-from fastism.genomics.locate import Ambiguous, Edit, Effect, Located, Status, Window, locate
+from fastism.genomics.locate import (
+    Ambiguous,
+    Effect,
+    GenomeWindow,
+    Located,
+    Perturbation,
+    Status,
+    locate,
+)
 from fastism.genomics.vcf import Variant
 from fastism.ism import FastISM, NaiveISM
 from fastism.sequences import DNA, one_hot
@@ -61,7 +69,7 @@ def score_variants(
     ism: BaseISM,
     variants: Iterable[Variant],
     genome: Genome,
-    place: Callable[[Variant], Window | None],
+    place: Callable[[Variant], GenomeWindow | None],
     *,
     alphabet: str = DNA,
     ambiguous: Ambiguous = "skip",
@@ -139,12 +147,12 @@ def run_located(
 
 def _run(runner: _Runner, located: Iterable[Located], windows: int) -> Iterator[Effect]:
     batch = _Batch()
-    for effect, edit in located:
-        full = len(batch.windows) >= windows and edit and effect.window not in batch.windows
+    for effect, perturbation in located:
+        full = len(batch.windows) >= windows and perturbation and effect.window not in batch.windows
         if full or len(batch.effects) >= MOST_VARIANTS:
             yield from runner.run(batch)
             batch = _Batch()
-        batch.add(effect, edit)
+        batch.add(effect, perturbation)
     yield from runner.run(batch)
 
 
@@ -153,18 +161,18 @@ class _Batch:
     """Variants that are run together, and the windows that they lie in."""
 
     effects: list[Effect] = field(default_factory=list)
-    edits: dict[int, Edit] = field(default_factory=dict)
-    windows: dict[Window, list[int]] = field(default_factory=dict)
+    perturbations: dict[int, Perturbation] = field(default_factory=dict)
+    windows: dict[GenomeWindow, list[int]] = field(default_factory=dict)
 
-    def add(self, effect: Effect, edit: Edit | None) -> None:
-        if edit is not None:
-            self.edits[len(self.effects)] = edit
+    def add(self, effect: Effect, perturbation: Perturbation | None) -> None:
+        if perturbation is not None:
+            self.perturbations[len(self.effects)] = perturbation
             self.windows.setdefault(effect.window, []).append(len(self.effects))
         self.effects.append(effect)
 
 
 class _Runner:
-    """Runs batches of edits on a model."""
+    """Runs batches of perturbations on a model."""
 
     def __init__(self, ism: BaseISM, alphabet: str, outputs: Any, not_finite: NotFinite) -> None:
         self.ism, self.alphabet, self.outputs, self.policy = ism, alphabet, outputs, not_finite
@@ -177,10 +185,10 @@ class _Runner:
         groups: dict[int, list[list[int]]] = {}
         slow: list[list[int]] = []
         for members in batch.windows.values():
-            edits = batch.edits
-            quick = [i for i in members if fast and edits[i].fast]
+            perturbations = batch.perturbations
+            quick = [i for i in members if fast and perturbations[i].fast]
             if quick:
-                width = max(len(edits[i].letters) for i in quick)
+                width = max(len(perturbations[i].letters) for i in quick)
                 groups.setdefault(self._width(width), []).append(quick)
             if len(quick) < len(members):
                 slow.append([i for i in members if i not in set(quick)])
@@ -235,11 +243,15 @@ class _Runner:
         """Method, reference and effect of every variant of some windows."""
         members = [i for window in windows for i in window]
         sequence = np.repeat(np.arange(len(windows)), [len(window) for window in windows])
-        x = one_hot([batch.edits[window[0]].before for window in windows], self.alphabet, "zero")
-        start = np.array(
-            [min(batch.edits[i].start, ism.seqlen - width) for i in members], dtype=np.int64
+        x = one_hot(
+            [batch.perturbations[window[0]].before for window in windows], self.alphabet, "zero"
         )
-        letters = [_widened(batch.edits[i], s, width) for i, s in zip(members, start, strict=True)]
+        start = np.array(
+            [min(batch.perturbations[i].start, ism.seqlen - width) for i in members], dtype=np.int64
+        )
+        letters = [
+            _widened(batch.perturbations[i], s, width) for i, s in zip(members, start, strict=True)
+        ]
         replacement = one_hot(letters, self.alphabet, "zero")
         with np.errstate(invalid="ignore", over="ignore"):
             made = ism.perturb_by_position(x, sequence, start, replacement, self.outputs)
@@ -252,10 +264,14 @@ def _finite(made: tuple[str, np.ndarray, np.ndarray]) -> bool:
     return bool(np.isfinite(made[1]).all() and np.isfinite(made[2]).all())
 
 
-def _widened(edit: Edit, start: int, width: int) -> str:
-    """What stands in ``[start, start + width)`` after an edit that lies in it."""
-    end = edit.start + len(edit.letters)
-    return edit.before[start : edit.start] + edit.letters + edit.before[end : start + width]
+def _widened(perturbation: Perturbation, start: int, width: int) -> str:
+    """What stands in ``[start, start + width)`` after a perturbation that lies in it."""
+    end = perturbation.start + len(perturbation.letters)
+    return (
+        perturbation.before[start : perturbation.start]
+        + perturbation.letters
+        + perturbation.before[end : start + width]
+    )
 
 
 def _flat(outputs: Any) -> np.ndarray:

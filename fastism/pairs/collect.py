@@ -28,7 +28,7 @@ ROW_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Request:
+class PairRequest:
     """What is wanted of which sequences.
 
     Parameters
@@ -60,7 +60,7 @@ class Request:
 
 
 def collect(
-    request: Request,
+    request: PairRequest,
     run_singles: RunSingles,
     run_pairs: RunPairs,
     whole: FilledPairs,
@@ -70,7 +70,7 @@ def collect(
 
     Parameters
     ----------
-    request : Request
+    request : PairRequest
     run_singles, run_pairs : callable
     whole : FilledPairs
     progress : callable, optional
@@ -98,7 +98,7 @@ def collect(
 
 
 def row_blocks(
-    request: Request,
+    request: PairRequest,
     run_singles: RunSingles,
     run_pairs: RunPairs,
     rows: int | None,
@@ -108,7 +108,7 @@ def row_blocks(
 
     Parameters
     ----------
-    request : Request
+    request : PairRequest
         Of one sequence, with positions in ascending order.
     run_singles, run_pairs : callable
     rows : int or None
@@ -137,7 +137,7 @@ def row_blocks(
         yield PairRows(begin, [y[0] for y in reference], alone, both)
 
 
-def _edits(request: Request, number: int) -> tuple[Mutants, tuple[np.ndarray, np.ndarray]]:
+def _edits(request: PairRequest, number: int) -> tuple[Mutants, tuple[np.ndarray, np.ndarray]]:
     """Single edits of one sequence, and the row of its position and the character of each."""
     x = request.inputs[request.which][number : number + 1]
     mutants, (_, rows, characters) = saturating_mutants(x, request.positions)

@@ -2,11 +2,15 @@
 
 Requirements: numpy only.
 
-A *hull* is the input interval that one block perturbs: `block` neighbouring start positions,
-the first of them a multiple of `block` from `phase`. Hulls whose windows have the same widths and
-the same relative placements form a *class*: their blocks may share a chunk. Near the ends of the
-sequence windows are cut, and nearly every hull is a class of its own; there several of them are
-joined to one, for a chunk of a few mutants takes almost as long as one of many.
+Perturbations that start at neighbouring positions run together, as one *block*. The interval of the
+input that a block changes is its *hull*; in every tensor behind it, the block has one window, which
+holds whatever any of its perturbations can reach.
+
+Hulls whose windows have the same widths in every tensor, and lie in the same way to each other,
+form a *class*: the arrays of their blocks have equal shapes, so that one chunk can hold many of
+them. Near the ends of the sequence windows are cut off, and nearly every hull is then a class of
+its own. A chunk for each of them would be slow, because a chunk of a few mutants takes almost as
+long as one of many; neighbouring hulls are therefore joined there to one larger hull.
 """
 
 from __future__ import annotations
@@ -26,13 +30,18 @@ from fastism.rules import Kind
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the window of an input goes in the frame of a step.
+    """Where the window of an input lies within the positions that a step works on.
+
+    These positions are the *frame* of the step (`fastism.rules.Rule.frame`): those that all of its
+    inputs are brought to before they are added, or that its kernel reads.
 
     Parameters
     ----------
     node, argument : int
         The step and which of its inputs.
     offset : ndarray of int, shape (hulls,)
+        First position of the window, counted from the beginning of the frame; negative where the
+        window begins before it.
     """
 
     node: int
@@ -42,7 +51,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Layout:
-    """Windows and placements of all hulls.
+    """The windows of all hulls in all tensors, and how they lie to each other.
 
     Parameters
     ----------
@@ -57,8 +66,9 @@ class Layout:
     windows : dict of int to Interval
         Window of each of `nodes` for every hull.
     placements : tuple of Placement
-        Those that are not trivial for every hull.
+        Of inputs whose window differs from the frame of their step, for any hull.
     classes : ndarray of int, shape (hulls,)
+        Class of every hull; hulls of one class have equal widths and offsets.
     uniform : bool
         Whether all windows of a node have one width (see `fastism.intervals.uniform`).
     """
@@ -84,7 +94,7 @@ class Layout:
 
     @cached_property
     def placement_of(self) -> dict[tuple[int, int], int]:
-        """Number of the placement of a node's argument, where it is not trivial."""
+        """Number of the placement of a node's argument; those that are the frame have none."""
         return {(p.node, p.argument): i for i, p in enumerate(self.placements)}
 
     @cached_property
@@ -118,7 +128,7 @@ def make_layout(
     same: bool,
     joined: int = 1,
 ) -> Layout:
-    """Plan the windows of all hulls.
+    """Work out the windows of all hulls.
 
     Parameters
     ----------
@@ -145,7 +155,10 @@ def make_layout(
 
 
 def _joined(layout: Layout, most: int) -> np.ndarray:
-    """First starts of the hulls when up to `most` consecutive ones without equals become one."""
+    """First starts of the hulls when neighbours are joined, up to `most` of them to one.
+
+    Only hulls are joined that are the only one of their class, and whose neighbours are so too.
+    """
     alone = (np.bincount(layout.classes) == 1)[layout.classes]
     edges = np.flatnonzero(np.diff(alone, prepend=~alone[:1], append=~alone[-1:]))
     keep = np.ones(len(alone), dtype=bool)
@@ -190,7 +203,7 @@ def _layout(
 
 
 def affected_windows(graph: Graph, steps: Sequence[Step], changed: Interval) -> dict[int, Interval]:
-    """Forward: what can differ from the reference.
+    """What can differ from the reference, tensor by tensor, from the input to the outputs.
 
     Parameters
     ----------
@@ -219,7 +232,11 @@ def affected_windows(graph: Graph, steps: Sequence[Step], changed: Interval) -> 
 def _planned(
     graph: Graph, steps: Sequence[Step], affected: dict[int, Interval], same: bool
 ) -> dict[int, Interval]:
-    """Backward: widen windows to what steps that work on values need to read."""
+    """Windows as wide as the steps behind them need, from the outputs back to the input.
+
+    A step that works on values, such as a max pool, reads more positions than those that differ
+    from the reference; the window of its input is widened to hold them.
+    """
     planned = dict(affected)
     for index in sorted(affected, reverse=True):
         needs = [affected[index]]
