@@ -17,7 +17,7 @@ from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
-from fastism.cli.models import ModelOptions, open_model
+from fastism.cli.opened import ModelOptions, open_model
 from fastism.cli.progress import duration, progress
 from fastism.design import Evolution, Goal
 from fastism.design import evolve as evolve_sequences
