@@ -17,9 +17,10 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends import (  # noqa: F401  (they register their handlers)
     keras_arithmetic,
+    keras_flat,
     keras_ops,
 )
-from fastism.frontends.keras_layers import LAYERS, Emit
+from fastism.frontends.keras_layers import LAST_AXIS, LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
 from fastism.frontends.keras_trace import Traced, inference, is_own, left_as_found, traced
 from fastism.graph.nodes import Graph, GraphBuilder
@@ -80,6 +81,17 @@ def input_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
     return [tuple(x.shape[1:]) for x in _functional(model).inputs]
 
 
+def _without_axis(shape: tuple[int | None, ...]) -> str:
+    """How to make a model of a sequence out of one that takes a further axis of size one."""
+    rest = tuple(n for n in shape if n != 1)
+    if len(shape) != 3 or len(rest) != 2 or rest[1] is None:
+        return ""
+    return (
+        f" A model that takes it with an axis of size one is wrapped: x = keras.Input({rest}); "
+        f"keras.Model(x, model(keras.layers.Reshape({shape})(x)))."
+    )
+
+
 def _functional(operation: Any) -> Any:
     """The functional model that lists the layers of `operation`; None if it is no such model."""
     if isinstance(operation, keras.Sequential):
@@ -134,6 +146,7 @@ class _Translation:
             raise FastISMError(
                 f"Input {index} ({x.name!r}) has shape {shape} without the batch axis; the "
                 "perturbed sequence needs (length, channels). Is seq_input_idx right?"
+                + _without_axis(shape)
             )
         if shape[0] is None:
             if self.seqlen is None:
@@ -201,7 +214,7 @@ class _Translation:
         reason, macs = f"no rule for {type(operation).__name__}", None
         if handler is not None:
             emit = Emit(self.builder, operation, self._function, self.prefix, self._node_of)
-            made = handler(emit, operation, call, inputs)
+            made = self._handled(emit, handler, operation, call, inputs)
             if not isinstance(made, str):
                 self._note(made, call.output_tensors[0].dtype)
                 return [made]
@@ -212,6 +225,18 @@ class _Translation:
                 return found
             reason, macs = found
         return self._opaque(operation, call, inputs, reason, macs)
+
+    def _handled(
+        self, emit: Emit, handler: Any, operation: Any, call: Any, inputs: list[int]
+    ) -> int | str:
+        """What a layer becomes; one on the last axis alone sees tensors without a single axis."""
+        flat = keras_flat.flat(self.builder, inputs[0]) if len(inputs) == 1 else None
+        if flat is None or flat[1] == 2 or type(operation) not in LAST_AXIS:
+            return handler(emit, operation, call, inputs)
+        made = handler(emit, operation, call, [flat[0]])
+        if isinstance(made, str):
+            return made
+        return keras_flat.restored(emit.add, emit.shape(made), made, flat[1])
 
     def _node_of(self, tensor: keras.KerasTensor) -> int | None:
         """The node of a symbolic tensor of the graph that is being read."""

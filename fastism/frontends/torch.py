@@ -24,7 +24,7 @@ from fastism.errors import FastISMError
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_macs import Sized, multiply_adds
-from fastism.frontends.torch_subgraphs import STRIDED
+from fastism.frontends.torch_subgraphs import depends_on_memory
 from fastism.frontends.torch_values import Value
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
@@ -247,7 +247,7 @@ class TorchFrontEnd:
             )
         try:
             program = self._exported()
-            if any(node.target in STRIDED for node in program.graph.nodes):
+            if any(depends_on_memory(node) for node in program.graph.nodes):
                 raise FastISMError("as_strided depends on how tensors lie in memory")
         except Exception as error:
             translated = self._whole(f"torch.export cannot capture it: {_first_line(error)}")

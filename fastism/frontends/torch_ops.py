@@ -164,19 +164,26 @@ def conv2d(
     dilation: Numbers = 1,
     groups: int = 1,
 ) -> Made:
-    """A convolution over two axes one of which has size one, with a kernel of size one there."""
+    """A convolution over two axes one of which the kernel covers as a whole, as characters."""
     if not constants(weight, bias):
         return DYNAMIC
     flat = flat_axis(emit, x, weight.shape[2:], padding)
-    if flat is None:
+    spanned = _spanned_axis(emit, x, weight.shape, padding) if flat is None else None
+    if flat is None and spanned is None:
         return "a convolution over two axes"
-    other = 1 - flat
+    other = 1 - (flat if spanned is None else spanned)
 
     def along(v: Any) -> Any:
         return v if isinstance(v, (int, str)) else v[other % len(v)]
 
-    inner = Value(x.node, (x.axes[0], x.axes[1 + other]))
-    kernel = weight.squeeze(2 + flat)
+    if spanned is not None:
+        # Characters, and whatever else a kernel spans, are channels.
+        flat = spanned
+        inner = Value(x.node, (x.axes[1 + flat], x.axes[1 + other]))
+        kernel = weight[:, 0] if flat == 0 else weight[:, 0].mT
+    else:
+        inner = Value(x.node, (x.axes[0], x.axes[1 + other]))
+        kernel = weight.squeeze(2 + flat)
     made = conv1d(emit, inner, kernel, bias, along(stride), along(padding), along(dilation), groups)
     return unflattened(made, flat)
 
@@ -189,6 +196,18 @@ def flat_axis(emit: Emit, x: Value, size: Sequence[int], padding: Any) -> int | 
         pad = padding if isinstance(padding, (int, str)) else padding[flat % len(padding)]
         if emit.shape(x)[1 + flat] == 1 and size[flat] == 1 and pad in (0, "same", "valid"):
             return flat
+    return None
+
+
+def _spanned_axis(emit: Emit, x: Value, weight: Sequence[int], padding: Any) -> int | None:
+    """Which of two spatial axes a kernel covers as a whole, where there is one channel."""
+    if len(x.axes) != 3 or weight[1] != 1 or emit.shape(x)[0] != 1 or len(emit.node_shape(x)) != 2:
+        return None
+    for axis in (1, 0):
+        pad = padding if isinstance(padding, (int, str)) else padding[axis % len(padding)]
+        named = {x.axes[1], x.axes[2]} == {0, 1} and x.axes[1 + axis] == 1
+        if named and emit.shape(x)[1 + axis] == weight[2 + axis] and pad in (0, "valid"):
+            return axis
     return None
 
 

@@ -14,10 +14,30 @@ from torch import fx
 from fastism.frontends.torch_values import Value
 
 ATEN = torch.ops.aten
+
+
+def _strided(x: torch.Tensor, *settings: Any, **options: Any) -> torch.Tensor:
+    """`as_strided` of a tensor that was contiguous when the module was captured."""
+    return torch.as_strided(x.contiguous(), *settings, **options)
+
+
 #: A view relies on strides, which are those of the capture no more; nothing is written in place.
-INSTEAD = {ATEN.view.default: ATEN.reshape.default, ATEN._unsafe_view.default: ATEN.reshape.default}
+INSTEAD = {
+    ATEN.view.default: ATEN.reshape.default,
+    ATEN._unsafe_view.default: ATEN.reshape.default,
+    ATEN.as_strided.default: _strided,
+    ATEN.as_strided_copy.default: _strided,
+}
 #: Operators whose result depends on strides.
 STRIDED = (ATEN.as_strided.default, ATEN.as_strided_copy.default, ATEN.as_strided_scatter.default)
+
+
+def depends_on_memory(node: fx.Node) -> bool:
+    """Whether a call looks at memory in a way that only the module's own tensors allow."""
+    if node.target not in STRIDED:
+        return False
+    x = node.args[0].meta["val"] if node.args else None
+    return node.target not in INSTEAD or x is None or not x.is_contiguous()
 
 
 class Subgraph:
