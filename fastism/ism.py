@@ -18,7 +18,12 @@ from fastism.backends.precision import each_in, products_in
 from fastism.base_ism import MOST_SEQUENCES
 from fastism.calls.inputs import Ranges, check_outputs, check_positions
 from fastism.calls.mutants import Mutants, Part
-from fastism.calls.naive import fitting_sizes, run_mutants, tune_batch_size
+from fastism.calls.naive import (
+    LARGE_BATCH_SIZES,
+    fitting_sizes,
+    run_mutants,
+    tune_batch_size,
+)
 from fastism.calls.result import listed
 from fastism.errors import FastISMError, NotFiniteError
 from fastism.frontends.batches import random_sequences
@@ -455,7 +460,7 @@ class NaiveISM(Scans):
             The new `batch_size`.
         """
         inputs = self._inputs(x)
-        self.batch_size = tune_batch_size(self._forward, inputs)
+        self.batch_size = self._tuned(inputs, LARGE_BATCH_SIZES[-1])
         return self.batch_size
 
     def _output_shapes(self, inputs: Sequence[np.ndarray] = ()) -> list[tuple[int, ...]]:
@@ -478,7 +483,7 @@ class NaiveISM(Scans):
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         if self.batch_size is None:
-            self.batch_size = tune_batch_size(self._forward, inputs, fitting_sizes(len(mutants)))
+            self.batch_size = self._tuned(inputs, len(mutants))
 
         def selected(outputs: list[np.ndarray]) -> list[np.ndarray]:
             return [
@@ -491,13 +496,21 @@ class NaiveISM(Scans):
 
         # Not worth compiling for its batch size.
         reference = selected(self._references(inputs))
-        return reference, run_mutants(forward, inputs, self.seq_input_idx, mutants, self.batch_size)
+        batches = self._front.batches(inputs)
+        return reference, run_mutants(forward, batches, mutants, self.batch_size)
+
+    def _tuned(self, inputs: Sequence[np.ndarray], mutants: int) -> int:
+        """The fastest batch size for so many mutants."""
+        front = self._front
+        backend = get_backend(front.framework, front.dtype, front.device)
+        sizes = fitting_sizes(mutants, backend.accelerated)
+        return tune_batch_size(self._forward, inputs, sizes)
 
     def _run_splices(
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
     ) -> Made:
         if self.batch_size is None:
-            self.batch_size = tune_batch_size(self._forward, inputs, fitting_sizes(len(splices)))
+            self.batch_size = self._tuned(inputs, len(splices))
         for first in range(0, len(splices), self.batch_size):
             index = np.arange(first, min(first + self.batch_size, len(splices)))
             # All batches have one size, so that nothing is compiled twice.

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.frontends.mutant_batches import Batches
 from fastism.graph.nodes import Graph
 
 
@@ -49,6 +50,9 @@ class FrontEnd(Protocol):
 
     def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Inputs in the model's order of axes, with positions before characters in the sequence."""
+
+    def batches(self, inputs: Sequence[np.ndarray]) -> Batches:
+        """What makes batches of mutants of `inputs`, in the form of `internal`, for `forward`."""
 
     def output_shapes(self, graph: Graph) -> list[tuple[int, ...]]:
         """Shapes of the outputs of the last `graph` in the model's order, without the batch."""

@@ -23,6 +23,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
 from fastism.frontends.keras_layers import LAST_AXIS, LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
 from fastism.frontends.keras_trace import Traced, inference, is_own, left_as_found, traced
+from fastism.frontends.mutant_batches import Batches, host_batches
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Convolution, Opaque, Source
 
@@ -398,6 +399,9 @@ class KerasFrontEnd:
 
     def internal(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return list(inputs)
+
+    def batches(self, inputs: Sequence[np.ndarray]) -> Batches:
+        return host_batches(inputs, self.sequence)
 
     def output_shapes(self, graph: Graph) -> list[tuple[int, ...]]:
         return [graph.nodes[i].shape for i in graph.outputs]

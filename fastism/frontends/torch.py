@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
+from fastism.frontends.mutant_batches import Batches, host_batches
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_macs import Sized, multiply_adds
@@ -92,7 +93,12 @@ class TorchFrontEnd:
         return given
 
     def given(self, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """What the module takes, for inputs in the form that `internal` gives."""
+        """What the module takes, for inputs in the form that `internal` gives.
+
+        Tensors are passed on: `batches` makes them as the module takes them.
+        """
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            return list(inputs)
         tensors = []
         for number, (x, shape) in enumerate(zip(inputs, self.input_shapes, strict=True)):
             x = x if x.flags.writeable else x.copy()
@@ -101,6 +107,31 @@ class TorchFrontEnd:
                 tensor = tensor.transpose(1, 2).contiguous()
             tensors.append(tensor.reshape(len(x), *shape))
         return tensors
+
+    def batches(self, inputs: Sequence[np.ndarray]) -> Batches:
+        """What makes batches of mutants of `inputs`, where the module lives.
+
+        The sequences are copied there once; of a batch only places and replacements are.
+        """
+        if len(self.input_shapes[self.sequence]) != 2:
+            return host_batches(inputs, self.sequence)
+        resident = self.given(inputs)
+
+        def batch(
+            which: np.ndarray, start: np.ndarray, replacement: np.ndarray
+        ) -> list[torch.Tensor]:
+            chosen, first = (torch.from_numpy(x).to(self.device) for x in (which, start))
+            made = [x.index_select(0, chosen) for x in resident]
+            letters = torch.from_numpy(replacement).to(resident[self.sequence])
+            row = torch.arange(len(which), device=self.device)[:, None]
+            place = first[:, None] + torch.arange(replacement.shape[1], device=self.device)
+            if self.channels_first:
+                made[self.sequence][row, :, place] = letters
+            else:
+                made[self.sequence][row, place] = letters
+            return made
+
+        return batch
 
     def output_shapes(self, graph: Graph) -> list[Shape]:
         """Shapes of the graph's outputs in the module's order of axes, without the batch axis."""
