@@ -48,7 +48,8 @@ class Parts:
 def parts_of(whole: Record, convolutions: Record) -> Parts:
     """Split what a whole model takes; both records are of one job, paired by round.
 
-    Naive ISM is scaled before: the samples of both parts may differ.
+    Seconds of naive ISM are scaled to all
+    positions first, because both parts may have been timed on other samples of them.
     """
 
     def each(record: Record) -> list[float]:

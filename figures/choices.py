@@ -79,7 +79,8 @@ def shown_case(case: Case) -> str:
 def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
     """Why something was not run, once per reason, outside of the sweeps.
 
-    Of several numbers of sequences, the smallest is named where it is not one.
+    Where several numbers of sequences
+    were not run for the same reason, the smallest of them is named, unless that is one.
     """
     found: dict[tuple[str, Case, str, str], Record] = {}
     for record in records:

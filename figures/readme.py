@@ -167,7 +167,7 @@ def _size(comparison: Comparison) -> tuple[int, int]:
 
 
 def _columns(device: str, found: Sequence[Comparison | None]) -> dict[str, list[str]]:
-    """Those of one device; one that says so where nothing was measured on it."""
+    """The columns of one device; a single one that says so where nothing ran on it."""
     if not any(found):
         return {device: [NO_RECORD] * len(found)}
     cells = [_cells(c) if c else ("–", "–", NO_RECORD) for c in found]

@@ -87,7 +87,11 @@ def plot(comparisons: Sequence[Comparison]) -> Figure:
 
 
 def _groups(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
-    """Those with the fewest sequences, then of every other case that with the most."""
+    """The comparisons of each panel.
+
+    The first has those with the fewest sequences of all; the second, of every case that was timed
+    with more, the one with the most.
+    """
     least = min(c.naive.what.sequences for c in comparisons)
     most: dict[tuple[str, int], Comparison] = {}
     for c in sorted(comparisons, key=lambda c: c.naive.what.sequences):

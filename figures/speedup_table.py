@@ -62,7 +62,7 @@ def rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
 
 
 def _rows(comparison: Comparison, fastest: bool) -> list[dict[str, Any]]:
-    """Those of one framework of the model."""
+    """The rows of models that run on one framework."""
     table = []
     naive = comparison.naive
     common = {

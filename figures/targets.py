@@ -89,7 +89,7 @@ def targets(records: Sequence[Record]) -> list[Target]:
 
 
 def _against_naive(records: Sequence[Record]) -> Iterator[Target]:
-    """Of the Keras models; of the same models as PyTorch modules where these were timed."""
+    """Against naive ISM: Keras models, and their twins as PyTorch modules where those ran."""
     found = {
         (c.naive.what.architecture, c.naive.what.length, c.naive.how.model): c
         for c in main_cases(compare(records))
@@ -110,7 +110,10 @@ def _against_naive(records: Sequence[Record]) -> Iterator[Target]:
 
 
 def _against_published(records: Sequence[Record]) -> Iterator[Target]:
-    """Jobs of one machine; its best is only known where it ran with several numbers."""
+    """Against fastISM 0.5 on the same machine.
+
+    Its best is known only where it ran with several numbers of sequences.
+    """
     for architecture, bound in PUBLISHED.items():
         theirs, ours = _of_both(records, "fastism05", architecture, _machine)
         name = f"{shown(architecture)} 1000: over fastISM 0.5.1"

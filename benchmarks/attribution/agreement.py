@@ -35,7 +35,7 @@ class Agreement:
         return self.difference <= max(tolerance * self.spread, self.rounding)
 
     def excess(self) -> float:
-        """The difference in spreads (or in what rounding explains), to find the worst by."""
+        """The difference in units of the spread, or of the rounding where that is larger."""
         return self.difference / max(self.spread, self.rounding, 1e-300)
 
 

@@ -1,4 +1,4 @@
-"""What captum's methods share: the twin in PyTorch, its outputs, layouts.
+"""What captum's methods share: the twin in PyTorch, its outputs, and the order of axes.
 
 captum works on PyTorch modules. On a Keras model that runs on PyTorch its DeepLIFT finds none of
 the modules that it has rules for and returns plain gradients without a word, so that the methods

@@ -49,6 +49,6 @@ def relative_difference(values: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _largest(wrong: np.ndarray, scale: np.ndarray) -> float:
-    """Largest ratio; a NaN anywhere is infinite, and nothing of nothing is zero."""
+    """The largest of ``wrong / scale``: 0 where both are 0, infinite if any of them is NaN."""
     ratio = np.where(wrong == 0, 0.0, wrong / np.maximum(scale, 1e-300))
     return float("inf") if np.isnan(ratio).any() else float(ratio.max())

@@ -1,4 +1,4 @@
-"""The identity of first-order methods: on a linear model, a gradient knows what ISM finds.
+"""The check of methods that use one gradient: on a linear model they must equal exact ISM.
 
 Requirements: numpy, fastism; keras, imported when it is used.
 """

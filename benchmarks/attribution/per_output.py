@@ -129,7 +129,7 @@ class PerOutputMethod(Method):
 
     @abstractmethod
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
-        """What `set_up` does beyond choosing `explained`, by which compilations may go."""
+        """Called by `set_up` once `explained` is chosen: build or compile what explains these."""
 
     @abstractmethod
     def explain(self, target: Explained) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where the seconds of a run go: spans within spans, each second entered once.
+"""Where the seconds of a run go: every second is counted once, for the innermost span it is in.
 
 Requirements: none beyond `benchmarks.clock`.
 """
@@ -13,9 +13,11 @@ from benchmarks.clock import Clock
 
 
 class Ledger:
-    """Seconds by entry. What a span within a span takes is entered for the inner one only.
+    """Adds up how long the parts of a run take, under a name for each part (an *entry*).
 
-    The entries of a run therefore add up to the time of its outermost span.
+    A part is the body of a ``with ledger.span(entry)``. Where one such block stands within another,
+    the time of the inner one is counted for the inner one only; all entries of a run together are
+    therefore as long as its outermost block.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class Ledger:
 
     @contextmanager
     def span(self, entry: Hashable) -> Iterator[None]:
-        """Enter what happens within for `entry`."""
+        """Count the time of the block under `entry`, but for what blocks within it take."""
         self._turn()
         self._open.append(entry)
         self.seconds.setdefault(entry, 0.0)
@@ -56,7 +58,7 @@ class Ledger:
             self._open.pop()
 
     def each(self, entry: Hashable, made: Iterator) -> Iterator:
-        """The items of an iterator; what making them takes is entered for `entry`."""
+        """The items of an iterator; the time that it takes to make them counts under `entry`."""
         while True:
             with self.span(entry):
                 try:

@@ -59,11 +59,12 @@ class Product:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """The ways to write it as one product, all of the same multiply-adds.
+        """The ways to write the layer as one product; all have the same multiply-adds.
 
-        A convolution can gather its taps before the product or add them up after it, which is far
-        better for few channels out. A dense layer after Flatten can multiply whole windows, or one
-        position at a time for all windows that cover it, which makes more rows of it.
+        A convolution can gather the inputs of all its taps into long rows before the product, or
+        multiply every input by all taps and add up afterwards; the second is far faster where
+        there are few output channels. A dense layer after Flatten can multiply whole windows, or
+        go position by position, with one row for every window that covers the position.
         """
         gathered = self.rows, self.inner, self.columns
         added = self.rows, self.inner // self.taps, self.columns * self.taps
@@ -89,8 +90,9 @@ def saturating_products(ism: FastISM, sequences: np.ndarray) -> tuple[Product, .
 def plan_products(plan: Plan, batches: Sequence[Sequence[Chunk]]) -> tuple[Product, ...]:
     """One product per layer that multiplies, with the rows of its typical chunk.
 
-    Chunks differ near the ends of a sequence. Of the rows that a layer has in them, the one is
-    taken below and above which half of the layer's arithmetic lies.
+    Chunks near the ends of a sequence have other numbers of rows than the rest. The number that
+    stands for all is the weighted median: half of the layer's arithmetic is done in chunks that do
+    not have more rows.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ def _flattened_rows(
 
 
 def _typical(values: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted median."""
+    """The weighted median: half of the weight belongs to values that are not larger."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

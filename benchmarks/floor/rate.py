@@ -3,13 +3,14 @@
 What it is: single-precision products of dense random matrices, ``(rows, inner) @ (inner,
 columns)``, one shape per layer (`benchmarks.floor.products`), called by the framework of the
 backend that is timed, on its device, over and over on the same operands. These stay in the caches
-as far as they fit, and nothing else is done in between. Of several ways to multiply that a
-framework has, the fastest for a shape counts. The rate of a case is the arithmetic of all layers
-over the time it takes at the rate of each.
+as far as they fit, and nothing else is done in between. Where a framework has several ways to
+multiply, the one that is fastest for a shape counts. The rate of a model is the arithmetic of all
+its layers, divided by the time that they take when each runs at its own rate.
 
-What it is not: the peak of the processor, nor a bound that cannot be passed. A step that reads its
-operands once from memory is slower than this; one product of another shape, or one that multiplies
-known zeros of the plan's count away, can be faster.
+What it is not: the peak of the processor, nor a bound that cannot be passed. A step that has to
+read its operands from memory, where the products here find them in the caches, is slower. A step
+can be faster where it multiplies matrices of another shape, or where it leaves out multiplications
+by zero that the plan has counted.
 
 Requirements: numpy; the backend's framework.
 """
@@ -100,7 +101,7 @@ class RateProbe:
 
 
 def _calls(seconds: float, each: float) -> int:
-    """How many calls fill a time; a clock that does not move counts as a tenth of a microsecond."""
+    """How many calls fill a time; a call takes 0.1 microseconds at least, for coarse clocks."""
     return max(round(seconds / max(each, 1e-7)), 1)
 
 
@@ -195,7 +196,7 @@ def _jax() -> dict[str, Maker]:
 
         def multiply(calls: int) -> None:
             for _ in range(calls):
-                # One at a time: on a CPU several that wait would run beside each other.
+                # Wait for each product: JAX would otherwise run several of them at the same time.
                 product(x, y).block_until_ready()
 
         return multiply

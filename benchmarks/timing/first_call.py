@@ -98,7 +98,7 @@ def first_call(model: Any, sequences: np.ndarray, backend: str) -> Result:
 
 
 def bytes_of(result: Any) -> int:
-    """Bytes of the arrays of a `fastism.Saturation`, which any way to compute it would need."""
+    """Bytes of the arrays of a `fastism.Saturation`: no implementation could do with less."""
     several = result.mutants if isinstance(result.mutants, list) else [result.mutants]
     references = result.reference if isinstance(result.reference, list) else [result.reference]
     return sum(array.nbytes for array in (*several, *references))

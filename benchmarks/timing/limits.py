@@ -101,8 +101,8 @@ class Limits:
 def too_large(method: Method, model: Any, sequences: np.ndarray) -> str | None:
     """Why the result of a method would not fit into memory, or None.
 
-    Of exact methods, which return every output of every mutant; the frameworks need memory too,
-    so that a share of what is free is what a result may take.
+    This concerns exact methods, which return every output of every mutant. A result may take only
+    a share of the free memory, because the framework needs some as well.
     """
     elements = _output_elements(model, sequences)
     if not method.exact or not elements:

@@ -206,7 +206,10 @@ def _chosen(
 def _checked(
     ready: Sequence[tuple[Method, Attribution]], progress: Progress
 ) -> tuple[dict[str, Check], list[tuple[Method, Result]]]:
-    """Check the attributions of every method that has an identity; a wrong one is told apart."""
+    """Check the attributions of every method that has an identity.
+
+    Returns the checks that hold, by key of the method, and the methods whose check failed.
+    """
     held: dict[str, Check] = {}
     failed: list[tuple[Method, Result]] = []
     for method, result in ready:

@@ -27,7 +27,13 @@ def warmed_up(
     progress: Progress,
     limits: Limits,
 ) -> tuple[list[tuple[Method, Attribution]], list[tuple[Method, Result]]]:
-    """Set up and run every method; what cannot run is told apart, with its reason.
+    """Set up and run every method once.
+
+    Returns
+    -------
+    tuple of two lists
+        The methods that ran, with what they returned; and those that could not, with the result
+        that says why.
 
     Raises
     ------

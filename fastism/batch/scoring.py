@@ -1,4 +1,4 @@
-"""Sequences in, a store of scores out: which sequences share a batch, shards, and going on.
+"""Scores of many sequences into a store: batches, shards, and going on after an interruption.
 
 Requirements: numpy, pyfaidx (through `fastism.genomics.genome`). Prints nothing; knows no
 command line.
@@ -249,8 +249,9 @@ class _Scorer:
     ) -> dict[int, str]:
         """Rows for which the model is not finite, each with the output that is not.
 
-        A difference of values that are infinite on the way is none: where fast ISM is not finite,
-        the rows are replaced by what naive ISM gives, in place.
+        Fast ISM works on differences, and the difference of two infinite values is NaN even where
+        the model's output is finite. Rows where it is not finite are therefore computed anew by
+        naive ISM, which replaces them in place.
         """
         rows = sorted(self._bad(reference, scores))
         if rows and self.ism is not self.naive:

@@ -249,7 +249,7 @@ class _Reader:
         self._last: tuple[GenomeWindow | None, str] = None, ""
 
     def read(self, given: Variant) -> Located:
-        """What is known before anything is run, and what is to be run."""
+        """The variant in its window: what to run, or why it is not run."""
         variant = replace(given, chrom=self.genome.name_of(given.chrom))
         if status := self._refused(variant):
             return Located(Effect(given, status), None)
