@@ -39,6 +39,7 @@ GENERATORS: dict[str, str] = {
     "benchmark_rooms": "docs.generate.rooms:benchmark_rooms",
     "targets": "docs.generate.measurements:targets",
     "profiles": "docs.generate.measurements:profiles",
+    "pairs": "docs.generate.measurements:pairs",
     "rounding": "docs.generate.measurements:rounding",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "grid_and_library": "docs.generate.measurements:grid_and_library",

@@ -43,6 +43,11 @@ def rounding() -> str:
     return (ROOT / RECORDS / "rounding.md").read_text().strip()
 
 
+def pairs() -> str:
+    """The committed table of double mutants (`python -m benchmarks.studies.pairs`)."""
+    return (ROOT / RECORDS / "pairs.md").read_text().strip()
+
+
 def reference_figures() -> str:
     """The figures of ``figures/reference`` by folder, each with its table where there is one.
 

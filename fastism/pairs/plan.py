@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from math import nan
+from math import nan, prod
 
 import numpy as np
 
@@ -212,12 +212,14 @@ class _Tiles:
         plan, nodes = self._plan, self._plan.graph.nodes
         size = np.dtype(plan.graph.dtype).itemsize
         macs = sum(cost.fast for cost in self.costs())
+        whole = max((prod(nodes[i].shape) for i in plan.rebuilt), default=0)
         traffic, calls, largest = [], [], 0.0
         for joint, run in zip(self._joints, self._run, strict=True):
             numbers = [span.width * nodes[i].shape[1] for i, span in joint.windows.items()]
             traffic.append(sum(numbers) * PASSES * size)
             calls.append(sum(span.filled.astype(float) for span in joint.windows.values()))
-            largest = max(largest, float(np.max(np.stack(numbers) * run)) * size)
+            most = np.maximum(np.max(np.stack(numbers), 0), whole) * run
+            largest = max(largest, float(most.max()) * size)
         slow = 1.0 + min(largest / CACHED, 2.0)
         each = macs / MACS_PER_SECOND
         each += slow * self._mean(traffic, self._run) / BYTES_PER_SECOND

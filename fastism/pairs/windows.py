@@ -105,7 +105,8 @@ def find_roles(plan: Plan) -> Roles:
     """Roles of the nodes of a plan of single edits."""
     graph, steps, kept = plan.graph, plan.steps, plan.rebuilt
     nodes = tuple(i for i, step in enumerate(steps) if step.mode is Mode.WINDOW)
-    nonlinear = frozenset(i for i in nodes if graph.nodes[i].rule.consumes is Kind.VALUES)
+    made = [i for i in nodes if graph.nodes[i].inputs]
+    nonlinear = frozenset(i for i in made if graph.nodes[i].rule.consumes is Kind.VALUES)
     values = set()
     for index in nodes:
         readers = [c for c in graph.consumers[index] if steps[c].mode is not Mode.FULL]
