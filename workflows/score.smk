@@ -55,6 +55,8 @@ if (ROOT / "fastism").is_dir():
         filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     )
 
+from fastism.cli.score import score
+from fastism.cli.workflow_options import words
 from fastism.errors import FastISMError
 from fastism.store.export import output_files
 
@@ -64,24 +66,6 @@ OUTPUT = config["output"]
 FOLDER = f"{OUTPUT}.shards"
 COUNT = config["shards"]
 SHARDS = range(1, COUNT + 1)
-#: Keys of the config that are options of `fastism score` with a value, and without one.
-OPTIONS = (
-    "genome",
-    "positions",
-    "outputs",
-    "alphabet",
-    "ambiguous",
-    "content",
-    "dtype",
-    "batch",
-    "memory",
-    "backend",
-    "device",
-    "seqlen",
-    "input_shape",
-)
-FLAGS = ("unsafe", "naive")
-
 
 def merged_files():
     """The files that the output consists of: two for X.npz."""
@@ -105,9 +89,8 @@ def sources():
 
 
 def score_options():
-    """The options of `fastism score`, as words for a shell."""
-    given = [f"--{key.replace('_', '-')}={config[key]}" for key in OPTIONS if key in config]
-    return [*given, *(f"--{key}" for key in FLAGS if config.get(key))]
+    """The options of `fastism score`, as words for a shell: whatever it has, this workflow has."""
+    return words(score, config)
 
 
 def export_options():
@@ -158,8 +141,7 @@ rule score_shard:
         f"{FOLDER}/{{number}}-of-{COUNT}.log",
     threads: config["threads"]
     shell:
-        # A finished shard is offered as an unfinished one, so that it is compared with what is asked for.
-        "if [ -e {params.shard:q} ]; then mv {params.shard:q} {params.shard:q}.partial; fi;"
-        " export OMP_NUM_THREADS={threads} TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1;"
+        # A finished shard is compared with what is asked for, and not scored again.
+        "export OMP_NUM_THREADS={threads} TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1;"
         " {FASTISM} score {params.model:q} {params.input:q} {params.options:q}"
         " --shard {params.part} --resume -o {params.shard:q} >> {log:q} 2>&1"

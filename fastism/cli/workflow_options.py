@@ -1,0 +1,46 @@
+"""Which options of a command a workflow passes on: all but those that a run of many jobs sets.
+
+Requirements: none.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: Arguments and options that belong to one job, and are set by the workflow itself.
+OF_A_JOB = ("model", "input", "vcf", "output", "shard", "resume", "force", "quiet")
+
+
+def passed_on(command: Callable[..., None]) -> dict[str, bool]:
+    """Names of the options that a workflow's config may hold, in the order of the command's help.
+
+    Parameters
+    ----------
+    command : callable
+        The function of a command, such as `fastism.cli.score.score`.
+
+    Returns
+    -------
+    dict of str to bool
+        As in the config, with underscores; whether an option is a flag, without a value.
+    """
+    parameters = inspect.signature(command).parameters.values()
+    return {
+        each.name: isinstance(each.default, bool)
+        for each in parameters
+        if each.name not in OF_A_JOB
+    }
+
+
+def words(command: Callable[..., None], config: Mapping[str, Any]) -> list[str]:
+    """The options of a command that a config holds, as words of a command line."""
+    made = []
+    for name, flag in passed_on(command).items():
+        option = f"--{name.replace('_', '-')}"
+        if name in config and not flag:
+            made.append(f"{option}={config[name]}")
+        elif config.get(name):
+            made.append(option)
+    return made
