@@ -690,8 +690,8 @@ def add_rows_cases() -> Iterator[Case]:
         for width, start in [(3, 0), (1, 9), (10, 0), (4, 5)]:
             yield Case(
                 f"add_rows {width} at {start} to {features}",
-                lambda b, k, _g, x, s=start: b.add_rows(x, k, s),
-                [numbers(width, 6, 4)],
+                lambda b, k, _g, x, s=start: b.add_rows(b.transpose(x, (1, 0, 2)), k, s),
+                [numbers(6, width, 4)],
                 ("prepare_rows", numbers(10, 4, features)),
                 form="full",
             )
@@ -879,6 +879,22 @@ def test_nothing_is_traced_again(b: Backend):
         reference = numpy.lookup(table, geometry.sequence, geometry.starts[0], width)
         assert b.to_numpy(made[0]).tolist() == (placed + reference).tolist()
     assert len(calls) == (4 if b.name == "torch" else 1)
+
+
+def test_any_number_of_sequences_takes_one_trace(b: Backend):
+    calls = []
+
+    def function(xs: Sequence[Any]) -> list[Any]:
+        calls.append(1)
+        return [b.function("relu", x) for x in xs]
+
+    compiled = b.compile(function)
+    lengths = (1, 2, 7)
+    for rows in lengths:
+        (made,) = compiled([b.asarray(np.full((rows, 3), -1.0))])
+        assert b.to_numpy(made).tolist() == [[0.0] * 3] * rows
+    # PyTorch is called, and JAX compiles anew for every shape.
+    assert len(calls) == (1 if b.name == "tensorflow" else len(lengths))
 
 
 def test_memory_is_told_in_bytes(b: Backend):

@@ -61,6 +61,8 @@ class TensorFlowModel:
         import keras
         import tensorflow as tf
 
+        from fastism.backends.traced import trace
+
         part = keras.Model(self._model.inputs, self._model.outputs[output])
         shape = self._model.inputs[0].shape[1:]
         signature = [tf.TensorSpec((None, *shape), "float32"), tf.TensorSpec((), "int32")]
@@ -75,7 +77,4 @@ class TensorFlowModel:
                 y = value(x, element)
             return tape.gradient(y, x)
 
-        return (
-            tf.function(value, input_signature=signature),
-            tf.function(gradient, input_signature=signature),
-        )
+        return trace(value, signature), trace(gradient, signature)

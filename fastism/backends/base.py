@@ -98,7 +98,10 @@ class Backend(ABC):
         return self.constant(taps)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile a function of lists of arrays (eager frameworks return it as it is)."""
+        """Compile a function of lists of arrays (eager frameworks return it as it is).
+
+        From call to call, the first axes of the arrays may have other lengths.
+        """
         return function
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:

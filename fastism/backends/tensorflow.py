@@ -8,13 +8,14 @@ ends. (A graph with dynamic widths that are cut at the ends took twice as long o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import cache, partial, reduce
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.traced import Traced, trace
 
 #: Below this many output channels all taps go into one matrix product, whose parts are added up:
 #: a convolution with few output channels leaves most of the processor's vectors empty.
@@ -30,7 +31,7 @@ class TensorFlowBackend(Backend):
     def __init__(self, dtype: str) -> None:
         super().__init__(dtype)
         self._float = tf.as_dtype(dtype)
-        self._rebuild = tf.function(_rebuild, reduce_retracing=True)
+        self._rebuild = cache(self._trace_rebuild)
 
     # ---- transfer and compilation -------------------------------------------------------
 
@@ -48,7 +49,7 @@ class TensorFlowBackend(Backend):
         return np.ascontiguousarray(taps, dtype=self.dtype)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return tf.function(function, reduce_retracing=True)
+        return Traced(function)
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
         traced: list[Callable[..., Any]] = []
@@ -287,7 +288,14 @@ class TensorFlowBackend(Backend):
 
     def rebuild(self, table: Array, sequence: Any, start: Any, x: Array, delta: bool) -> Array:
         index = (np.asarray(v, dtype=np.int32) for v in (sequence, start))
-        return self._rebuild(table, *map(tf.convert_to_tensor, index), x, delta)
+        return self._rebuild(delta)(table, *map(tf.convert_to_tensor, index), x)
+
+    def _trace_rebuild(self, delta: bool) -> Callable[..., Array]:
+        """One trace for tables of all nodes, in which no dimension is static."""
+        index = tf.TensorSpec((None,), tf.int32)
+        table = tf.TensorSpec((None,) * 3, self._float)
+        windows = tf.TensorSpec((None,) * 4, self._float)
+        return trace(partial(_rebuild, delta), [table, index, index, windows])
 
 
 def _trace_chunk(
@@ -303,15 +311,14 @@ def _trace_chunk(
         tf.TensorSpec((delta.shape[0], None, None, delta.shape[3]), delta.dtype),
     ]
 
-    # No autograph: rules hold no control flow on tensors, and converting them takes seconds.
-    @tf.function(input_signature=signature, autograph=False)
-    def traced(
+    def chunk(
         tables: Sequence[Array], sequence: Array, starts: Array, offsets: Array, delta: Array
     ) -> Any:
         per_placement = tf.unstack(offsets) if offsets.shape[0] else []
         return function(tables, Geometry(sequence, starts, widths, per_placement), delta)
 
-    return traced
+    # No autograph: rules hold no control flow on tensors, and converting them takes seconds.
+    return trace(chunk, signature, autograph=False)
 
 
 def _packed(geometry: Geometry) -> tuple[Array, Array, Array]:
@@ -321,8 +328,7 @@ def _packed(geometry: Geometry) -> tuple[Array, Array, Array]:
     return tuple(tf.convert_to_tensor(np.asarray(a, dtype=np.int32)) for a in arrays)
 
 
-def _rebuild(table: Array, sequence: Array, start: Array, x: Array, delta: bool) -> Array:
-    # All from tensors: tables of several nodes share one trace, in which no dimension is static.
+def _rebuild(delta: bool, table: Array, sequence: Array, start: Array, x: Array) -> Array:
     _, length, channels = tf.unstack(tf.shape(table))
     width, blocks, mutants, _ = tf.unstack(tf.shape(x))
     # Mutants in one row behind the channels, so that a position is one row to gather.

@@ -391,7 +391,7 @@ class KerasFrontEnd:
         translation = _Translation(model, seq_input_idx, seqlen, ())
         self.input_shapes = [translation._input_shape(i, x) for i, x in enumerate(inputs)]
         self.dtype = "float64" if inputs[seq_input_idx].dtype == "float64" else "float32"
-        self._compiled = _compiled(model, self.framework, self.input_shapes, self.dtype)
+        self._compiled = _compiled(model, self.framework, self.dtype)
 
     def graph(self, stop_layers: Sequence[str] = ()) -> Graph:
         """The model as a graph, with the weights it has now."""
@@ -443,9 +443,7 @@ class KerasFrontEnd:
         return self.forward
 
 
-def _compiled(
-    model: keras.Model, framework: str, shapes: Sequence[tuple[int, ...]], dtype: str
-) -> Callable[[list], list]:
+def _compiled(model: keras.Model, framework: str, dtype: str) -> Callable[[list], list]:
     """`model` at inference, compiled as its framework does best."""
     structure = _functional(model).input
 
@@ -454,11 +452,7 @@ def _compiled(
         return keras.tree.flatten(model(given, training=False))
 
     if framework == "tensorflow":
-        import tensorflow as tf
-
-        # One trace for every batch size.
-        signature = [[tf.TensorSpec((None, *shape), dtype) for shape in shapes]]
-        return tf.function(call, input_signature=signature)
+        return _traced(call, dtype)
     if framework == "jax":
         import jax
 
@@ -468,3 +462,17 @@ def _compiled(
 
         return torch.inference_mode()(call)
     return call
+
+
+def _traced(call: Callable[[list], list], dtype: str) -> Callable[[list], list]:
+    """`call` in one TensorFlow graph for every batch size, made when it is first called."""
+    import tensorflow as tf
+
+    from fastism.backends.traced import Traced
+
+    traced = Traced(call)
+
+    def run(inputs: list) -> list:
+        return traced([tf.convert_to_tensor(x, dtype) for x in inputs])
+
+    return run
