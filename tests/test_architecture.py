@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From bottom to top: a room imports only what stands before it. A new room gets its place here.
 LIBRARY = (
     "fastism.errors",
+    "fastism.fast_ism_utils",
     "fastism.intervals",
     "fastism.files",
     "fastism.sequences",
