@@ -3,7 +3,7 @@
 Requirements: those of `fastism.cli`.
 """
 
-from fastism.cli.app import main
+from fastism.cli.start import main
 
 if __name__ == "__main__":
     main()

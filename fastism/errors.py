@@ -19,6 +19,11 @@ class NotFiniteError(FastISMError):
     """A model itself gives NaN or infinite outputs."""
 
 
+def install(extra: str) -> str:
+    """How to install what an optional part of the program needs."""
+    return f"Install it from a clone of the repository: pip install '.[{extra}]'."
+
+
 def no_memory(error: BaseException) -> bool:
     """Whether an exception of Python or of a framework says that memory is used up."""
     words = f"{type(error).__name__} {error}".lower()

@@ -108,6 +108,17 @@ def saturation_mutagenesis(
         For a span that leaves the sequences, a half-precision type, or attributions of a module
         with several outputs.
     """
+    if not isinstance(X, torch.Tensor) or X.dim() != 3:
+        raise FastISMError(
+            f"X is a {type(X).__name__} of shape {tuple(getattr(X, 'shape', ()))}; expected a "
+            "tensor of one-hot rows (N, C, L): torch.from_numpy(fastism.sequences.one_hot(letters)"
+            ".swapaxes(1, 2).copy())."
+        )
+    if X.shape[1] > X.shape[2] and (X.sum(2) == 1).all():
+        raise FastISMError(
+            f"X has shape {tuple(X.shape)} and its rows along the last axis are one-hot; expected "
+            "(N, C, L), characters before positions: X.transpose(1, 2)."
+        )
     length = X.shape[-1]
     stop = length + 1 + end if end < 0 else end
     if not 0 <= start < stop <= length:

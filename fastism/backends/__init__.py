@@ -6,7 +6,7 @@ import importlib
 from importlib.util import find_spec
 
 from fastism.backends.base import Backend
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, install
 
 _CLASSES = {"tensorflow": "TensorFlowBackend", "torch": "TorchBackend", "jax": "JaxBackend"}
 #: Names of all backends, whether their frameworks are installed or not.
@@ -37,8 +37,7 @@ def get_backend(name: str, dtype: str, device: str | None = None) -> Backend:
         raise FastISMError(f"Unknown backend {name!r}; expected one of {', '.join(_CLASSES)}.")
     if find_spec(name) is None:
         raise FastISMError(
-            f"Backend {name!r} needs the package {name}, which is not installed: "
-            f"pip install 'fastism-suite[{name}]'."
+            f"Backend {name!r} needs the package {name}, which is not installed. {install(name)}"
         )
     module = importlib.import_module(f"fastism.backends.{name}")
     options = {"device": device} if name == "torch" else {}

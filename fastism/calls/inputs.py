@@ -111,6 +111,12 @@ def characters_first(length: int, characters: int) -> str:
 
 def _check_shape(array: np.ndarray, shape: tuple[int | None, ...], name: str) -> None:
     wanted = ("sequences", *shape)
+    if array.ndim == 2 and len(shape) == 2 and array.shape != shape and array.dtype.kind in "iu":
+        raise FastISMError(
+            f"{name} has shape {array.shape} and holds whole numbers, as if each were a letter; "
+            f"expected one-hot rows, {wanted}: np.eye(number of letters)[x], or "
+            "fastism.sequences.one_hot of the letters."
+        )
     if array.ndim == len(shape) and len(shape) == 2:
         raise FastISMError(
             f"{name} has shape {array.shape}; expected {wanted}. "

@@ -19,7 +19,7 @@ from fastism import __version__
 from fastism.cli.exit_codes import Exit, Failure, said, stage
 from fastism.cli.silence import set_up
 
-__all__ = ["Exit", "Failure", "application", "main", "stage"]
+__all__ = ["Exit", "Failure", "application", "stage"]
 
 #: In the order of the help page; `fastism.cli.NAME` has a function NAME.
 COMMANDS = (
@@ -127,8 +127,3 @@ def application() -> typer.Typer:
         module = importlib.import_module(f"fastism.cli.{name}")
         made.command(name)(getattr(module, name))
     return made
-
-
-def main() -> None:
-    """The entry point of the `fastism` command."""
-    application()()

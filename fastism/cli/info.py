@@ -14,7 +14,7 @@ import typer
 
 from fastism import __version__
 from fastism.cli import options as o
-from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.exit_codes import Exit, Failure, stage
 from fastism.cli.opened import ModelOptions, installed, open_model
 from fastism.cli.silence import without_logs
 from fastism.loading.model_files import FRAMEWORKS, gpu_count, weights_of
@@ -34,6 +34,8 @@ def info(
     """Show versions and processors; or of a file what it holds, and whether it is complete."""
     if file is None:
         shown = _system()
+    elif ":" not in file and not Path(file).exists():
+        raise Failure(Exit.INPUT, f"There is no file {file}. Expected scores or a model.")
     elif _is_scores(Path(file)):
         shown = _scores(Path(file))
     else:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, install
 from fastism.loading.keras2 import mended, name_tensorflow, operations
 from fastism.loading.keras_configs import check_config, file_config
 
@@ -241,7 +241,7 @@ def _module(where: str, spec: str) -> ModuleType:
 def _remedy(module: str | None) -> str:
     if module in (*FRAMEWORKS, "keras"):
         extra = "tensorflow" if module == "keras" else module
-        return f"Install it: pip install 'fastism-suite[{extra}]'."
+        return install(extra)
     return "Modules are searched in the working directory and among the installed packages."
 
 
@@ -258,8 +258,7 @@ def need_keras(name: str) -> ModuleType:
         missing = "keras" if installed else "one of " + ", ".join(FRAMEWORKS)
         raise FastISMError(
             f"{name} is a Keras model, which needs Keras 3 and a framework for it; {missing} is "
-            f"not installed: pip install 'fastism-suite[tensorflow]', or "
-            "keras beside PyTorch or JAX."
+            f"not installed. {install('tensorflow')} Or install keras beside PyTorch or JAX."
         )
     try:
         return importlib.import_module("keras")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, install
 from fastism.files.whole import whole_file
 from fastism.store.join import Joined, Selected
 from fastism.store.reader import Store
@@ -203,8 +203,7 @@ def _module(output: Path) -> Any:
         return importlib.import_module(f"fastism.store.{kind.module}")
     except ImportError as error:
         raise FastISMError(
-            f"Writing {extension} files needs the package {error.name}: "
-            "pip install 'fastism-suite[cli]'."
+            f"Writing {extension} files needs the package {error.name}. {install('cli')}"
         ) from error
 
 

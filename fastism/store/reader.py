@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.errors import FastISMError
+from fastism.errors import FastISMError, install
 from fastism.store import journal
 from fastism.store.arrays import Arrays, HDF5Arrays, reading
 from fastism.store.schema import Header
@@ -143,8 +143,7 @@ def _opened_zarr(path: Path) -> Tree:
         import zarr
     except ImportError:
         raise FastISMError(
-            f"{path} is a Zarr store; reading it needs the package zarr: pip install "
-            "'fastism-suite[cli]'."
+            f"{path} is a Zarr store; reading it needs the package zarr. {install('cli')}"
         ) from None
     with reading(path, "the root"):
         return Tree(path, Arrays(path, zarr.open_group(path, mode="r")))

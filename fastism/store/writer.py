@@ -24,6 +24,12 @@ from fastism.store.journal import MAGIC, REGION_FIELDS, Journal, is_torn, write_
 from fastism.store.reader import Store
 from fastism.store.schema import Header, array_types, scores_name
 
+#: Fields of a header whose values say nothing to people, and what it means that they differ.
+CHANGED = {
+    "model_hash": "the model has changed",
+    "input_hash": "the input has changed, or the letters of the genome that it refers to",
+}
+
 
 class StoreWriter:
     """Takes scores batch by batch; made by `create` or `resume`.
@@ -269,6 +275,9 @@ def _converted(name: str, array: np.ndarray, dtype: str, not_finite: bool) -> np
 def _check_same(path: Path, found: Header, wanted: Header) -> None:
     """Refuse to go on with a store that was begun with something else."""
     if difference := found.difference(wanted):
+        field = difference.partition(":")[0]
+        if field in CHANGED:
+            difference = f"{CHANGED[field]} ({difference})"
         raise FastISMError(
             f"{path} cannot be continued, since it was begun with something else: "
             f"{difference} now. Run the command that began it, or remove it."
