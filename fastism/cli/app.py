@@ -127,3 +127,10 @@ def application() -> typer.Typer:
         module = importlib.import_module(f"fastism.cli.{name}")
         made.command(name)(getattr(module, name))
     return made
+
+
+def main() -> None:
+    """The command for scripts that were installed before `fastism.cli.start` was its beginning."""
+    from fastism.cli import start
+
+    start.main()
