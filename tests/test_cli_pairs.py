@@ -38,6 +38,7 @@ def words(folder, name, *more):
 def whole(folder):
     result = succeed(*words(folder, "whole.h5"))
     assert result.stdout.startswith("2 sequences, 1 skipped, in ")
+    assert "method: interactions: effects of single edits add up" in result.stderr
     assert "skipped unknown: ambiguous letter: 'N' at position 0" in result.stderr
     return folder / "whole.h5"
 
@@ -113,6 +114,27 @@ def test_an_interrupted_run_goes_on(folder, whole, monkeypatch):
     assert "is finished already" in succeed(*words(folder, "late.h5", "--resume")).stdout
 
 
+def test_what_the_system_refuses_is_said(folder, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PairWriter, "_write", full)
+    result = invoke(*words(folder, "full.h5"))
+    assert result.exit_code == 5
+    assert "full.h5.partial cannot be written ([Errno 28] No space left on device)" in result.stderr
+    monkeypatch.undo()
+    succeed(*words(folder, "full.h5", "--resume"))
+
+
+def test_a_file_that_another_run_writes_is_left_alone(folder, whole):
+    held = folder / "held.h5.partial"
+    held.write_bytes(whole.read_bytes())
+    with PairWriter(held):
+        result = invoke(*words(folder, "held.h5", "--force"))
+    assert result.exit_code == 5
+    assert "does no other run write it?" in result.stderr
+
+
 def test_a_map_alone_and_one_number_of_an_output(folder, expected):
     options = ("--content", "dependency", "--reduce", "mean", "--naive", "-q")
     result = succeed(*words(folder, "map.h5", *options))
@@ -131,11 +153,12 @@ def test_a_map_alone_and_one_number_of_an_output(folder, expected):
     [
         ("out.tsv", (), 2, "must end in .h5"),
         ("whole.h5", (), 5, "exists already"),
+        ("missing/out.h5", (), 5, "There is no folder"),
         ("out.h5", ("--resume", "--force"), 2, "give one of them"),
         ("out.h5", ("--positions", "50:70"), 2, "the sequence has positions 0:60"),
         ("out.h5", ("--alphabet", "ACGTU"), 2, "has 5 letters; the model takes 4"),
     ],
-    ids=["ending", "exists", "both", "positions", "alphabet"],
+    ids=["ending", "exists", "no folder", "both", "positions", "alphabet"],
 )
 def test_what_is_refused(folder, whole, name, more, code, message):
     result = invoke(*words(folder, name, *more))

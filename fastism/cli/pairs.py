@@ -24,6 +24,7 @@ from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
 from fastism.errors import FastISMError
 from fastism.genomics.regions import Region, Skipped
+from fastism.ism import FastISM
 from fastism.pairs.collect import count_pairs
 from fastism.pairs.filled import check_reduction, reduced
 from fastism.sequences import one_hot
@@ -258,6 +259,10 @@ def _fill(
     left = [count_pairs(edits[per_row * row :]) for row in range(header.rows + 1)]
     regions = [(i, r) for i, r in enumerate(run.records) if isinstance(r, Region)]
     finished = sum(left[0] - left[int(done[i])] for i, _ in regions)
+    if isinstance(ism, FastISM):
+        with stage(Exit.MODEL):
+            plan = ism.pair_plan(where, run.kept)
+        note(f"method: {plan.method.value}: {plan.reason}", quiet)
     if finished:
         note(f"going on after {finished} of {left[0] * len(regions)} pairs", quiet)
     with progress(left[0] * len(regions), finished, quiet, "pairs") as advance:

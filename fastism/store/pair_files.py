@@ -9,7 +9,8 @@ Requirements: h5py.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,7 +226,7 @@ class PairWriter(PairFile):
         import h5py
 
         text = h5py.string_dtype()
-        with h5py.File(path, "w", libver="earliest") as root:
+        with _writing(path), h5py.File(path, "w", libver="earliest") as root:
             root.attrs.update(format=FORMAT, version=VERSION, header=header.json())
             given = {
                 "names": [r.name for r in records],
@@ -264,31 +265,46 @@ class PairWriter(PairFile):
         Raises
         ------
         FastISMError
-            For values that are not finite.
+            For values that are not finite, and if the system refuses to write.
         """
-        first, last = block.first, block.last
         epistasis = block.epistasis()
-        for index, (made, output) in enumerate(zip(epistasis, self.header.outputs, strict=True)):
+        for made, output in zip(epistasis, self.header.outputs, strict=True):
             if not np.isfinite(made).all():
                 raise FastISMError(
                     f"The model's output {output.name!r} is not finite (NaN or infinite) for "
                     f"double mutants of {self.names[number]!r}. Check the model on that sequence."
                 )
-            group = self._root[f"outputs/{index}"]
-            if not first:
-                group["reference"][number] = block.reference[index]
-                group["singles"][number] = block.singles[index]
-            largest = np.abs(made).max((1, 3))
-            group["dependency"][number, first:last, first:] = largest
-            group["dependency"][number, first:, first:last] = largest.swapaxes(0, 1)
-            if "epistasis" in group:
-                rest = tuple(range(4, made.ndim))
-                group["epistasis"][number, first:last, :, first:] = made
-                turned = made.transpose(2, 3, 0, 1, *rest)
-                group["epistasis"][number, first:, :, first:last] = turned
-        self._root.flush()
-        self._root["done"][number] = last
-        self._root.flush()
+        with _writing(self.path):
+            for index, made in enumerate(epistasis):
+                self._write(number, index, block, made)
+            self._root.flush()
+            self._root["done"][number] = block.last
+            self._root.flush()
+
+    def _write(self, number: int, index: int, block: PairRows, epistasis: np.ndarray) -> None:
+        """Rows of one output, and the same with both edits exchanged."""
+        group, first, last = self._root[f"outputs/{index}"], block.first, block.last
+        if not first:
+            group["reference"][number] = block.reference[index]
+            group["singles"][number] = block.singles[index]
+        largest = np.abs(epistasis).max((1, 3))
+        group["dependency"][number, first:last, first:] = largest
+        group["dependency"][number, first:, first:last] = largest.swapaxes(0, 1)
+        if "epistasis" in group:
+            turned = epistasis.transpose(2, 3, 0, 1, *range(4, epistasis.ndim))
+            group["epistasis"][number, first:last, :, first:] = epistasis
+            group["epistasis"][number, first:, :, first:last] = turned
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the system refuses, such as a full disk, as an error of the library."""
+    try:
+        yield
+    except OSError as error:
+        raise FastISMError(
+            f"{path} cannot be written ({error}). Is there room, and does no other run write it?"
+        ) from error
 
 
 def _shapes(header: PairHeader, output: PairOutput) -> dict[str, tuple[int, ...]]:
