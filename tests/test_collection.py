@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.timing.clock import Repeats
+from benchmarks.clock import Repeats
 from parameter_ids import LONGEST, digest, name_of
 
 ROOT = Path(__file__).resolve().parents[1]
