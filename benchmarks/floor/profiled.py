@@ -71,9 +71,9 @@ class ProfiledEngine(Engine):
         with self._ledger.span(REBUILDING):
             return super()._rebuilt(*given)
 
-    def _flatten_dense(self, tables: dict, index: int, *given: Any) -> Any:
+    def _read_rows(self, tables: dict, index: int, *given: Any) -> Any:
         with self._ledger.span(index):
-            return super()._flatten_dense(tables, index, *given)
+            return super()._read_rows(tables, index, *given)
 
     def _step_in_full(self, index: int, sources: Sequence[Any]) -> Any:
         with self._ledger.span(index):
@@ -91,9 +91,9 @@ class _ProfiledWindows(WindowRun):
         with self._ledger.span(index):
             super().step(index)
 
-    def pool(self, index: int) -> Any:
+    def read(self, index: int) -> Any:
         with self._ledger.span(index):
-            return super().pool(index)
+            return super().read(index)
 
 
 class ProfiledISM(FastISM):

@@ -22,7 +22,7 @@ from typing import Any
 
 from docs.generate import table
 from fastism import rules
-from fastism.rules import FlattenDense, GlobalPool, Kind, Reshape, Rule, Source
+from fastism.rules import Kind, Reshape, Rule, Source
 
 FRONT_ENDS = "fastism.frontends"
 #: Methods of a torch `Emit` that only bring axes into the order that a rule needs.
@@ -74,7 +74,7 @@ def runs_on(cls: type[Rule]) -> str:
         kinds = {None: "deltas or values", Kind.DELTA: "deltas", Kind.VALUES: "values"}[
             cls.consumes
         ]
-    return f"{kinds}, read out" if cls in (FlattenDense, GlobalPool) else kinds
+    return f"{kinds}, read out" if cls.reads_out is not None else kinds
 
 
 def rules_table() -> str:

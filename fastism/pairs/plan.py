@@ -19,7 +19,6 @@ from fastism.planning.layout import affected_windows
 from fastism.planning.plan import BYTES_PER_SECOND, MACS_PER_SECOND, SECONDS_PER_OPERATION, Plan
 from fastism.planning.report import Row, cost_table, expectation, shown_width
 from fastism.planning.steps import Mode
-from fastism.rules import Convolution, FlattenDense
 
 #: Positions per block that the planner chooses from.
 BLOCKS = (1, 2, 3, 4, 6, 8)
@@ -200,7 +199,7 @@ class _Tiles:
     def _macs(self, joint: Joint, index: int) -> np.ndarray:
         """Multiply-adds per pair of every tile."""
         node = self._plan.graph.nodes[index]
-        if not isinstance(node.rule, Convolution | FlattenDense):
+        if not node.rule.kernel_shape:
             return np.zeros(1)
         x = joint.windows[node.inputs[0]]
         out = joint.windows.get(index, x)

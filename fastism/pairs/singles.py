@@ -12,7 +12,7 @@ import numpy as np
 
 from fastism.backends.base import Array
 from fastism.pairs.propagate import Geometry, Model, Propagation, Window
-from fastism.rules import FlattenDense, Rule
+from fastism.rules import ReadsOut, Rule
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Singles:
 
 def is_flatten(rule: Rule) -> bool:
     """Whether a readout is a dense layer after Flatten, and not a pool over all positions."""
-    return isinstance(rule, FlattenDense)
+    return rule.reads_out is ReadsOut.ROWS
 
 
 def mean_factor(model: Model, index: int) -> float:
     """What a sum over positions is multiplied with at the global pool `index`."""
     node = model.graph.nodes[index]
-    return 1.0 if node.rule.mode == "sum" else 1.0 / model.graph.nodes[node.inputs[0]].shape[0]
+    return node.rule.factor(model.graph.nodes[node.inputs[0]].shape[0])
 
 
 def run_singles(
@@ -84,7 +84,7 @@ def _vector(model: Model, geometry: Geometry, index: int, delta: Array) -> Array
     node, b = model.graph.nodes[index], model.b
     if is_flatten(node.rule):
         start = np.array([geometry.windows[node.inputs[0]][0]])
-        kernel, which = model.weights[index][0], np.zeros(1, dtype=np.int64)
-        return b.flatten_dense([delta], [start], kernel, model.tables[index], [which])
+        weights, which = model.weights[index], np.zeros(1, dtype=np.int64)
+        return node.rule.read_rows(b, weights, [delta], [start], model.tables[index], [which])
     total = b.sum(delta, 0)[0] * mean_factor(model, index)
     return model.tables[index] + total

@@ -13,6 +13,7 @@ from fastism.backends.base import Array
 from fastism.graph import Graph
 from fastism.pairs.propagate import Geometry, Model, Propagation, Window
 from fastism.pairs.singles import Singles, is_flatten, mean_factor
+from fastism.rules import ReadsOut
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class TileRun:
     def _pooled(self, index: int) -> Array:
         """A pool over all positions, ``(first * second, channels)``."""
         node, b = self.model.graph.nodes[index], self.model.b
-        if node.rule.mode == "max":
+        if node.rule.reads_out is ReadsOut.MAXIMUM:
             return b.reshape(self._maximum(index, node.inputs[0]), (-1, node.shape[0]))
         delta = self._propagation.deltas.get(node.inputs[0])
         made = added(self.first, self.second, index, self.model.tables[index])

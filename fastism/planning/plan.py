@@ -19,7 +19,7 @@ from fastism.planning.layout import Layout, make_layout
 from fastism.planning.reasons import reasons, reasons_told, spreading
 from fastism.planning.report import Row, cost_table, expectation, kernels_told, runs_on, shown_width
 from fastism.planning.steps import Mode, Step, assign_steps
-from fastism.rules import FlattenDense, Opaque
+from fastism.rules import Opaque
 
 #: Block sizes the planner chooses from.
 BLOCKS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 20, 24, 32)
@@ -236,13 +236,14 @@ def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives:
 
 
 def _calls(graph: Graph, index: int) -> int:
-    kernel = getattr(graph.nodes[index].rule, "kernel", None)
-    return 3 if kernel is None else 3 + kernel.shape[0]
+    """Operations of a window step: a product per tap, and what goes on around them."""
+    return 3 + (graph.nodes[index].rule.kernel_shape or (0,))[0]
 
 
 def _kernel_size(graph: Graph, index: int) -> int:
-    kernel = getattr(graph.nodes[index].rule, "kernel", None)
-    return 0 if kernel is None else kernel.size
+    """Numbers that a chunk reads of the weights of a node."""
+    shape = graph.nodes[index].rule.kernel_shape
+    return prod(shape) if shape else 0
 
 
 def _inputs(graph: Graph, layout: Layout, index: int) -> list:
@@ -307,12 +308,10 @@ def _stored_bytes(graph: Graph, steps: Sequence[Step], layout: Layout) -> int:
     total = 0
     for index, node in enumerate(graph.nodes):
         if steps[index].mode is Mode.READOUT:
-            total += node.shape[0] * size
-            if isinstance(node.rule, FlattenDense):
-                source = node.inputs[0]
-                # The window, and its copy in readout order.
-                width = int(layout.windows[source].width.max())
-                total += 2 * width * graph.nodes[source].shape[1] * size
+            source = node.inputs[0]
+            width = int(layout.windows[source].width.max())
+            waiting = node.rule.waiting(width, graph.nodes[source].shape[1])
+            total += (node.shape[0] + waiting) * size
     full = {i for n, s in enumerate(steps) if s.mode is Mode.FULL for i in graph.nodes[n].inputs}
     for index in full.union(graph.outputs).intersection(layout.nodes):
         width = int(layout.windows[index].width.max())
@@ -327,6 +326,5 @@ def _full_bytes(graph: Graph, steps: Sequence[Step]) -> int:
     for node, step in zip(graph.nodes, steps, strict=True):
         if step.mode is Mode.FULL:
             inputs = sum(prod(graph.nodes[i].shape) for i in node.inputs)
-            inside = getattr(node.rule, "elements", 0)
-            most = max(most, 2 * (inputs + prod(node.shape) + inside))
+            most = max(most, 2 * (inputs + prod(node.shape) + node.rule.elements))
     return max(most, 1) * size

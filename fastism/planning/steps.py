@@ -13,8 +13,6 @@ from enum import Enum
 
 from fastism.graph.nodes import Graph, Node
 from fastism.rules import (
-    FlattenDense,
-    GlobalPool,
     Kind,
     Opaque,
     Pointwise,
@@ -98,7 +96,7 @@ def _dependent_mode(graph: Graph, node: Node, sources: Sequence[Mode]) -> tuple[
         return Mode.FULL, ""
     affected = [source is not Mode.REFERENCE for source in sources]
     shapes = [graph.nodes[i].shape for i in node.inputs]
-    if isinstance(node.rule, FlattenDense | GlobalPool):
+    if node.rule.reads_out is not None:
         return Mode.READOUT, ""
     if node.rule.local_for(shapes, affected):
         return Mode.WINDOW, ""

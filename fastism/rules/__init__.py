@@ -1,6 +1,6 @@
 """Rules: one per kind of operation, one file per family. See `fastism.rules.base`."""
 
-from fastism.rules.base import Kind, Rule, Source, WindowCall
+from fastism.rules.base import Kind, ReadoutCall, ReadsOut, Rule, Source, WindowCall
 from fastism.rules.convolution import Convolution
 from fastism.rules.merge import Concatenate, ConstantChannels, Elementwise, WeightedSum
 from fastism.rules.opaque import Opaque
@@ -27,6 +27,8 @@ __all__ = [
     "Opaque",
     "Pointwise",
     "PositionAffine",
+    "ReadoutCall",
+    "ReadsOut",
     "Reshape",
     "Rule",
     "Shift",

@@ -46,6 +46,42 @@ class Kind(Enum):
     RECTIFIED = "rectified"
 
 
+class ReadsOut(Enum):
+    """How a rule reads a vector out of a window.
+
+    ``ROWS``: it multiplies the rows of its kernel at the changed positions, for all chunks of a
+    batch at once, so that each row is read once. ``SUM``: it adds up the window. ``MAXIMUM``: it
+    takes the maximum of the window and of what lies beside it.
+    """
+
+    ROWS = "rows"
+    SUM = "sum"
+    MAXIMUM = "maximum"
+
+
+@dataclass(frozen=True)
+class ReadoutCall:
+    """Everything a rule gets to read the vectors out of the window of one chunk.
+
+    Parameters
+    ----------
+    window : array, shape (width, blocks, mutants, channels)
+        In the kind that the rule consumes.
+    length : int
+        Of the tensor that the window is a part of.
+    reference : callable
+        ``reference()`` is what the rule gives for each block's sequence, ``(blocks, features)``.
+    beside : callable
+        ``beside()`` is the maximum of the reference outside the window, ``(blocks, 1, channels)``;
+        only for ``ReadsOut.MAXIMUM``.
+    """
+
+    window: Array
+    length: int
+    reference: Callable[[], Array]
+    beside: Callable[[], Array]
+
+
 @dataclass(frozen=True)
 class WindowCall:
     """Everything a rule gets to compute one window.
@@ -106,6 +142,11 @@ class Rule(ABC):
         Whether `window` may return its input, or a view of it, instead of a new array.
     takes_epilogue : bool
         Whether `window` can run what follows it in the same pass (`WindowCall.epilogue`).
+    reads_out : ReadsOut or None
+        How it reads a vector out of a window; None if it does not.
+    elements : int
+        Numbers per mutant of its largest tensor in a full pass, where that is known to be larger
+        than its inputs and its output.
     """
 
     local: ClassVar[bool] = True
@@ -114,6 +155,8 @@ class Rule(ABC):
     accumulates: ClassVar[bool] = False
     shares_memory: ClassVar[bool] = False
     takes_epilogue: ClassVar[bool] = False
+    reads_out: ClassVar[ReadsOut | None] = None
+    elements: ClassVar[int] = 0
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -186,6 +229,39 @@ class Rule(ABC):
         array, shape (mutants, width, channels)
         """
         return self.full(b, weights, inputs)
+
+    @property
+    def kernel_shape(self) -> Shape:
+        """Shape of the weights that it multiplies with, the first axis one product each."""
+        return ()
+
+    def waiting(self, width: int, channels: int) -> int:
+        """Numbers per mutant that wait for a readout: for windows of this width and depth."""
+        return 0
+
+    def read_window(self, b: Backend, weights: Any, call: ReadoutCall) -> Array:
+        """Vectors ``(blocks, mutants, features)`` read out of the window of one chunk."""
+        raise FastISMError(f"{type(self).__name__} does not read a window; an internal error.")
+
+    def read_rows(
+        self,
+        b: Backend,
+        weights: Any,
+        windows: Sequence[Array],
+        starts: Sequence[np.ndarray],
+        table: Array,
+        sequences: Sequence[np.ndarray],
+    ) -> Array:
+        """Vectors ``(mutants, features)`` read out of the delta windows of several chunks.
+
+        Parameters
+        ----------
+        windows, starts, sequences
+            As for `Backend.flatten_dense`.
+        table : array, shape (sequences, features)
+            What the rule gives for the sequences.
+        """
+        raise FastISMError(f"{type(self).__name__} does not read rows; this is an internal error.")
 
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         """Multiply-adds of one full pass."""

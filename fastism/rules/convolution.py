@@ -131,6 +131,10 @@ class Convolution(Rule):
             return y
         return y + (bias if self.bias.ndim == 1 else b.rows(bias, positions))
 
+    @property
+    def kernel_shape(self) -> Shape:
+        return self.kernel.shape
+
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         return shape[0] * self.kernel.size
 

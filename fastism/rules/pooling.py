@@ -20,7 +20,16 @@ from fastism.intervals import (
     sliding_reads,
     sliding_required,
 )
-from fastism.rules.base import Array, Kind, Rule, Shape, WindowCall, require_sequence
+from fastism.rules.base import (
+    Array,
+    Kind,
+    ReadoutCall,
+    ReadsOut,
+    Rule,
+    Shape,
+    WindowCall,
+    require_sequence,
+)
 
 if TYPE_CHECKING:
     from fastism.backends.base import Backend
@@ -222,6 +231,15 @@ class GlobalPool(Rule):
         """The mean and the sum are linear."""
         return Kind.VALUES if self.mode == "max" else Kind.DELTA
 
+    @property
+    def reads_out(self) -> ReadsOut:  # type: ignore[override]
+        """The mean is a sum times a factor."""
+        return ReadsOut.MAXIMUM if self.mode == "max" else ReadsOut.SUM
+
+    def factor(self, length: int) -> float:
+        """What the sum over positions is multiplied with."""
+        return 1.0 / length if self.mode == "mean" else 1.0
+
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (require_sequence("Global pooling", shapes[0])[1],)
 
@@ -229,4 +247,9 @@ class GlobalPool(Rule):
         if self.mode == "max":
             return b.max(inputs[0], 1)
         total = b.sum(inputs[0], 1)
-        return total if self.mode == "sum" else total * (1.0 / inputs[0].shape[1])
+        return total if self.mode == "sum" else total * self.factor(inputs[0].shape[1])
+
+    def read_window(self, b: Backend, weights: Any, call: ReadoutCall) -> Array:
+        if self.mode == "max":
+            return b.maximum(b.max(call.window, 0), call.beside())
+        return b.sum(call.window, 0) * self.factor(call.length) + call.reference()[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastism.errors import FastISMError
 from fastism.intervals import Interval
-from fastism.rules.base import Array, Kind, Rule, Shape, require_sequence
+from fastism.rules.base import Array, Kind, ReadsOut, Rule, Shape, require_sequence
 
 if TYPE_CHECKING:
     from fastism.backends.base import Backend
@@ -49,6 +49,10 @@ class Dense(Rule):
         y = b.matmul(inputs[0], kernel)
         return y if bias is None else y + bias
 
+    @property
+    def kernel_shape(self) -> Shape:
+        return self.kernel.shape
+
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         return int(np.prod(shapes[0][:-1], dtype=np.int64)) * self.kernel.size
 
@@ -67,6 +71,7 @@ class FlattenDense(Rule):
     bias: np.ndarray | None = None
 
     consumes: ClassVar[Kind] = Kind.DELTA
+    reads_out: ClassVar[ReadsOut] = ReadsOut.ROWS
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if require_sequence("A dense layer after Flatten", shapes[0]) != self.kernel.shape[:2]:
@@ -82,6 +87,25 @@ class FlattenDense(Rule):
         kernel, bias = weights
         y = b.add_rows(b.transpose(inputs[0], (1, 0, 2)), kernel, 0)
         return y if bias is None else y + bias
+
+    @property
+    def kernel_shape(self) -> Shape:
+        return self.kernel.shape
+
+    def waiting(self, width: int, channels: int) -> int:
+        """The window, and its copy in the order in which rows are read."""
+        return 2 * width * channels
+
+    def read_rows(
+        self,
+        b: Backend,
+        weights: Any,
+        windows: Sequence[Array],
+        starts: Sequence[np.ndarray],
+        table: Array,
+        sequences: Sequence[np.ndarray],
+    ) -> Array:
+        return b.flatten_dense(windows, starts, weights[0], table, sequences)
 
     def full_macs(self, shapes: Sequence[Shape], shape: Shape) -> int:
         return self.kernel.size

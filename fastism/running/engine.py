@@ -19,7 +19,7 @@ from fastism.errors import no_memory
 from fastism.graph.nodes import Graph
 from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode
-from fastism.rules import FlattenDense, Kind
+from fastism.rules import Kind, ReadsOut
 from fastism.running.budget import Budget
 from fastism.running.chunks import Chunk, input_windows
 from fastism.running.windows import Key, WindowRun
@@ -114,11 +114,12 @@ class Engine:
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
         self.windows: Callable[..., WindowRun] = WindowRun
         graph = plan.graph
-        self._flattened = tuple(
-            dict.fromkeys(graph.nodes[i].inputs[0] for i in plan.readouts if self._is_flatten(i))
-        )
-        self._pooled = tuple(i for i in plan.readouts if not self._is_flatten(i))
-        self._maxima = tuple(i for i in self._pooled if graph.nodes[i].rule.mode == "max")
+        how = {i: graph.nodes[i].rule.reads_out for i in plan.readouts}
+        # Readouts that wait for the end of a batch, the windows that wait for them, and the others.
+        self._late = tuple(i for i in plan.readouts if how[i] is ReadsOut.ROWS)
+        self._waiting = tuple(dict.fromkeys(graph.nodes[i].inputs[0] for i in self._late))
+        self._early = tuple(i for i in plan.readouts if i not in self._late)
+        self._maxima = tuple(i for i in plan.readouts if how[i] is ReadsOut.MAXIMUM)
         self._needed = self._needed_nodes()
         extremes = [(i, side) for i in self._maxima for side in ("left", "right")]
         self._keys: tuple[Key, ...] = (*self._needed, *extremes)
@@ -131,9 +132,6 @@ class Engine:
         self._reference = backend.compile(self._run_reference)
         self._chunk = backend.compile_chunk(self._run_chunk)
         self._full = backend.compile(self._run_full)
-
-    def _is_flatten(self, index: int) -> bool:
-        return isinstance(self.plan.graph.nodes[index].rule, FlattenDense)
 
     # ---- reference ----------------------------------------------------------------------
 
@@ -303,28 +301,28 @@ class Engine:
     ) -> dict[int, Array]:
         """Feature vectors ``(mutants of the batch, features)`` of every readout."""
         vectors: dict[int, Array] = {}
-        flat = len(self._flattened)
-        for position, index in enumerate(self._pooled):
-            vectors[index] = self.b.concatenate([s[flat + position] for s in stored], 0)
-        for index in self.plan.readouts:
-            if self._is_flatten(index):
-                vectors[index] = self._flatten_dense(tables, index, batch, stored)
+        for position, index in enumerate(self._early, len(self._waiting)):
+            vectors[index] = self.b.concatenate([s[position] for s in stored], 0)
+        for index in self._late:
+            vectors[index] = self._read_rows(tables, index, batch, stored)
         return vectors
 
-    def _flatten_dense(
+    def _read_rows(
         self,
         tables: dict[Key, Array],
         index: int,
         batch: Sequence[Chunk],
         stored: Sequence[list[Array]],
     ) -> Array:
-        """A dense layer after Flatten, ``(mutants of the batch, features)``."""
-        source = self.plan.graph.nodes[index].inputs[0]
-        position = self._flattened.index(source)
-        return self.b.flatten_dense(
+        """What a readout at the end of a batch gives, ``(mutants of the batch, features)``."""
+        node = self.plan.graph.nodes[index]
+        source = node.inputs[0]
+        position = self._waiting.index(source)
+        return node.rule.read_rows(
+            self.b,
+            self.weights[index],
             [s[position] for s in stored],
             [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
-            self.weights[index][0],
             tables[index],
             [c.sequence for c in batch],
         )
@@ -384,7 +382,7 @@ class Engine:
     def _rebuilt(
         self, tables: dict[Key, Array], chunks: Sequence[Chunk], stored: Sequence[list[Array]]
     ) -> dict[int, Array]:
-        skip = len(self._flattened) + len(self._pooled)
+        skip = len(self._waiting) + len(self._early)
         rebuilt = {}
         for position, index in enumerate(self.plan.rebuilt):
             starts = self.plan.layout.starts[self.plan.layout.row_of[index]]
@@ -430,6 +428,6 @@ class Engine:
         run = self.windows(self.plan, self.b, self.weights, by_key, geometry, delta)
         for index in self.plan.window_steps:
             run.step(index)
-        flattened = [run.window(i, Kind.DELTA) for i in self._flattened]
-        pooled = [run.pool(i) for i in self._pooled]
-        return flattened + pooled + [run.stored(i) for i in self.plan.rebuilt]
+        waiting = [run.window(i, Kind.DELTA) for i in self._waiting]
+        early = [run.read(i) for i in self._early]
+        return waiting + early + [run.stored(i) for i in self.plan.rebuilt]

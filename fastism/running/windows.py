@@ -12,7 +12,7 @@ from fastism.backends.base import Array, Backend, Geometry
 from fastism.backends.epilogue import Epilogue, Pooling
 from fastism.planning.fuse import Tail
 from fastism.planning.plan import Plan
-from fastism.rules import Kind, WindowCall
+from fastism.rules import Kind, ReadoutCall, WindowCall
 
 #: A node, or a node and the side of its running maximum.
 Key = int | tuple[int, str]
@@ -127,23 +127,27 @@ class WindowRun:
         """The window of `index` in the kind its step produces."""
         return self.windows[index][self.plan.steps[index].produces or Kind.DELTA]
 
-    def pool(self, index: int) -> Array:
-        """Global pooling read from a window, ``(mutants, channels)``."""
+    def read(self, index: int) -> Array:
+        """The vectors that a readout reads from its window, ``(mutants, features)``."""
         node = self.plan.graph.nodes[index]
         source = node.inputs[0]
-        x = self.window(source, self.plan.steps[index].consumes)
-        geometry, b = self.geometry, self.b
-        if node.rule.mode == "max":
-            row = self.plan.layout.row_of[source]
-            stop = geometry.starts[row] + geometry.widths[row]
-            left = b.lookup(self.tables[index, "left"], geometry.sequence, geometry.starts[row], 1)
-            right = b.lookup(self.tables[index, "right"], geometry.sequence, stop, 1)
-            vector = b.maximum(b.max(x, 0), b.maximum(left, right)[0])
-        else:
-            scale = 1.0 if node.rule.mode == "sum" else 1.0 / self._length(source)
-            reference = b.take(self.tables[index], geometry.sequence, 0)
-            vector = b.sum(x, 0) * scale + reference[:, None]
-        return b.reshape(vector, (-1, node.shape[0]))
+        call = ReadoutCall(
+            self.window(source, self.plan.steps[index].consumes),
+            self._length(source),
+            lambda: self.b.take(self.tables[index], self.geometry.sequence, 0),
+            lambda: self._beside(index, source),
+        )
+        vectors = node.rule.read_window(self.b, self.weights[index], call)
+        return self.b.reshape(vectors, (-1, node.shape[0]))
+
+    def _beside(self, index: int, source: int) -> Array:
+        """Maximum of the reference left and right of the window of `source`."""
+        row, geometry, b = self.plan.layout.row_of[source], self.geometry, self.b
+        start = geometry.starts[row]
+        left = b.lookup(self.tables[index, "left"], geometry.sequence, start, 1)
+        stop = start + geometry.widths[row]
+        right = b.lookup(self.tables[index, "right"], geometry.sequence, stop, 1)
+        return b.maximum(left, right)[0]
 
     def _length(self, index: int) -> int:
         return self.plan.graph.nodes[index].shape[0]

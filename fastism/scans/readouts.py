@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastism.backends.base import Array, Backend
-from fastism.rules import FlattenDense, GlobalPool, Rule
+from fastism.rules import FlattenDense, ReadsOut, Rule
 
 
 class Readout(ABC):
@@ -36,9 +36,9 @@ def make_readout(b: Backend, rule: Rule, weights: Any, table: Array) -> Readout:
     ----------
     table : array, shape (2, length, channels)
     """
-    if isinstance(rule, FlattenDense):
+    if rule.reads_out is ReadsOut.ROWS:
         return DenseReadout(b, rule, weights, table)
-    if isinstance(rule, GlobalPool) and rule.mode == "max":
+    if rule.reads_out is ReadsOut.MAXIMUM:
         return MaxReadout(b, table)
     return SumReadout(b, table, mean=rule.mode == "mean")
 
