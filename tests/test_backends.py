@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracle import FUNCTIONS, Oracle
+from oracle import Oracle
+from plain_numpy import FUNCTIONS, PlainNumpy
 
 from fastism.backends import _CLASSES, available_backends, get_backend
 from fastism.backends.base import Backend, Geometry
 from fastism.backends.epilogue import Epilogue, JointEpilogue, Pooling
+from fastism.backends.transfer import Transfer
 from fastism.errors import FastISMError
 from fastism.rules.pointwise import CHANNELWISE, ELEMENTWISE
 
@@ -751,8 +753,9 @@ APART = {
 
 def uncovered(protocol: type) -> set[str]:
     """Public members of the protocol that neither a case nor a test of this file names."""
-    members = {name for name in vars(protocol) if not name.startswith("_")}
-    data = {"name", "uniform"}
+    parts = [part for part in protocol.__mro__ if issubclass(part, Transfer)]
+    members = {name for part in parts for name in vars(part) if not name.startswith("_")}
+    data = {"name", "uniform", "xp"}
     tested = {name for name, test in APART.items() if test in globals() or test in CASES}
     return members - data - tested - set(CASES)
 
@@ -789,12 +792,26 @@ def test_every_primitive_has_a_case():
     assert not uncovered(Backend)
 
 
+@pytest.mark.parametrize("primitive", sorted(CASES))
+def test_what_follows_from_other_primitives(primitive: str):
+    """The protocol's own definitions, on a backend that implements nothing but what it must."""
+    for uniform in (False, True):
+        plain = PlainNumpy("float64", uniform)
+        check([case for case in CASES[primitive] if uniform or not case.per_block], plain)
+
+
+def test_a_backend_must_implement_few_primitives():
+    assert {*PlainNumpy.__dict__} >= {*Backend.__abstractmethods__}
+    assert len(Backend.__abstractmethods__) <= 10
+
+
 def test_a_primitive_without_a_case_is_found():
     class Extended(Backend):
         def shear(self, x):
             return x
 
     assert uncovered(Extended) == {"shear"}
+    assert {"lookup", "take", "asarray"} <= {*dir(Extended)}
 
 
 def test_every_function_has_a_formula_and_a_case():

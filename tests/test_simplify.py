@@ -272,7 +272,7 @@ def test_max_pool_stays_behind_functions_that_fall_somewhere(function):
 
 
 def test_every_function_called_monotone_never_falls():
-    from numpy_backend import FUNCTIONS
+    from plain_numpy import FUNCTIONS
 
     from fastism.rules.pointwise import ELEMENTWISE
 

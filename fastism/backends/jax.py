@@ -35,6 +35,7 @@ class JaxBackend(Backend):
     """See `Backend`."""
 
     name: ClassVar[str] = "jax"
+    xp: ClassVar[Any] = jnp
     uniform: ClassVar[bool] = True
 
     def _exact_types(self) -> Any:
@@ -121,54 +122,17 @@ class JaxBackend(Backend):
     def function(self, name: str, x: Array, reuse: bool = False, **parameters: Any) -> Array:
         return _FUNCTIONS[name](x, **parameters)
 
-    def layer_norm(self, x: Array, epsilon: float, centre: bool) -> Array:
-        if centre:
-            x = x - jnp.mean(x, -1, keepdims=True)
-        return x * lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + epsilon)
-
     def matmul(self, x: Array, y: Array) -> Array:
         return _product(x, y)
 
-    def maximum(self, x: Array, y: Array) -> Array:
-        return jnp.maximum(x, y)
-
-    def minimum(self, x: Array, y: Array) -> Array:
-        return jnp.minimum(x, y)
-
-    def max(self, x: Array, axis: int) -> Array:
-        return jnp.max(x, axis)
-
-    def sum(self, x: Array, axis: int) -> Array:
-        return jnp.sum(x, axis)
-
     def running_max(self, x: Array, axis: int) -> Array:
         return lax.cummax(x, axis)
-
-    def reshape(self, x: Array, shape: Sequence[int]) -> Array:
-        return jnp.reshape(x, tuple(shape))
-
-    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
-        return jnp.transpose(x, tuple(axes))
 
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         if len(arrays) == 1:
             return arrays[0]
         with self._exact_types():
             return jnp.concatenate(list(arrays), axis)
-
-    def flip(self, x: Array, axis: int) -> Array:
-        return jnp.flip(x, axis)
-
-    def repeat(self, x: Array, times: int, axis: int) -> Array:
-        return jnp.repeat(x, times, axis)
-
-    def pad(self, x: Array, left: int, right: int, value: float = 0.0) -> Array:
-        if not left and not right:
-            return x
-        return jnp.pad(x, ((0, 0), (left, right), (0, 0)), constant_values=value)
-
-    def broadcast(self, x: Array, shape: Sequence[int]) -> Array:
-        return jnp.broadcast_to(x, tuple(shape))
 
     def take(self, x: Array, index: Any, axis: int) -> Array:
         with self._exact_types():
@@ -237,41 +201,9 @@ class JaxBackend(Backend):
         y = _convolve(rows, kernel, stride, dilation, groups, (0, 0), "WNC")
         return y.reshape(y.shape[0], blocks, mutants, y.shape[2])
 
-    def pool_window(self, x: Array, size: int, stride: int, width: Any, mode: str) -> Array:
-        last = (width - 1) * stride + 1
-        rows = [x[i : i + last : stride] for i in range(size)]
-        return reduce(jnp.maximum if mode == "max" else jnp.add, rows)
-
-    def add_windows(
-        self,
-        xs: Sequence[Array | None],
-        weights: Sequence[float],
-        offsets: Sequence[Any],
-        width: Any,
-        base: Array | None,
-        reuse: Sequence[bool],
-    ) -> Array:
-        terms = [] if base is None else [base]
-        for x, weight, offset in zip(xs, weights, offsets, strict=True):
-            if x is not None:
-                terms.append(self.place(x if weight == 1 else x * weight, offset, width))
-        return reduce(jnp.add, terms)
-
     def add_reference(self, x: Array, reference: Array, reuse: bool) -> Array:
         with self._exact_types():
             return x + reference
-
-    def rectify(self, x: Array, reference: Array, reuse: bool) -> Array:
-        return jnp.maximum(x, -reference)
-
-    def join_channels(self, xs: Sequence[Array | None], channels: Sequence[int]) -> Array:
-        like = next(x for x in xs if x is not None)
-        mutants = max(x.shape[2] for x in xs if x is not None)
-        filled = []
-        for x, count in zip(xs, channels, strict=True):
-            shape = (*like.shape[:2], mutants, count)
-            filled.append(jnp.zeros(shape, like.dtype) if x is None else jnp.broadcast_to(x, shape))
-        return jnp.concatenate(filled, 3)
 
     def rebuild(self, table: Array, sequence: Any, start: Any, x: Array, delta: bool) -> Array:
         with self._exact_types():

@@ -237,14 +237,6 @@ class TensorFlowBackend(Backend):
             [tf.pad(products[j], ((s, reach - s), *rest)) for j, s in enumerate(shifts)]
         )
 
-    def conv_window(
-        self, x: Array, kernel: Array, stride: int, dilation: int, groups: int
-    ) -> Array:
-        size, blocks, mutants, channels = self.shape(x)
-        batch = tf.reshape(tf.transpose(x, (1, 2, 0, 3)), (-1, size, channels))
-        y = self.conv1d(batch, kernel, stride, dilation, groups, (0, 0))
-        return tf.transpose(tf.reshape(y, (blocks, mutants, -1, kernel.shape[2])), (2, 0, 1, 3))
-
     def pool_window(self, x: Array, size: int, stride: int, width: Any, mode: str) -> Array:
         if size == stride:
             split = tf.reshape(x, (width, size, *self.shape(x)[1:]))
@@ -252,29 +244,6 @@ class TensorFlowBackend(Backend):
         last = (width - 1) * stride + 1
         rows = [x[i : i + last : stride] for i in range(size)]
         return reduce(tf.maximum, rows) if mode == "max" else tf.add_n(rows)
-
-    def add_windows(
-        self,
-        xs: Sequence[Array | None],
-        weights: Sequence[float],
-        offsets: Sequence[Any],
-        width: Any,
-        base: Array | None,
-        reuse: Sequence[bool],
-    ) -> Array:
-        terms = [
-            self.place(x if weight == 1 else x * weight, offset, width)
-            for x, weight, offset in zip(xs, weights, offsets, strict=True)
-            if x is not None
-        ]
-        total = reduce(tf.add, terms)
-        return total if base is None else total + base
-
-    def add_reference(self, x: Array, reference: Array, reuse: bool) -> Array:
-        return x + reference
-
-    def rectify(self, x: Array, reference: Array, reuse: bool) -> Array:
-        return tf.maximum(x, -reference)
 
     def join_channels(self, xs: Sequence[Array | None], channels: Sequence[int]) -> Array:
         shapes = [tf.shape(x) for x in xs if x is not None]
