@@ -95,50 +95,52 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                  int64_t residual_offset, float* out, int64_t width, int64_t threads) {
     const int64_t rows = blocks * mutants;
     const int64_t groups = (features + COLUMNS - 1) / COLUMNS;
+    // What is larger is read once, the taps or the window: all positions of one group of features
+    // after another, or all groups of one position after another.
+    const bool taps_once = count * features > size * rows;
 #pragma omp parallel num_threads(threads)
     {
         std::vector<Tap> seen(count);
-        // All positions of one group of features, then the next group: the taps of a group stay in
-        // the cache meanwhile.
-#pragma omp for collapse(2) schedule(dynamic, 2)
-        for (int64_t group = 0; group < groups; group++)
-            for (int64_t p = 0; p < width; p++) {
-                // The last columns overlap those before where features do not fill them.
-                const int64_t f = std::min(group * COLUMNS, features - COLUMNS);
-                const int64_t skipped = group * COLUMNS * count * channels;
-                int64_t found = 0;
-                for (int64_t j = 0; j < count; j++) {
-                    const int64_t q = p - offset - j * dilation;
-                    if (q < 0 || q >= size) continue;
-                    seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
-                }
-                const int64_t q = p - residual_offset;
-                const bool beside = residual && q >= 0 && q < residual_size;
-                const Position here = {
-                    reference ? reference + p * position_stride + f : nullptr,
-                    beside ? residual + q * rows * features + f : nullptr,
-                    out + p * rows * features + f};
-                if (!found) {
-                    untouched<rectified>(here, blocks, mutants, block_stride, features);
-                    continue;
-                }
-                for (int64_t first = 0; first < rows; first += ROWS) {
-                    const int64_t size_of_tile = std::min<int64_t>(rows - first, ROWS);
-                    const float* terms[ROWS];
-                    int64_t block = first / mutants, next_block = (block + 1) * mutants;
-                    for (int64_t r = 0; r < size_of_tile; r++) {
-                        if (first + r == next_block) block++, next_block += mutants;
-                        terms[r] = rectified || here.reference
-                                       ? here.reference + block * block_stride
-                                       : nullptr;
-                    }
-                    const int64_t at = first * features;
-                    smaller_tile<rectified, ROWS>(
-                        size_of_tile, seen.data(), found, channels, first * channels, skipped,
-                        static_cast<const float* const*>(terms),
-                        here.residual ? here.residual + at : nullptr, here.out + at, features);
-                }
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t item = 0; item < groups * width; item++) {
+            const int64_t group = taps_once ? item / width : item % groups;
+            const int64_t p = taps_once ? item % width : item / groups;
+            // The last columns overlap those before where features do not fill them.
+            const int64_t f = std::min(group * COLUMNS, features - COLUMNS);
+            const int64_t skipped = group * COLUMNS * count * channels;
+            int64_t found = 0;
+            for (int64_t j = 0; j < count; j++) {
+                const int64_t q = p - offset - j * dilation;
+                if (q < 0 || q >= size) continue;
+                seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
             }
+            const int64_t q = p - residual_offset;
+            const bool beside = residual && q >= 0 && q < residual_size;
+            const Position here = {
+                reference ? reference + p * position_stride + f : nullptr,
+                beside ? residual + q * rows * features + f : nullptr,
+                out + p * rows * features + f};
+            if (!found) {
+                untouched<rectified>(here, blocks, mutants, block_stride, features);
+                continue;
+            }
+            for (int64_t first = 0; first < rows; first += ROWS) {
+                const int64_t size_of_tile = std::min<int64_t>(rows - first, ROWS);
+                const float* terms[ROWS];
+                int64_t block = first / mutants, next_block = (block + 1) * mutants;
+                for (int64_t r = 0; r < size_of_tile; r++) {
+                    if (first + r == next_block) block++, next_block += mutants;
+                    terms[r] = rectified || here.reference
+                                   ? here.reference + block * block_stride
+                                   : nullptr;
+                }
+                const int64_t at = first * features;
+                smaller_tile<rectified, ROWS>(
+                    size_of_tile, seen.data(), found, channels, first * channels, skipped,
+                    static_cast<const float* const*>(terms),
+                    here.residual ? here.residual + at : nullptr, here.out + at, features);
+            }
+        }
     }
 }
 
