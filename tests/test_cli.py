@@ -199,7 +199,11 @@ CASES = {
         "tolerated are 0",
         ("verify", "small.keras", "--tolerance", "0"),
     ),
-    "info of nothing": (Exit.MODEL, "There is no model", ("info", "nothing.h5")),
+    "info of nothing": (
+        Exit.INPUT,
+        "There is no file nothing.h5. Expected scores or a model",
+        ("info", "nothing.h5"),
+    ),
     "info of text": (Exit.INPUT, "text.fa", ("info", "text.fa")),
 }
 
