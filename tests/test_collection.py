@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.clock import Repeats
 from parameter_ids import LONGEST, digest, name_of
+
+from benchmarks.clock import Repeats
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What no test is read from; folders of results and environments may be large.
