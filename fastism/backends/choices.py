@@ -56,7 +56,13 @@ class Choices:
         """Whether nothing is left to measure, so that the choice stays as it is."""
         return len(names) == 1 or not self._pending(shape, names)
 
-    def best(self, shape: Hashable, names: Sequence[str], trial: Trial | None) -> str:
+    def best(
+        self,
+        shape: Hashable,
+        names: Sequence[str],
+        trial: Trial | None,
+        advance: bool = False,
+    ) -> str:
         """The fastest kernel for a class of shapes, as far as there was time to measure.
 
         Parameters
@@ -68,10 +74,13 @@ class Choices:
         trial : callable or None
             ``trial(name)`` makes a kernel ready; what it returns runs a sample once. None to
             measure nothing now.
+        advance : bool
+            Whether measuring may begin before there is time for it, which later calls give back:
+            for the few choices that matter most.
         """
         with self._lock:
             if trial is not None and not self.settled(shape, names):
-                self._measure(shape, names, trial)
+                self._measure(shape, names, trial, advance)
             seconds = self.measured(shape)
             return min(names, key=lambda name: seconds.get(name, math.inf))
 
@@ -89,18 +98,18 @@ class Choices:
         left = [name for name in names if not done(name)]
         return sorted(left, key=lambda name: len(times.get(name, ())))
 
-    def _measure(self, shape: Hashable, names: Sequence[str], trial: Trial) -> None:
+    def _measure(self, shape: Hashable, names: Sequence[str], trial: Trial, advance: bool) -> None:
         """Time kernels in turns, as long as there is time for it."""
         times = self._times.setdefault(shape, {name: [] for name in names})
         runs: dict[str, Callable[[], None]] = {}
-        while self._may_measure() and (pending := self._pending(shape, names)):
+        while self._may_measure(advance) and (pending := self._pending(shape, names)):
             name = pending[0]
             if name not in runs:
                 self._spend(lambda name=name: runs.update({name: trial(name)}))
             times[name].append(self._spend(runs[name]))
 
-    def _may_measure(self) -> bool:
-        return self._left > 0 and os.environ.get("FASTISM_MEASURE", "1") != "0"
+    def _may_measure(self, advance: bool) -> bool:
+        return (advance or self._left > 0) and os.environ.get("FASTISM_MEASURE", "1") != "0"
 
     def _spend(self, run: Callable[[], None]) -> float:
         """Seconds that `run` takes, off the time that is left."""

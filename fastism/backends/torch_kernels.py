@@ -217,7 +217,8 @@ class StackedProduct(Kernel):
 
     @classmethod
     def accepts(cls, problem: Problem) -> bool:
-        return problem.count > 1
+        # With more channels out, writing the products of all taps costs more than it saves.
+        return problem.count > 1 and problem.features < onednn.VECTOR
 
     def run(
         self,

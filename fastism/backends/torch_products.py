@@ -215,7 +215,7 @@ class PositionMatrices:
         some, dtype = min(rows, MOST_ROWS), getattr(torch, str(self._kernel.dtype))
         key = ("position", *self._kernel.shape[1:], str(dtype), self._device.type)
         shape = (*key, torch.get_num_threads())
-        name = self._choices.best(shape, self._names, trial if rows >= FEWEST_ROWS else None)
+        name = self._choices.best(shape, self._names, trial if rows >= FEWEST_ROWS else None, True)
         if name != self._form[0]:
             self._form = ("", [])  # goes before the other one is made
             self._form = (name, self._made(name, self._kernel))
