@@ -55,6 +55,9 @@ BENCHMARK = (
     "benchmarks.regression",
 )
 ORDER = (*LIBRARY, *BENCHMARK, "figures")
+#: The one import against the order: scripts that were installed before `fastism.cli.start` was the
+#: beginning of the command call `fastism.cli.app.main`, which hands over to it when it is called.
+HANDED_OVER = ("fastism.cli.app", "fastism.cli.start")
 FRAMEWORKS = {"torch", "keras", "tensorflow", "jax"}
 #: What may import a framework. Elsewhere in the library it is reached through these.
 KNOW_FRAMEWORKS = (
@@ -102,7 +105,11 @@ def test_arrows_point_downward(sources):
 
 
 def test_modules_form_no_circle(sources):
-    assert circle(edges(sources)) == []
+    graph = edges(sources)
+    importer, beginning = HANDED_OVER
+    assert beginning in graph[importer], "no exception is needed any more: take it out"
+    graph[importer] = graph[importer] - {beginning}
+    assert circle(graph) == []
 
 
 def test_frameworks_are_imported_where_they_are_known(sources):
