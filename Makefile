@@ -12,13 +12,17 @@ SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?= --numprocesses 2
 # The backends other than the default one under which the tests marked "keras" are repeated.
 OTHER_KERAS_BACKENDS := jax torch
+# The files that have tests marked "processor".
+PROCESSOR_TESTS = $(shell grep -rl --include='test_*.py' 'mark\.processor' tests)
+AVX2_ONLY := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+WITHOUT_KERNELS := FASTISM_COMPILED=0 FASTISM_ONEDNN=0
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run regression test lint format docs install install-all python clean distclean
+.PHONY: help run regression test lint format docs install install-all python clean distclean test-processors
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,13 @@ test: lint ## check the style, then run the tests, those that use Keras on each 
 	    echo "Tests that use Keras, on $$backend:"; \
 	    OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS); \
 	done
+	$(MAKE) test-processors
+
+test-processors: install-all ## repeat the tests of engine and backends as on other processors
+	@echo "Tests of engine and backends, as on a processor with AVX2 and no more:"
+	OMP_NUM_THREADS=1 $(AVX2_ONLY) $(BIN)/pytest -m "processor and not jax" $(PYTEST_ARGS) $(PROCESSOR_TESTS)
+	@echo "Tests of engine and backends, without compiled kernels and private operators of oneDNN:"
+	OMP_NUM_THREADS=1 $(WITHOUT_KERNELS) $(BIN)/pytest -m "processor and torch" $(PYTEST_ARGS) $(PROCESSOR_TESTS)
 
 lint: install-all ## check the style only
 	$(BIN)/ruff check .

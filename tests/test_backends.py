@@ -762,6 +762,8 @@ def uncovered(protocol: type) -> set[str]:
 
 # ---- the tests --------------------------------------------------------------------------
 
+pytestmark = pytest.mark.processor
+
 
 def backends() -> list[Any]:
     """Every backend there is; those that are not installed are skipped, with the reason."""

@@ -192,6 +192,7 @@ def test_a_dense_layer_is_multiplied_in_the_fastest_way(clock):
 
 
 @pytest.mark.torch
+@pytest.mark.processor
 def test_every_kernel_gives_the_right_numbers():
     pytest.importorskip("torch")
     from test_backends import CASES, check

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_backends import CASES, TOLERANCE, computed, expected
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.processor]
 torch = pytest.importorskip("torch")
 
 from fastism.backends import compiled  # noqa: E402
@@ -33,6 +33,12 @@ def library(instructions: str):
     if found is None:
         pytest.skip("The package was installed without a C++ compiler.")
     return found
+
+
+@pytest.fixture(autouse=True)
+def turned_on(monkeypatch):
+    """The kernels are tested also where the environment turns them off."""
+    monkeypatch.delenv("FASTISM_COMPILED", raising=False)
 
 
 def test_the_kernel_is_built_where_a_compiler_and_the_source_tree_are():

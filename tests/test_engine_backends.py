@@ -137,6 +137,9 @@ def worst(computed: list[np.ndarray], expected: list[np.ndarray]) -> float:
     return max(np.abs(a - e).max() / np.abs(e).max() for a, e in pairs)
 
 
+pytestmark = pytest.mark.processor
+
+
 @pytest.fixture(
     params=[
         pytest.param(

@@ -13,7 +13,7 @@ from fastism.backends import compiled, get_backend  # noqa: E402
 from fastism.backends.epilogue import JointEpilogue  # noqa: E402
 from fastism.backends.torch_kernels import JOINING  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.processor]
 
 
 def by_definition(x, taps, dilation, offset, width, z, a, b, residual, residual_offset):

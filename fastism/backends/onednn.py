@@ -4,10 +4,13 @@ Requirements: torch. PyTorch's own matrix product goes to a library that uses ha
 width of some processors; its convolutions go to oneDNN, which uses all of it. The operators
 here are those that `torch.compile` emits for frozen models; they are not part of PyTorch's public
 interface, so `usable` tries them once against a plain convolution before anything relies on them.
+Without them, or with the environment variable ``FASTISM_ONEDNN=0``, PyTorch's public ones do the
+same.
 """
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import numpy as np
@@ -140,8 +143,13 @@ class PackedMatrix:
         )
 
 
-@cache
 def usable() -> bool:
+    """Whether the operators may be used, and this build of PyTorch has them."""
+    return os.environ.get("FASTISM_ONEDNN", "1") != "0" and _right()
+
+
+@cache
+def _right() -> bool:
     """Whether this build of PyTorch has the operators, and they give the right numbers."""
     if not torch.backends.mkldnn.is_available():
         return False
