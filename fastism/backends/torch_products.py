@@ -20,7 +20,7 @@ _Tensor = torch.Tensor
 Form = TypeVar("Form")
 
 #: Rows of a sample at most; with fewer than so many nothing is measured.
-MOST_ROWS, FEWEST_ROWS = 256, 32
+MOST_ROWS, FEWEST_ROWS = 1024, 32
 
 
 class Chosen(Generic[Form]):
@@ -67,6 +67,7 @@ class Chosen(Generic[Form]):
         shape: Hashable,
         sampled: Callable[[], Callable[[Form], Any]],
         measure: bool = True,
+        advance: bool = False,
     ) -> Form:
         """The form to use for a class of shapes.
 
@@ -77,6 +78,8 @@ class Chosen(Generic[Form]):
             Makes what runs a form on a sample; called only if something is to be measured.
         measure : bool
             Whether this is typical of the class, so that kernels may be measured on it.
+        advance : bool
+            As for `Choices.best`.
         """
         if shape in self._settled:
             return self._settled[shape]
@@ -92,7 +95,7 @@ class Chosen(Generic[Form]):
             return lambda: run(ready)
 
         full = (*self._key, shape)
-        name = self._choices.best(full, self._names, trial if measure else None)
+        name = self._choices.best(full, self._names, trial if measure else None, advance)
         self._name_of[shape] = name
         chosen = form(name)
         used = {*self.names, *self._asked}
@@ -135,10 +138,13 @@ class Matrix:
 
     def __rmatmul__(self, x: _Tensor) -> _Tensor:
         def sampled() -> Callable[[Any], Any]:
-            some = x.reshape(-1, x.shape[-1])[:MOST_ROWS].contiguous()
-            return lambda form: some @ form
+            rows = x.reshape(-1, x.shape[-1])
+            # Some ways are slow only for some numbers of rows.
+            parts = [rows[:count].contiguous() for count in (FEWEST_ROWS, MOST_ROWS)]
+            return lambda form: [part @ form for part in parts]
 
-        return x @ self.chosen.pick("many rows", sampled, x.shape[:-1].numel() >= FEWEST_ROWS)
+        many = x.shape[:-1].numel() >= FEWEST_ROWS
+        return x @ self.chosen.pick("many rows", sampled, many, advance=True)
 
 
 class _Plain:
@@ -201,21 +207,30 @@ class PositionMatrices:
         room = torch.empty((self.features, kernel.shape[1], 1, 1), dtype=torch.float32)
         return [_Packed(matrix, room) for matrix in kernel]
 
-    def _matrices(self, rows: int) -> list[Any]:
-        """All of them in the form that is fastest for many rows at a position."""
-        if self._settled or (rows < FEWEST_ROWS and self._form[0]):
+    def _matrices(self, rows: np.ndarray) -> list[Any]:
+        """All of them in the form that is fastest for so many rows at each position."""
+        few = rows.max() < FEWEST_ROWS
+        if self._settled or (few and self._form[0]):
             return self._form[1]
 
         def trial(name: str) -> Callable[[], None]:
             (one,) = self._made(name, self._kernel[:1])
-            x = torch.ones((some, self._kernel.shape[1]), dtype=dtype)
-            out = torch.zeros((some, self.features), dtype=dtype)
-            return lambda: one.add_to(out, x)
+            # Some ways are slow only for some numbers of rows, and positions differ in them.
+            typical = np.quantile(rows[rows > 0], (0.25, 0.5, 0.75, 1.0), method="nearest")
+            some = [min(int(count), MOST_ROWS) for count in np.unique(typical)]
+            x = torch.ones((some[-1], self._kernel.shape[1]), dtype=dtype)
+            out = torch.zeros((some[-1], self.features), dtype=dtype)
 
-        some, dtype = min(rows, MOST_ROWS), getattr(torch, str(self._kernel.dtype))
+            def run() -> None:
+                for count in some:
+                    one.add_to(out[:count], x[:count])
+
+            return run
+
+        dtype = getattr(torch, str(self._kernel.dtype))
         key = ("position", *self._kernel.shape[1:], str(dtype), self._device.type)
         shape = (*key, torch.get_num_threads())
-        name = self._choices.best(shape, self._names, trial if rows >= FEWEST_ROWS else None, True)
+        name = self._choices.best(shape, self._names, None if few else trial, True)
         if name != self._form[0]:
             self._form = ("", [])  # goes before the other one is made
             self._form = (name, self._made(name, self._kernel))
@@ -252,8 +267,7 @@ class PositionMatrices:
         first_terms = np.repeat(np.concatenate(sequences)[order], spans.mutants)
         sums = table.new_empty((int(rows[-1]), self.features))
         torch.index_select(table, 0, torch.from_numpy(first_terms), out=sums)
-        covered = int((spans.stop - spans.start) @ spans.mutants)
-        for position, matrix in enumerate(self._matrices(covered // len(self._kernel))):
+        for position, matrix in enumerate(self._matrices(spans.rows(len(self._kernel)))):
             read = np.flatnonzero((spans.start <= position) & (position < spans.stop))
             if not len(read):
                 continue
@@ -282,6 +296,12 @@ class _Spans(NamedTuple):
     piece: np.ndarray
     step: np.ndarray
     mutants: np.ndarray
+
+    def rows(self, length: int) -> np.ndarray:
+        """How many mutants there are at each of `length` positions."""
+        begin = np.bincount(self.start, self.mutants, length + 1)
+        end = np.bincount(self.stop, self.mutants, length + 1)
+        return np.cumsum(begin - end)[:length]
 
 
 def _spans(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Spans:
