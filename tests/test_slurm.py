@@ -64,6 +64,17 @@ def reached(folder, number, workflow):
     return file.read_text().split()
 
 
+def next_reached(folder, numbers, workflow):
+    """The first of some shards that waits in the middle of its work."""
+
+    def waiting():
+        return [number for number in numbers if (folder / f"reached-{number}").exists()]
+
+    wait_for(lambda: bool(waiting()), workflow)
+    assert waiting(), (folder / "printed").read_text()
+    return waiting()[0]
+
+
 def test_killed_jobs_go_on_where_they_were(tmp_path, slurm):
     whole = score_whole(write_run(tmp_path / "whole"))
     folder = write_run(tmp_path / "sharded")
@@ -78,10 +89,15 @@ def test_killed_jobs_go_on_where_they_were(tmp_path, slurm):
         (folder / f"hold-{number}").touch()
 
     first = run(command, folder, slurm)
+    stops = {
+        2: lambda process, job: os.kill(int(process), signal.SIGKILL),
+        3: lambda process, job: subprocess.run(["scancel", job], env=slurm, check=True),
+    }
     try:
-        # One after the other, as there may be one processor only.
-        os.kill(int(reached(folder, 2, first)[0]), signal.SIGKILL)
-        subprocess.run(["scancel", reached(folder, 3, first)[1]], env=slurm, check=True)
+        # One after the other, in the order in which they get the one processor that there may be.
+        while stops:
+            number = next_reached(folder, stops, first)
+            stops.pop(number)(*reached(folder, number, first))
         assert first.wait() != 0
     finally:
         first.kill()
