@@ -189,7 +189,7 @@ def test_wrong_number_of_inputs():
 
 def test_a_backend_that_is_not_installed(monkeypatch):
     monkeypatch.setattr("fastism.backends.find_spec", lambda name: None)
-    with pytest.raises(FastISMError, match=r"pip install 'fastism-suite\[jax\]'"):
+    with pytest.raises(FastISMError, match=r"pip install '\.\[jax\]'"):
         get_backend("jax", "float32")
 
 

@@ -204,7 +204,7 @@ class FakeGradient(PerOutputMethod):
         super().__init__("tensorflow")
         self.clock, self.seconds, self._check_runs = clock, seconds, check_runs
         self._passes = passes
-        self.explained = []
+        self.asked = []
 
     def refuse(self):
         return None
@@ -222,7 +222,7 @@ class FakeGradient(PerOutputMethod):
 
     def explain(self, target):
         self.clock.now += self.seconds * len(self._sequences)
-        self.explained.append(target.element)
+        self.asked.append(target.element)
         return np.zeros((len(self._sequences), 10, 4), np.float32)
 
     @property
@@ -245,7 +245,7 @@ def explain(budget, sequences=(1,), **changes):
     subject = dataclasses.replace(make_subject(64), model=many_outputs())
     job = make_job(sequences=sequences, budget=budget)
     done = list(measure(job, subject, [naive, gradient], progress, clock))
-    return [r for r in done if r.what.method == "gradient"], gradient.explained, clock.now
+    return [r for r in done if r.what.method == "gradient"], gradient.asked, clock.now
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_first_pass_that_is_too_slow_is_not_followed_by_a_trial():
         ):
             method.set_up(many_outputs(), np.zeros((1, 10, 4), np.float32))
     assert clock.now == 2.0  # two passes
-    assert method.explained == []
+    assert method.asked == []
 
 
 def test_the_check_is_counted():

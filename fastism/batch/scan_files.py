@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from fastism.calls.result import Outputs
@@ -21,6 +20,9 @@ from fastism.errors import FastISMError
 from fastism.files.whole import whole_file
 from fastism.genomics.regions import Region
 from fastism.scans.result import Scan
+
+if TYPE_CHECKING:
+    import h5py
 
 TABLES, ARRAYS = (".tsv", ".tsv.gz"), (".h5", ".hdf5")
 FORMATS = (*TABLES, *ARRAYS)
@@ -91,6 +93,8 @@ def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
     """
     with whole_file(path) as beside:
         if format_of(path) in ARRAYS:
+            import h5py  # the help page of the command must not wait for it
+
             with h5py.File(beside, "w") as file:
                 yield _ArrayWriter(file, header)
         else:
@@ -137,6 +141,8 @@ def _placed(region: Region, position: int) -> tuple[str, str, str, str]:
 class _ArrayWriter(ScanWriter):
     def __init__(self, file: h5py.File, header: ScanHeader) -> None:
         self._file, self._header, self._row = file, header, 0
+        import h5py
+
         file.attrs.update({"format": "fastism scan", "format_version": 1, **header.about})
         text = h5py.string_dtype()
         for name in ("names", "chrom", "strand", "sequences"):
@@ -167,6 +173,8 @@ class _ArrayWriter(ScanWriter):
         )
 
     def _create(self, scan: Scan) -> None:
+        import h5py
+
         self._file.create_dataset("changes", data=_changes(scan), dtype=h5py.string_dtype())
         self._file.create_dataset("positions", data=scan.positions)
         count = self._header.sequences
