@@ -10,13 +10,18 @@ from cli_cases import LENGTH, files, invoke, succeed
 from scanned import deleted, inserted
 
 pytestmark = pytest.mark.keras
-pytest.importorskip("keras", reason="Keras is not installed.")
+keras = pytest.importorskip("keras", reason="Keras is not installed.")
 
 from fastism.cli.exit_codes import Exit  # noqa: E402
 from fastism.genomics.flanks import flank  # noqa: E402
 from fastism.genomics.genome import Genome  # noqa: E402
 from fastism.genomics.regions import Region  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
+
+
+def predicted(outputs):
+    """Outputs of a model as an array, on every backend of Keras."""
+    return keras.ops.convert_to_numpy(outputs)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +31,8 @@ def given(tmp_path_factory):
 
 def effects(given, sequences, i):
     """What the model gives for sequences made by hand, minus what it gives for sequence i."""
-    made = np.asarray(given.model(sequences.astype("float32")))
-    return made - np.asarray(given.model(one_hot(given.sequences[i])))
+    made = predicted(given.model(sequences.astype("float32")))
+    return made - predicted(given.model(one_hot(given.sequences[i])))
 
 
 def test_arrays_hold_every_deletion_and_insertion(given, tmp_path):
@@ -83,7 +88,7 @@ def test_the_genome_moves_in_on_both_strands(given, tmp_path):
         for i, strand in enumerate("+-"):
             x = one_hot(around[strand])[0]
             mutants = deleted(x[:60], 4, x[:0], x[60:], "left").astype("float32")
-            truth = np.asarray(given.model(mutants)) - np.asarray(given.model(x[None, :60]))
+            truth = predicted(given.model(mutants)) - predicted(given.model(x[None, :60]))
             np.testing.assert_allclose(file["expression/delta"][i, 0], truth, atol=1e-5)
 
 
