@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,15 @@ from benchmark_fakes import WHERE, FakeClock, FakeMethod, make_progress, make_su
 from rich.console import Console
 
 from benchmarks.regression import check as regression
-from benchmarks.regression.baseline import Baseline, Speedup, speedups_of, summarise, unjustified
+from benchmarks.regression.baseline import (
+    BEST,
+    Baseline,
+    Speedup,
+    speedups_of,
+    summarise,
+    unjustified,
+)
+from benchmarks.regression.bounds import promised_bounds
 from benchmarks.regression.counting import Count
 from benchmarks.timing.measure import measure
 from fastism.errors import FastISMError
@@ -51,7 +61,7 @@ def test_what_is_as_fast_as_before_passes_and_is_measured_once():
         calls.append(list(cases))
         return records_of()
 
-    findings = regression.check(make_baseline(), COUNTS, measure_cases)
+    findings = regression.check(make_baseline(), COUNTS, measure_cases, WHERE)
     assert worse(findings) == []
     assert [f.found for f in findings] == [20.0, 25.0, 20.0, 10.0]
     assert calls == [[CASE]]
@@ -64,7 +74,7 @@ def test_a_slow_fast_method_fails_after_a_second_chance():
         calls.append(list(cases))
         return records_of(tensorflow=2.0, torch=1.0)
 
-    findings = regression.check(make_baseline(), COUNTS, measure_cases)
+    findings = regression.check(make_baseline(), COUNTS, measure_cases, WHERE)
     assert worse(findings) == [
         ("basset 10, best", "measured"),
         ("basset 10, tensorflow", "measured"),
@@ -74,25 +84,27 @@ def test_a_slow_fast_method_fails_after_a_second_chance():
 
 def test_one_slow_run_is_forgiven():
     runs = iter([records_of(torch=2.0), records_of()])
-    findings = regression.check(make_baseline(), COUNTS, lambda cases: next(runs))
+    findings = regression.check(make_baseline(), COUNTS, lambda cases: next(runs), WHERE)
     assert worse(findings) == []
 
 
 def test_only_the_framework_that_lost_its_speed_is_named():
-    findings = regression.check(make_baseline(), COUNTS, lambda cases: records_of(tensorflow=2.0))
+    findings = regression.check(
+        make_baseline(), COUNTS, lambda cases: records_of(tensorflow=2.0), WHERE
+    )
     assert worse(findings) == [("basset 10, tensorflow", "measured")]
 
 
 def test_a_worse_ratio_of_multiply_adds_fails_however_small_and_better_passes():
     slightly = [dataclasses.replace(COUNTS[0], fast=5.0001), COUNTS[1]]
-    findings = regression.check(make_baseline(), slightly, lambda cases: records_of())
+    findings = regression.check(make_baseline(), slightly, lambda cases: records_of(), WHERE)
     assert worse(findings) == [("basset 10, equal widths", "counted")]
     better = [dataclasses.replace(count, fast=3.0) for count in COUNTS]
-    assert worse(regression.check(make_baseline(), better, lambda cases: records_of())) == []
+    assert worse(regression.check(make_baseline(), better, lambda cases: records_of(), WHERE)) == []
 
 
 def test_what_can_no_longer_be_measured_or_counted_fails():
-    findings = regression.check(make_baseline(), COUNTS[:1], lambda cases: [])
+    findings = regression.check(make_baseline(), COUNTS[:1], lambda cases: [], WHERE)
     assert len(worse(findings)) == 3
 
 
@@ -129,10 +141,77 @@ def test_the_command_prints_a_table_and_names_what_regressed(command, capsys, tm
     assert "Regressed: basset 10, tensorflow" in printed
 
 
-def test_the_command_warns_where_the_machine_is_another(command, capsys):
-    other = dataclasses.replace(WHERE, cpu="Another processor")
-    assert command(baseline=make_baseline(where=other)) == 0
-    assert "taken on Another processor, 2 threads" in " ".join(capsys.readouterr().out.split())
+# ---- another kind of processor -------------------------------------------------------------
+
+#: Where the committed baseline is of. The plans promise 25 times (`COUNTS`).
+ELSEWHERE = [
+    pytest.param({"cpu": "Another processor"}, id="another processor"),
+    pytest.param({"threads": 64}, id="more threads"),
+]
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+def test_elsewhere_the_command_says_so_and_compares_with_what_the_plan_promises(
+    command, capsys, change
+):
+    there = dataclasses.replace(WHERE, **change)
+    baseline = make_baseline(where=there)
+    # 14 times: less than 0.7 of the baseline's 21 and more than half of 25.
+    assert command(baseline=baseline, records=records_of(tensorflow=9.0, torch=10 / 14)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    taken = f"it was taken on {there.cpu}, {there.threads} threads"
+    assert f"There is no baseline of this kind of processor: {taken}" in printed
+    assert "promised" in printed and "measured │" not in printed
+
+    assert command(baseline=baseline, records=records_of(tensorflow=9.0, torch=10 / 12)) == 1
+    printed = capsys.readouterr().out
+    assert "Regressed: basset 10, best (promised): 12×, expected at least 12.5×." in printed
+    assert "tensorflow" not in printed
+
+
+def test_elsewhere_the_best_framework_counts_and_has_a_second_chance():
+    there = dataclasses.replace(WHERE, cpu="Another processor")
+    baseline = make_baseline(where=there)
+
+    def check(*runs):
+        left = iter(runs)
+        return worse(regression.check(baseline, COUNTS, lambda cases: next(left), WHERE))
+
+    assert check(records_of(tensorflow=0.5, torch=9.0)) == []
+    slow = records_of(tensorflow=2.0, torch=2.0)
+    assert check(slow, records_of()) == []
+    assert check(slow, slow) == [("basset 10, best", "promised")]
+    assert check([], []) == [("basset 10, best", "promised")]
+
+
+def test_elsewhere_a_worse_plan_fails_and_does_not_lower_the_bound_of_the_baseline():
+    there = dataclasses.replace(WHERE, cpu="Another processor")
+    half_as_good = [dataclasses.replace(count, fast=2 * count.fast) for count in COUNTS]
+    findings = regression.check(
+        make_baseline(where=there), half_as_good, lambda cases: records_of(torch=1.0), WHERE
+    )
+    assert worse(findings) == [
+        ("basset 10, equal widths", "counted"),
+        ("basset 10, own widths", "counted"),
+    ]
+
+
+def test_the_committed_baseline_fits_the_bound_for_other_processors():
+    """On the processor of the baseline, each run of each case reached half of the promise."""
+    baseline = Baseline.read(regression.COMMITTED)
+    bounds = promised_bounds(baseline, baseline.counts)
+    assert [bound.key for bound in bounds] == [(*case, BEST) for case in regression.CASES]
+    for bound in bounds:
+        (speedup,) = (each for each in baseline.speedups if each.key == bound.key)
+        assert min(*speedup.runs, *speedup.busy) >= bound.least
+
+
+def test_the_exit_status_of_the_module_is_that_of_the_check(tmp_path):
+    """What `make regression` depends on."""
+    absent = ["--baseline", tmp_path / "absent.json"]
+    command = [sys.executable, "-m", "benchmarks.regression", *absent]
+    done = subprocess.run(command, cwd=regression.ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "There is no baseline" in done.stdout) == (1, True)
 
 
 def test_without_a_baseline_the_command_says_how_to_write_one(command, capsys):
@@ -212,7 +291,7 @@ def test_a_strange_baseline_is_refused(tmp_path, old, new, message):
 
 
 def test_the_table_has_a_row_per_finding():
-    findings = regression.check(make_baseline(), COUNTS, lambda cases: records_of(torch=5.0))
+    findings = regression.check(make_baseline(), COUNTS, lambda cases: records_of(torch=5.0), WHERE)
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(regression.table(findings, make_baseline()))
     text = console.export_text()

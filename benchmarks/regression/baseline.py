@@ -26,9 +26,6 @@ VERSION = 1
 FRACTION = 0.7
 #: In place of a framework: the fastest of those that ran.
 BEST = "best"
-#: Counts are equal up to the order of summation.
-ROUNDING = 1e-9
-
 Key = tuple[str, int, str]
 
 
@@ -90,6 +87,10 @@ class Baseline:
     where: Where
     version: int = VERSION
 
+    def is_of(self, here: Where) -> bool:
+        """Whether it was taken on such a processor, with as many threads."""
+        return (self.where.cpu, self.where.threads) == (here.cpu, here.threads)
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,35 +141,6 @@ def _speedup(content: Mapping[str, Any]) -> Speedup:
     return Speedup(**{**content, **lists})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One comparison with the baseline.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"counted", "measured"}
-    baseline, least, found : float
-        The ratio then, the smallest that passes, and the ratio now; NaN where there is none now.
-    """
-
-    name: str
-    kind: str
-    baseline: float
-    least: float
-    found: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the ratio is large enough."""
-        return self.found >= self.least
-
-    @property
-    def share(self) -> float:
-        """The ratio now over the ratio then."""
-        return self.found / self.baseline
-
-
 def speedups_of(records: Iterable[Record]) -> dict[Key, float]:
     """Speedups that one run found: the best backend, and the framework of the model."""
     found: dict[Key, float] = {}
@@ -210,35 +182,6 @@ def _by_case(records: Sequence[Record]) -> dict[Key, list[float]]:
         for key, value in speedups_of(group).items():
             found.setdefault(key, []).append(round(value, 3))
     return found
-
-
-def compare_counts(baseline: Baseline, counts: Iterable[Count]) -> list[Finding]:
-    """Multiply-adds: no ratio may be smaller than it was."""
-    now = {count.name: count.ratio for count in counts}
-    return [
-        Finding(
-            then.name,
-            "counted",
-            then.ratio,
-            then.ratio * (1 - ROUNDING),
-            now.get(then.name, float("nan")),
-        )
-        for then in baseline.counts
-    ]
-
-
-def compare_speedups(baseline: Baseline, found: Mapping[Key, float]) -> list[Finding]:
-    """Measured speedups: each must be a fraction of its baseline at least."""
-    return [
-        Finding(
-            then.name,
-            "measured",
-            then.median,
-            then.median * baseline.fraction,
-            found.get(then.key, float("nan")),
-        )
-        for then in baseline.speedups
-    ]
 
 
 def unjustified(speedups: Iterable[Speedup], fraction: float) -> list[str]:
