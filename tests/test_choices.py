@@ -192,6 +192,51 @@ def test_a_dense_layer_is_multiplied_in_the_fastest_way(clock):
 
 
 @pytest.mark.torch
+def test_a_way_that_is_slow_for_some_numbers_of_rows_only_is_not_chosen(clock, monkeypatch):
+    """As oneDNN is with AVX2 only: most positions have few rows, the slow ones have many."""
+    torch = pytest.importorskip("torch")
+    from fastism.backends import torch_products
+    from fastism.backends.torch_products import PositionMatrices
+
+    class Plain(torch_products._Plain):
+        def add_to(self, out, x):
+            clock.now += 0.002
+            super().add_to(out, x)
+
+    class Erratic(torch_products._Plain):
+        def __init__(self, matrix, room=None) -> None:
+            super().__init__(matrix, torch.device("cpu"))
+
+        def add_to(self, out, x):
+            clock.now += 1.0 if len(x) > 60 else 0.001
+            super().add_to(out, x)
+
+    monkeypatch.setattr(torch_products, "_Plain", Plain)
+    monkeypatch.setattr(torch_products, "_Packed", Erratic)
+    kernel, choices = np.ones((6, 2, 3), np.float32), Choices(clock)
+    matrices = PositionMatrices(kernel, torch.device("cpu"), True, choices)
+    windows = [torch.ones(2, 1, 40, 2), torch.ones(1, 1, 40, 2)]
+    starts, which = [np.array([2]), np.array([3])], [np.array([0])] * 2
+    sums = matrices.window_sums(windows, starts, torch.zeros(1, 3), which)
+    assert sums[:40].unique().tolist() == [4.0]
+    assert sums[40:].unique().tolist() == [2.0]
+    assert matrices.names == ("product",)
+
+
+@pytest.mark.torch
+def test_what_is_measured_for_one_dilation_holds_for_others_but_not_for_none(clock):
+    torch = pytest.importorskip("torch")
+    b = slow_backend(clock)
+    b.expect(1e6)
+    for dilation, measured in [(2, True), (8, False), (1, True)]:
+        taps = b.prepare_taps(np.ones((3, 4, 8), np.float32))
+        begun = clock.now
+        b.overlap_add(torch.ones(40, 2, 20, 4), taps, dilation, 0, 40)
+        assert (clock.now - begun > 1.0) is measured
+        assert b.kernels_of(taps) == ("fast",)
+
+
+@pytest.mark.torch
 @pytest.mark.processor
 def test_every_kernel_gives_the_right_numbers():
     pytest.importorskip("torch")
