@@ -98,10 +98,13 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
     // What is larger is read once, the taps or the window: all positions of one group of features
     // after another, or all groups of one position after another.
     const bool taps_once = count * features > size * rows;
+    // A thread takes up to four neighbouring positions, which read much the same of the window.
+    const int64_t beside = std::clamp<int64_t>(width / (4 * threads), 1, 4);
+    const int64_t chunk = taps_once ? beside : beside * groups;
 #pragma omp parallel num_threads(threads)
     {
         std::vector<Tap> seen(count);
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, chunk)
         for (int64_t item = 0; item < groups * width; item++) {
             const int64_t group = taps_once ? item / width : item % groups;
             const int64_t p = taps_once ? item % width : item / groups;
@@ -115,10 +118,10 @@ void overlap_add(const float* x, int64_t size, int64_t blocks, int64_t mutants, 
                 seen[found++] = {x + q * rows * channels, taps + j * channels * COLUMNS};
             }
             const int64_t q = p - residual_offset;
-            const bool beside = residual && q >= 0 && q < residual_size;
+            const bool residual_here = residual && q >= 0 && q < residual_size;
             const Position here = {
                 reference ? reference + p * position_stride + f : nullptr,
-                beside ? residual + q * rows * features + f : nullptr,
+                residual_here ? residual + q * rows * features + f : nullptr,
                 out + p * rows * features + f};
             if (!found) {
                 untouched<rectified>(here, blocks, mutants, block_stride, features);
