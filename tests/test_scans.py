@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,13 @@ def listed(x: Any) -> list[np.ndarray]:
 
 
 def check_scans(
-    ism: Any, inputs: Sequence[np.ndarray], sequence: int, last: bool, forward: FORWARD, seed: int
+    ism: Any,
+    inputs: Sequence[np.ndarray],
+    sequence: int,
+    last: bool,
+    forward: FORWARD,
+    seed: int,
+    tolerance: float = 1e-9,
 ) -> None:
     """One scan, drawn from `seed`, against the model on sequences made by hand.
 
@@ -65,10 +73,10 @@ def check_scans(
             listed(scan.mutants), truth, reference, listed(scan.reference), strict=True
         ):
             assert made.shape == (count, 1, len(mutants[i]), *y.shape[1:])
-            allowed = 1e-9 * (1 + np.abs(y).max(initial=0))
+            allowed = tolerance * (1 + np.abs(y).max(initial=0))
             worst = np.abs(made[i, 0] - y).max(initial=0)
             assert worst <= allowed, f"{what}, {anchor}, {width} wide: off by {worst:.3g}"
-            np.testing.assert_allclose(mine[i], r[i], rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(mine[i], r[i], rtol=tolerance, atol=tolerance)
 
 
 def module_inputs(example: Any, rng: np.random.Generator) -> list[np.ndarray]:
@@ -115,19 +123,25 @@ def test_naive_scans_of_random_modules(example, seed):
     )
 
 
+#: Keras computes some layers in single precision on PyTorch, and JAX all of them as it is set up.
+PRECISE = os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
 @pytest.mark.keras
-@profile(12)
+@profile(12 if PRECISE else 4)
 @given(st.data(), SEEDS)
 def test_scans_of_random_keras_models(data, seed):
     pytest.importorskip("keras", reason="Keras is not installed.")
     from random_models import examples
     from test_random_models import predictions
 
-    example = data.draw(examples("float64"))
+    example = data.draw(examples("float64" if PRECISE else "float32"))
     rng = np.random.default_rng(seed)
     inputs = [rng.normal(size=(2, *shape)) for shape in example.shapes]
     ism = FastISM(example.model, example.sequence, test_correctness=False)
-    check_scans(ism, inputs, example.sequence, True, lambda b: predictions(example, b), seed)
+    forward = partial(predictions, example)
+    tolerance = 1e-9 if PRECISE else 1e-4
+    check_scans(ism, inputs, example.sequence, True, forward, seed, tolerance)
 
 
 def small_module() -> Any:
