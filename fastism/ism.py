@@ -30,7 +30,7 @@ from fastism.frontends.batches import random_sequences
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.pairs.engine import PairEngine
-from fastism.pairs.plan import Method, PairPlan, make_pair_plan
+from fastism.pairs.plan import PairPlan, Strategy, make_pair_plan
 from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan
 from fastism.running.engine import Engine, prepare_weights
@@ -335,8 +335,8 @@ class FastISM(Scans):
         leading: tuple[int, int],
     ) -> Iterator[PairPart]:
         plan = self.pair_plan(mutants.start, dict.fromkeys(select))
-        if plan.method is not Method.INTERACTIONS:
-            runner = self.naive() if plan.method is Method.NAIVE else super()
+        if plan.strategy is not Strategy.INTERACTIONS:
+            runner = self.naive() if plan.strategy is Strategy.NAIVE else super()
             yield from runner._run_pairs(inputs, mutants, select, leading)
             return
         engine = self._pair_engine(tuple(select))

@@ -20,6 +20,9 @@ from fastism.errors import FastISMError
 from fastism.files.text import check_readable, readable, text_lines
 
 DNA = "ACGT"
+#: What to do with letters outside of the alphabet: refuse them, leave their rows zero, or leave
+#: the sequence out.
+Ambiguous = Literal["error", "zero", "skip"]
 _KIND = "a FASTA file"
 
 

@@ -38,7 +38,7 @@ def words(folder, name, *more):
 def whole(folder):
     result = succeed(*words(folder, "whole.h5"))
     assert result.stdout.startswith("2 sequences, 1 skipped, in ")
-    assert "method: interactions: effects of single edits add up" in result.stderr
+    assert "strategy: interactions: effects of single edits add up" in result.stderr
     assert "skipped unknown: ambiguous letter: 'N' at position 0" in result.stderr
     return folder / "whole.h5"
 

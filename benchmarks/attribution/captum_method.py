@@ -43,7 +43,7 @@ class CaptumMethod(PerOutputMethod):
         """Build the twin, once per model, and one captum object per output tensor."""
         if self._model is not model:
             self._twin, self._model = make_twin(model), model
-        self._parts = {target.output: self._part(target.output) for target in self.explained}
+        self._parts = {entry.output: self._part(entry.output) for entry in self.explained}
         self._captum = {output: self.make(part) for output, part in self._parts.items()}
         self._x = self._tensor(sequences)
 
@@ -79,19 +79,19 @@ class CaptumMethod(PerOutputMethod):
         """A tensor ``(..., characters, length)`` as an array ``(..., length, characters)``."""
         return np.ascontiguousarray(tensor.detach().cpu().numpy().swapaxes(-1, -2))
 
-    def _outputs_of(self, x: Any, target: Explained, size: int = 32) -> np.ndarray:
+    def _outputs_of(self, x: Any, entry: Explained, size: int = 32) -> np.ndarray:
         """One scalar output of every input, ``(batch,)``."""
         import torch
 
         with torch.no_grad():
-            parts = [self._parts[target.output](x[i : i + size]) for i in range(0, len(x), size)]
-            return torch.cat(parts)[:, target.element].cpu().numpy()
+            parts = [self._parts[entry.output](x[i : i + size]) for i in range(0, len(x), size)]
+            return torch.cat(parts)[:, entry.element].cpu().numpy()
 
     def _time_gradient(self, batch: np.ndarray) -> None:
         """A gradient of a batch, to find out how large a batch should be."""
-        target = self.explained[0]
+        entry = self.explained[0]
         x = self._tensor(batch).requires_grad_()
-        self._parts[target.output](x)[:, target.element].sum().backward()
+        self._parts[entry.output](x)[:, entry.element].sum().backward()
         x.grad.cpu()
 
     @property

@@ -132,7 +132,7 @@ class PerOutputMethod(Method):
         """Called by `set_up` once `explained` is chosen: build or compile what explains these."""
 
     @abstractmethod
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """Attributions of all sequences for one output, ``(sequences, length, characters)``."""
 
     def tune(self, pass_on: Callable[[np.ndarray], object], x: np.ndarray, rows: int) -> int:
@@ -170,7 +170,7 @@ class PerOutputMethod(Method):
 
     def run(self) -> Attribution:
         """Explain every chosen output."""
-        values = [self.explain(target) for target in self.explained]
+        values = [self.explain(entry) for entry in self.explained]
         return Attribution.of(values, np.arange(self._sequences.shape[1]))
 
     @property

@@ -29,27 +29,27 @@ class TensorFlowModel:
         self._model = model
         self._parts: dict[int, tuple[Any, Any]] = {}
 
-    def outputs(self, x: np.ndarray, target: Explained) -> np.ndarray:
+    def outputs(self, x: np.ndarray, entry: Explained) -> np.ndarray:
         """One scalar output.
 
         Parameters
         ----------
         x : ndarray, float32, shape (batch, length, characters)
-        target : Explained
+        entry : Explained
 
         Returns
         -------
         ndarray, shape (batch,)
         """
-        return self._part(target.output)[0](x, target.element).numpy()
+        return self._part(entry.output)[0](x, entry.element).numpy()
 
-    def gradient(self, x: np.ndarray, target: Explained) -> np.ndarray:
+    def gradient(self, x: np.ndarray, entry: Explained) -> np.ndarray:
         """Gradient of one scalar output, of the shape of `x`."""
-        return self._part(target.output)[1](x, target.element).numpy()
+        return self._part(entry.output)[1](x, entry.element).numpy()
 
-    def gradients(self, x: np.ndarray, target: Explained, size: int) -> np.ndarray:
+    def gradients(self, x: np.ndarray, entry: Explained, size: int) -> np.ndarray:
         """As `gradient`, at most `size` inputs at a time."""
-        parts = [self.gradient(x[i : i + size], target) for i in range(0, len(x), size)]
+        parts = [self.gradient(x[i : i + size], entry) for i in range(0, len(x), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _part(self, output: int) -> tuple[Any, Any]:

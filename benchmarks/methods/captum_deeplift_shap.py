@@ -54,13 +54,13 @@ class CaptumDeepLiftShap(CaptumMethod):
 
         return DeepLiftShap(part)
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """A pass of one sequence and its references at a time."""
-        captum, values = self._captum[target.output], []
+        captum, values = self._captum[entry.output], []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that hooks are set on the activations
             for x, shuffled in zip(self._x, self._references, strict=True):
-                found = captum.attribute(x[None], baselines=shuffled, target=target.element)
+                found = captum.attribute(x[None], baselines=shuffled, target=entry.element)
                 values.append(self._array(found))
         return np.concatenate(values)
 
@@ -77,9 +77,9 @@ class CaptumDeepLiftShap(CaptumMethod):
     def check(self, result: Attribution) -> Check | None:
         """Attributions sum up to the output minus the mean over the references."""
         differences = []
-        for target in self.explained:
-            means = [self._outputs_of(shuffled, target).mean() for shuffled in self._references]
-            differences.append(self._outputs_of(self._x, target) - np.array(means))
+        for entry in self.explained:
+            means = [self._outputs_of(shuffled, entry).mean() for shuffled in self._references]
+            differences.append(self._outputs_of(self._x, entry) - np.array(means))
         return completeness(result, differences, "the mean over the references")
 
 

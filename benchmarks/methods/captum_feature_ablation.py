@@ -77,9 +77,9 @@ class CaptumFeatureAblation(CaptumMethod):
             values.append(self._array(found))  # (outputs, length, characters)
         return Attribution.of(list(np.stack(values, axis=1)), np.arange(length))
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """Every output comes with every other."""
-        return self.run().values[self.explained.index(target)]
+        return self.run().values[self.explained.index(entry)]
 
     @property
     def passes(self) -> int:
@@ -111,8 +111,8 @@ class CaptumFeatureAblation(CaptumMethod):
         """What fast ISM of the Keras model finds when a position is replaced by zeros."""
         exact = removal_effect(self._model, self._sequences[:1])
         residual = 0.0 if finite(result) else float("inf")
-        for target, values in zip(self.explained, result.values, strict=True):
-            expected = exact[target.output].reshape(1, values.shape[1], -1)[..., target.element]
+        for entry, values in zip(self.explained, result.values, strict=True):
+            expected = exact[entry.output].reshape(1, values.shape[1], -1)[..., entry.element]
             same = np.broadcast_to(expected[..., None], values[:1].shape)
             residual = max(residual, relative_difference(values[:1], same))
         return Check("exact ISM with replacement by zero", residual, TOLERANCE)

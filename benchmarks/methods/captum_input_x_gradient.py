@@ -37,11 +37,11 @@ class CaptumInputXGradient(CaptumMethod):
 
         return InputXGradient(part)
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """One gradient per sequence."""
-        captum, size = self._captum[target.output], self._batch
+        captum, size = self._captum[entry.output], self._batch
         parts = [
-            captum.attribute(self._x[i : i + size].requires_grad_(), target=target.element)
+            captum.attribute(self._x[i : i + size].requires_grad_(), target=entry.element)
             for i in range(0, len(self._x), size)
         ]
         return np.concatenate([self._array(part) for part in parts])

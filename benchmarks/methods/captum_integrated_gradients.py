@@ -41,16 +41,16 @@ class CaptumIntegratedGradients(CaptumMethod):
 
         return IntegratedGradients(part)
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """One gradient per sequence and step."""
         sequences = range(len(self._x))
-        return np.stack([self._integrate(i, target, STEPS) for i in sequences])
+        return np.stack([self._integrate(i, entry, STEPS) for i in sequences])
 
-    def _integrate(self, sequence: int, target: Explained, steps: int) -> np.ndarray:
-        found = self._captum[target.output].attribute(
+    def _integrate(self, sequence: int, entry: Explained, steps: int) -> np.ndarray:
+        found = self._captum[entry.output].attribute(
             self._x[sequence : sequence + 1],
             baselines=0,
-            target=target.element,
+            target=entry.element,
             n_steps=steps,
             method="gausslegendre",
             internal_batch_size=self._batch,
@@ -81,11 +81,11 @@ class CaptumIntegratedGradients(CaptumMethod):
         """Attributions sum up to the output minus that of zeros."""
         zeros = self._x[:1] * 0
         differences = [
-            self._outputs_of(self._x, target) - self._outputs_of(zeros, target)
-            for target in self.explained
+            self._outputs_of(self._x, entry) - self._outputs_of(zeros, entry)
+            for entry in self.explained
         ]
 
         def integrate(sequence: int, steps: int) -> list[np.ndarray]:
-            return [self._integrate(sequence, target, steps) for target in self.explained]
+            return [self._integrate(sequence, entry, steps) for entry in self.explained]
 
         return integral_completeness(result, differences, STEPS, integrate)

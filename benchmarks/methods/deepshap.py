@@ -51,16 +51,16 @@ class DeepShap(PerOutputMethod):
         for place, x in enumerate(sequences):
             self._places[x.tobytes()].append(place)
         self._asked: Counter[bytes] = Counter()
-        self._explainers = {target: self._explainer(model, target) for target in self.explained}
+        self._explainers = {entry: self._explainer(model, entry) for entry in self.explained}
 
-    def _explainer(self, model: Any, target: Explained) -> Any:
+    def _explainer(self, model: Any, entry: Explained) -> Any:
         import keras
         import shap
 
-        (output,) = [model.outputs[target.output]]
+        (output,) = [model.outputs[entry.output]]
         if len(output.shape) != 2:
             output = keras.ops.reshape(output, (-1, int(np.prod(output.shape[1:]))))
-        column = output[:, target.element : target.element + 1]
+        column = output[:, entry.element : entry.element + 1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that TensorFlow is newer than 2.4
             return shap.DeepExplainer((model.inputs, column), self._references_of)
@@ -72,9 +72,9 @@ class DeepShap(PerOutputMethod):
         self._asked[name] += 1
         return [self._references[place]]
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """A pass of one sequence and its references at a time, as shap works."""
-        explainer = self._explainers[target]
+        explainer = self._explainers[entry]
         self._asked.clear()
         with _restored_recording():
             # Additivity is what `check` looks at; here it would only take time.
@@ -95,9 +95,9 @@ class DeepShap(PerOutputMethod):
         """Attributions sum up to the output minus the mean over the references."""
         count = len(self._sequences)
         differences = []
-        for target in self.explained:
-            found = [self._compiled.outputs(x, target).mean() for x in self._references]
-            own = [self._compiled.outputs(self._sequences[i : i + 1], target) for i in range(count)]
+        for entry in self.explained:
+            found = [self._compiled.outputs(x, entry).mean() for x in self._references]
+            own = [self._compiled.outputs(self._sequences[i : i + 1], entry) for i in range(count)]
             differences.append(np.concatenate(own) - np.array(found))
         return completeness(result, differences, "the mean over the references")
 

@@ -30,15 +30,15 @@ class GradientXInput(PerOutputMethod):
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
         """Compile, and find the best batch size for this number of sequences."""
         self._compiled = TensorFlowModel(model)
-        for target in self.explained:  # compiles every output tensor
-            self._compiled.gradient(sequences[:1], target)
+        for entry in self.explained:  # compiles every output tensor
+            self._compiled.gradient(sequences[:1], entry)
         self._batch = self.tune(
             lambda x: self._compiled.gradient(x, self.explained[0]), sequences, len(sequences)
         )
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """One gradient per sequence."""
-        return self._sequences * self._compiled.gradients(self._sequences, target, self._batch)
+        return self._sequences * self._compiled.gradients(self._sequences, entry, self._batch)
 
     @property
     def batch_size(self) -> int | None:

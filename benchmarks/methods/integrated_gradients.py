@@ -31,26 +31,26 @@ class IntegratedGradients(PerOutputMethod):
     def prepare(self, model: Any, sequences: np.ndarray) -> None:
         """Compile, and find the best batch size for all steps of these sequences."""
         self._compiled = TensorFlowModel(model)
-        for target in self.explained:  # compiles every output tensor
-            self._compiled.gradient(sequences[:1], target)
+        for entry in self.explained:  # compiles every output tensor
+            self._compiled.gradient(sequences[:1], entry)
         self._batch = self.tune(
             lambda x: self._compiled.gradient(x, self.explained[0]),
             sequences,
             len(sequences) * STEPS,
         )
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """One gradient per sequence and step, in full batches across sequences."""
-        return self._integrate(self._sequences, target, STEPS)
+        return self._integrate(self._sequences, entry, STEPS)
 
-    def _integrate(self, x: np.ndarray, target: Explained, steps: int) -> np.ndarray:
+    def _integrate(self, x: np.ndarray, entry: Explained, steps: int) -> np.ndarray:
         points, weights = quadrature(steps)
         total = np.zeros_like(x)
         rows = len(x) * steps
         for first in range(0, rows, self._batch):
             sequence, step = np.divmod(np.arange(first, min(first + self._batch, rows)), steps)
             scaled = x[sequence] * points[step, None, None]
-            gradient = self._compiled.gradient(scaled, target) * weights[step, None, None]
+            gradient = self._compiled.gradient(scaled, entry) * weights[step, None, None]
             starts = np.flatnonzero(np.diff(sequence, prepend=-1))
             total[sequence[starts]] += np.add.reduceat(gradient, starts, axis=0)
         return total * x
@@ -79,20 +79,20 @@ class IntegratedGradients(PerOutputMethod):
         """Attributions sum up to the output minus that of zeros."""
         zeros = np.zeros_like(self._sequences[:1])
         differences = [
-            self._outputs_of(target) - self._compiled.outputs(zeros, target)
-            for target in self.explained
+            self._outputs_of(entry) - self._compiled.outputs(zeros, entry)
+            for entry in self.explained
         ]
 
         def integrate(sequence: int, steps: int) -> list[np.ndarray]:
             x = self._sequences[sequence : sequence + 1]
-            return [self._integrate(x, target, steps)[0] for target in self.explained]
+            return [self._integrate(x, entry, steps)[0] for entry in self.explained]
 
         return integral_completeness(result, differences, STEPS, integrate)
 
-    def _outputs_of(self, target: Explained) -> np.ndarray:
+    def _outputs_of(self, entry: Explained) -> np.ndarray:
         x, size = self._sequences, self._batch
         return np.concatenate(
-            [self._compiled.outputs(x[i : i + size], target) for i in range(0, len(x), size)]
+            [self._compiled.outputs(x[i : i + size], entry) for i in range(0, len(x), size)]
         )
 
 

@@ -29,9 +29,9 @@ class TaylorISM(GradientXInput):
     name = "taylor_ism"
     label = "Taylor ISM"
 
-    def explain(self, target: Explained) -> np.ndarray:
+    def explain(self, entry: Explained) -> np.ndarray:
         """One gradient per sequence, minus its value at the reference character."""
-        gradient = self._compiled.gradients(self._sequences, target, self._batch)
+        gradient = self._compiled.gradients(self._sequences, entry, self._batch)
         return gradient - (gradient * self._sequences).sum(2, keepdims=True)
 
     def check(self, result: Attribution) -> Check | None:
@@ -55,9 +55,9 @@ class TaylorISM(GradientXInput):
         """
         x = self._sequences[:, exact.positions]
         pairs = []
-        for target in self.explained:
-            mutants = exact.values[target.output]
-            mutants = mutants.reshape(*mutants.shape[:3], -1)[..., target.element]
+        for entry in self.explained:
+            mutants = exact.values[entry.output]
+            mutants = mutants.reshape(*mutants.shape[:3], -1)[..., entry.element]
             reference = (mutants * x).sum(2, keepdims=True)
             pairs.append(mutants - reference)
         return agreement(Attribution.of(pairs, exact.positions), result)

@@ -23,11 +23,10 @@ from fastism.errors import FastISMError
 from fastism.genomics.genome import PAD
 from fastism.genomics.regions import Region, Skip, Skipped
 from fastism.ism import FastISM
-from fastism.sequences import one_hot, read_fasta
+from fastism.sequences import Ambiguous, one_hot, read_fasta
 from fastism.store.schema import Header
 from fastism.store.writer import StoreWriter
 
-Ambiguous = Literal["error", "zero", "skip"]
 NotFinite = Literal["error", "skip", "keep"]
 #: Mutants per batch where naive ISM runs in place of fast ISM: fixed, as it changes the rounding.
 NAIVE_BATCH = 64

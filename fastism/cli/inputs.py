@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastism.batch.scoring import Ambiguous, checked, fasta_regions
+from fastism.batch.scoring import checked, fasta_regions
 from fastism.cli.exit_codes import Exit, refuse, stage, staged
 from fastism.errors import FastISMError
 from fastism.files.text import check_readable
@@ -18,6 +18,7 @@ from fastism.genomics.bed import is_narrow_peak, read_bed
 from fastism.genomics.genome import chromosome_sizes
 from fastism.genomics.regions import Region, Skipped
 from fastism.loading.model_files import hash_files
+from fastism.sequences import Ambiguous
 
 BED_SUFFIXES = (".bed", ".narrowpeak", ".broadpeak")
 #: Records that are named where several are skipped.

@@ -135,7 +135,7 @@ Strict = Annotated[
 ]
 
 
-class Ambiguous(StrEnum):
+class AmbiguousChoice(StrEnum):
     """What to do with sequences that hold letters outside the alphabet."""
 
     error = "error"

@@ -110,9 +110,9 @@ def pairs(
     ] = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        o.Ambiguous,
+        o.AmbiguousChoice,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
-    ] = o.Ambiguous.error,
+    ] = o.AmbiguousChoice.error,
     content: Annotated[
         Content,
         typer.Option(
@@ -262,7 +262,7 @@ def _fill(
     if isinstance(ism, FastISM):
         with stage(Exit.MODEL):
             plan = ism.pair_plan(where, run.kept)
-        note(f"method: {plan.method.value}: {plan.reason}", quiet)
+        note(f"strategy: {plan.strategy.value}: {plan.reason}", quiet)
     if finished:
         note(f"going on after {finished} of {left[0] * len(regions)} pairs", quiet)
     with progress(left[0] * len(regions), finished, quiet, "pairs") as advance:

@@ -97,9 +97,9 @@ def scan(
     outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        o.Ambiguous,
+        o.AmbiguousChoice,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
-    ] = o.Ambiguous.error,
+    ] = o.AmbiguousChoice.error,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
     naive: Annotated[

@@ -117,9 +117,9 @@ def score(
     outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        o.Ambiguous,
+        o.AmbiguousChoice,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
-    ] = o.Ambiguous.error,
+    ] = o.AmbiguousChoice.error,
     pad: o.PadOption = o.Pad.skip,
     contigs: o.ContigsOption = o.Contigs.exact,
     not_finite: o.NotFiniteOption = o.NotFinite.error,

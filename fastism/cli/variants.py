@@ -111,9 +111,9 @@ def variants(
     outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
-        o.Ambiguous,
+        o.AmbiguousChoice,
         typer.Option(help="Windows with letters such as N: an error, zeros, or not scored."),
-    ] = o.Ambiguous.skip,
+    ] = o.AmbiguousChoice.skip,
     pad: o.PadOption = o.Pad.skip,
     contigs: o.ContigsOption = o.Contigs.exact,
     not_finite: o.NotFiniteOption = o.NotFinite.error,

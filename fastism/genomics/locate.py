@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from fastism.genomics.genome import PAD, Genome, reverse_complement, window_star
 from fastism.genomics.regions import Region
 from fastism.genomics.spelling import shortest
 from fastism.genomics.vcf import Variant, VariantKind
-from fastism.sequences import DNA
-
-Ambiguous = Literal["error", "zero", "skip"]
+from fastism.sequences import DNA, Ambiguous
 
 
 class Status(StrEnum):

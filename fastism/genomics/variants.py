@@ -17,7 +17,6 @@ from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Genome
 from fastism.genomics.locate import (
-    Ambiguous,
     Effect,
     GenomeWindow,
     Located,
@@ -27,7 +26,7 @@ from fastism.genomics.locate import (
 )
 from fastism.genomics.vcf import Variant
 from fastism.ism import FastISM, NaiveISM
-from fastism.sequences import DNA, one_hot
+from fastism.sequences import DNA, Ambiguous, one_hot
 
 NotFinite = Literal["error", "skip", "keep"]
 #: Windows whose variants are scored together, unless the caller says otherwise.

@@ -32,7 +32,7 @@ CACHED = 12 << 20
 WORTH = 0.9
 
 
-class Method(Enum):
+class Strategy(Enum):
     """How pairs run.
 
     ``INTERACTIONS``: what edits do alone is added up, and only what they do to each other is
@@ -55,9 +55,9 @@ class PairPlan:
         Of edits of one position.
     positions : int
         How many there are.
-    method : Method
+    strategy : Strategy
     reason : str
-        Why that method.
+        Why that strategy.
     block : int
         Positions per block.
     near : float
@@ -68,7 +68,7 @@ class PairPlan:
 
     single: Plan
     positions: int
-    method: Method
+    strategy: Strategy
     reason: str
     block: int
     near: float
@@ -93,7 +93,7 @@ class PairPlan:
         return nan if self.single.uncounted else self.naive_macs / max(self.fast_macs, 1.0)
 
     def __str__(self) -> str:
-        """Layers, how wide both edits reach, multiply-adds per pair, the method and why."""
+        """Layers, how wide both edits reach, multiply-adds per pair, the strategy and why."""
         known = not self.single.uncounted
         rows = [
             Row((node.name, node.kind, shown_width(cost, 1)), cost.naive, cost.fast)
@@ -101,7 +101,7 @@ class PairPlan:
         ]
         total = Row(("per pair",), self.naive_macs, self.fast_macs, known)
         remarks = [
-            f"Method: {self.method.value}: {self.reason}.",
+            f"Strategy: {self.strategy.value}: {self.reason}.",
             f"Pairs of {self.positions} positions in blocks of {self.block}; "
             f"{100 * self.near:.0f}% act on each other before steps in full.",
         ]
@@ -136,13 +136,13 @@ def make_pair_plan(
     if not naive or min(referenced, sum(c.fast for c in costs)) >= WORTH * naive:
         reason = "steps on whole tensors come so early that nothing is saved"
         costs = tuple(Cost(c.naive, float(c.naive), nan) for c in single.costs)
-        return PairPlan(*given, Method.NAIVE, reason, best.block, 1.0, costs)
+        return PairPlan(*given, Strategy.NAIVE, reason, best.block, 1.0, costs)
     if uniform:
         reason = "this backend compiles windows of one shape; backend='torch' has interactions"
         costs = single.costs
-        return PairPlan(*given, Method.REFERENCES, reason, best.block, 1.0, costs)
+        return PairPlan(*given, Strategy.REFERENCES, reason, best.block, 1.0, costs)
     reason = "effects of single edits add up wherever only one of them reaches"
-    return PairPlan(*given, Method.INTERACTIONS, reason, best.block, best.near(), costs)
+    return PairPlan(*given, Strategy.INTERACTIONS, reason, best.block, best.near(), costs)
 
 
 class _Tiles:

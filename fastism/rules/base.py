@@ -3,8 +3,8 @@
 Requirements: numpy only. Arrays of a framework reach a rule as arguments and go through the
 `Backend` primitives; a rule never imports a framework.
 
-Layouts
--------
+Shapes of arrays
+----------------
 full tensor
     ``(sequences or mutants, *shape)``, channels last.
 window
