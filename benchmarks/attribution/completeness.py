@@ -43,9 +43,10 @@ def integral_completeness(
 ) -> Check:
     """Whether path integrals from zeros are complete, with more steps if there are too few.
 
-    The integrand jumps at every kink of the model, so that a few dozen steps can miss the
-    difference of outputs by a third of it although every gradient is right. Where they do, the
-    worst sequence is integrated with more steps, and the identity must hold in the end.
+    The gradient jumps wherever a ReLU switches on or off along the path. With a few dozen steps
+    the integral can therefore miss the difference of outputs by a third of it, although every
+    gradient is right. If it does, the worst sequence is integrated again with more and more steps,
+    and completeness must hold at the largest number of them.
 
     Parameters
     ----------

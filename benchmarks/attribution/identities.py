@@ -24,9 +24,9 @@ def completeness_residual(attributions: np.ndarray, differences: np.ndarray) -> 
     Returns
     -------
     float
-        The largest over cases of ``|sum - difference|``, in units of the difference or, where
-        that is larger, of what the sum would be if its terms had random signs: a difference that
-        happens to be near zero is then no reason to complain.
+        The largest ``|sum - difference|`` of any case, divided by the difference. If the
+        difference happens to be close to zero, the divisor is what the sum would typically be if
+        its terms had random signs: rounding alone must not look like a failure.
     """
     values = attributions.reshape(len(attributions), -1).astype(np.float64)
     expected = np.asarray(differences, dtype=np.float64)

@@ -32,9 +32,9 @@ TUNING_PASSES = 3
 class PerOutputMethod(Method):
     """Explains some scalar outputs of a model one after the other; the time is scaled to all.
 
-    Subclasses prepare in `prepare` and explain one output in `explain`. Where there is an
-    allowance, one output of one sequence is explained first; what that takes decides how many
-    outputs a run explains, or that there is no time for any.
+    Subclasses implement `prepare` and, for one output, `explain`. If the time of a run is limited,
+    one output of one sequence is explained first. From the time that takes follows how many
+    outputs a run explains, or that there is not enough time for a single one.
 
     Attributes
     ----------

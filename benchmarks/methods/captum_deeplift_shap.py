@@ -24,13 +24,14 @@ from benchmarks.attribution.shuffle import REFERENCES, references
 class CaptumDeepLiftShap(CaptumMethod):
     """Against ten dinucleotide-shuffled references per sequence, those of `deepshap`.
 
-    The references are made beforehand, which is not timed. captum takes one set of references for
-    all inputs of a call, so that sequences are explained one at a time.
+    Shuffling the references is not timed. captum uses the same references for all inputs of a
+    call, and each sequence has references of its own, so sequences are explained one at a time.
 
-    What captum hooks (activations and pools) gets a copy of its input. Where two of them follow
-    each other, as in DeepSEA, they would else share a tensor, on which captum reads the gradient
-    for the first before its rule for the second has changed it; attributions are then a quarter
-    off from complete, without a word.
+    captum computes DeepLIFT by hooks on activations and pools. If one of these modules directly
+    follows another, as a pool follows a ReLU in DeepSEA, the output of the first is the very
+    tensor that the second takes as input. captum then reads the gradient for the first module
+    before the hook of the second one has changed it, and attributions miss completeness by a
+    quarter without any warning. Every hooked module is therefore given a copy of its input.
     """
 
     name = "captum_deeplift_shap"

@@ -26,9 +26,9 @@ TOLERANCE = 1e-2
 class CaptumFeatureAblation(CaptumMethod):
     """The output minus that with a position replaced by zeros: captum's way to do ISM.
 
-    One replacement per position, against the three of ISM. A pass of the model serves every
-    output; those that are kept are as many as other methods explain. captum gives all characters
-    of a position the same attribution.
+    Each position is replaced once, by zeros, where ISM replaces it by three other characters.
+    One pass of the model gives all outputs; as many of them are kept as other methods explain.
+    captum gives all characters of a position the same attribution.
     """
 
     name = "captum_feature_ablation"

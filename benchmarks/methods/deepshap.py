@@ -31,9 +31,9 @@ LINEAR = ("Conv2DBackpropInput", "SpaceToBatchND", "BatchToSpaceND")
 class DeepShap(PerOutputMethod):
     """Against ten dinucleotide-shuffled references per sequence.
 
-    The references are made beforehand, which is not timed: what they cost depends on the shuffle,
-    not on the method. shap is told that transposed and dilated convolutions are linear, as its
-    users do.
+    Shuffling the references is not timed, because its cost has nothing to do with the method. shap
+    has no rules for transposed and dilated convolutions; it is told that they are linear, as users
+    of such models have to do.
     """
 
     name = "deepshap"
@@ -106,8 +106,9 @@ class DeepShap(PerOutputMethod):
 def _restored_recording() -> Iterator[None]:
     """Undo what shap leaves in TensorFlow when it fails.
 
-    It replaces how TensorFlow records operations for gradients, and puts it back only where
-    nothing was raised: every later gradient in the process, also of others, would fail.
+    shap replaces the function by which TensorFlow records operations for gradients, and restores it
+    only if no error occurs. Without this, one failure would break every later gradient of the
+    process, also those of other methods.
     """
     execute = importlib.import_module("tensorflow.python.eager.execute")
     before = execute.record_gradient

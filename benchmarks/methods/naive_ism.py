@@ -119,10 +119,12 @@ def not_compiling() -> str | None:
 
 
 def sample_size(batch: int, per_position: int, length: int, inputs: int) -> int:
-    """How many positions have at least about so many inputs, and fill their batches to 99%.
+    """Choose how many positions to time, so that their mutants fill whole batches.
 
-    A batch that is not full costs as much as a full one, which scaling up would count against
-    the method. Where no such number fits, it is the one that fills best.
+    The time of a sample is scaled up to all positions. A batch that is not full costs as much as a
+    full one, so a sample that ends with a partly filled batch would make naive ISM look slower
+    than it is. The smallest number of positions is chosen that has about `inputs` inputs and fills
+    its batches to at least 99%; if there is none, the number that fills them best.
 
     Parameters
     ----------

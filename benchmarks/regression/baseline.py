@@ -1,4 +1,4 @@
-"""Committed baselines: what the planner counted and what was measured, and what may become of it.
+"""Committed baselines: the multiply-adds and speedups that later states of the library must keep.
 
 Requirements: none beyond `benchmarks.records.compare`. A baseline is one JSON file in
 `benchmarks/baselines`, written by ``python -m benchmarks.regression --update``.
@@ -21,8 +21,8 @@ from fastism.errors import FastISMError
 
 #: Raised when a field changes its meaning.
 VERSION = 1
-#: A measured speedup may fall to this fraction of its baseline. `unjustified` says when the spread
-#: of repeated runs does not allow for it.
+#: A measured speedup may fall to this fraction of its baseline. `unjustified` tells whether the
+#: spread of repeated runs allows for such a fraction.
 FRACTION = 0.7
 #: In place of a framework: the fastest of those that ran.
 BEST = "best"
@@ -187,8 +187,8 @@ def _by_case(records: Sequence[Record]) -> dict[Key, list[float]]:
 def unjustified(speedups: Iterable[Speedup], fraction: float) -> list[str]:
     """Why a fraction does not fit the spread of repeated runs; empty where it does.
 
-    No run may have failed by chance, and a run at half the speed must have failed even where it
-    was the luckiest one.
+    The fraction fits if every run of the baseline would have passed the check itself, and if even
+    the fastest of them would have failed it, had the library been half as fast.
     """
     wrong = []
     for each in speedups:

@@ -75,7 +75,7 @@ class Finding:
 
 
 def compare_counts(baseline: Baseline, counts: Iterable[Count]) -> list[Finding]:
-    """Multiply-adds: no ratio may be smaller than it was."""
+    """Check that no plan saves fewer multiply-adds than it did when the baseline was written."""
     now = {count.name: count.ratio for count in counts}
     return [
         Finding(
@@ -100,9 +100,11 @@ def measured_bounds(baseline: Baseline) -> list[Bound]:
 def promised_bounds(baseline: Baseline, counts: Iterable[Count]) -> list[Bound]:
     """On another processor, the best framework must reach half of what multiply-adds promise.
 
-    Speedups depend on the processor: on its vectors, its caches, and how fast naive ISM is there.
-    What does not is the arithmetic that is saved. Of the two layouts of a plan the one that saves
-    more counts, whichever framework is the best.
+    A measured speedup belongs to one kind of processor: it depends on the width of its vectors, on
+    its caches, and on how fast naive ISM runs there. The share of multiply-adds that a plan saves
+    is the same everywhere, so that a bound can be derived from it. A plan has one layout for
+    frameworks that need windows of equal width and one for the others; the layout that saves more
+    gives the bound, because the best framework may use either.
     """
     promised: dict[tuple[str, int], float] = {}
     for count in counts:

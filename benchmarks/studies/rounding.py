@@ -1,4 +1,4 @@
-"""How far naive ISM moves where a model computes with fewer digits, on a CPU.
+"""How far the effects of naive ISM change if a model computes with fewer digits, on a CPU.
 
     python -m benchmarks.studies.rounding --architecture basset bpnet \
         --model data/promoter_model.keras --markdown benchmarks/records/rounding.md
