@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,25 @@ from fastism.calls.inputs import Ranges, check_outputs, check_positions
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.naive import (
     LARGE_BATCH_SIZES,
+    USUAL_BATCH_SIZE,
+    Forward,
     fitting_sizes,
+    may_measure,
     run_mutants,
+    run_while_tuning,
     tune_batch_size,
 )
 from fastism.calls.result import listed
 from fastism.errors import FastISMError, NotFiniteError
 from fastism.frontends.batches import random_sequences
+from fastism.frontends.mutant_batches import Batches
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.pairs.engine import PairEngine
 from fastism.pairs.plan import PairPlan, Strategy, make_pair_plan
 from fastism.pairs.result import PairPart
-from fastism.planning.plan import Plan, make_plan
+from fastism.planning.plan import Plan, make_plan, mutant_bytes
+from fastism.planning.worth import least_speedup
 from fastism.running.engine import Engine, prepare_weights
 from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
@@ -112,8 +119,10 @@ class FastISM(Scans):
         input_shape: Any = None,
         channels_last: bool = False,
         precision: str = "float32",
+        naive_below: float | None = None,
     ) -> None:
         given = (seq_input_idx, change_ranges, seqlen, input_shape, channels_last)
+        least = least_speedup(naive_below)
         super().__init__(model, *given, check=test_correctness)
         self._given = {
             "input_shape": input_shape,
@@ -132,8 +141,12 @@ class FastISM(Scans):
         self._engines: dict[tuple[int, int], Engine] = {}
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
+        #: What is checked is delta propagation, whatever the plan expects of it.
+        self._least = 0.0
         if test_correctness:
             self._check_some()
+        # Who names another backend wants the model to run there, and naive ISM runs the model.
+        self._least = least if name == self._front.framework else 0.0
 
     @property
     def backend(self) -> str:
@@ -147,7 +160,7 @@ class FastISM(Scans):
         After a run it shows as well which kernels PyTorch runs, see `fastism.backends.choices`.
         """
         engine = self.engine
-        return replace(engine.plan, kernels=engine.kernels)
+        return replace(engine.plan, kernels=engine.kernels, least=self._least)
 
     @property
     def engine(self) -> Engine:
@@ -284,6 +297,17 @@ class FastISM(Scans):
             self._engines[key] = self._make_engine(plan)
         return self._engines[key]
 
+    def _runs_naive(self, plan: Plan) -> bool:
+        """Whether mutants run through the whole model instead of by `plan`."""
+        return replace(plan, least=self._least).naive
+
+    @cached_property
+    def _whole(self) -> NaiveISM:
+        """What runs mutants through the whole model where nothing is to be gained."""
+        made = self.naive()
+        made.limit(self._memory // mutant_bytes(self._graph))
+        return made
+
     def _make_engine(self, plan: Plan) -> Engine:
         return Engine(plan, self._backend, self._memory, self._weights)
 
@@ -292,6 +316,8 @@ class FastISM(Scans):
 
     def _sequences_per_run(self, width: int, alternatives: int) -> int:
         engine = self._engine(width, alternatives)
+        if self._runs_naive(engine.plan):
+            return self._whole._sequences_per_run(width, alternatives)
         room = self._memory // 4 // max(engine.reference_bytes, 1)
         return max(1, min(MOST_SEQUENCES, room))
 
@@ -303,6 +329,8 @@ class FastISM(Scans):
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         engine = self._engine(mutants.delta.shape[1], alternatives)
+        if self._runs_naive(engine.plan):
+            return self._whole._run(inputs, mutants, select, alternatives)
         context = partial(products_in, self.backend, self.precision)
         with context():
             reference, parts = engine.run(inputs, mutants, self._kept(select))
@@ -336,7 +364,7 @@ class FastISM(Scans):
     ) -> Iterator[PairPart]:
         plan = self.pair_plan(mutants.start, dict.fromkeys(select))
         if plan.strategy is not Strategy.INTERACTIONS:
-            runner = self.naive() if plan.strategy is Strategy.NAIVE else super()
+            runner = self._whole if plan.strategy is Strategy.NAIVE else super()
             yield from runner._run_pairs(inputs, mutants, select, leading)
             return
         engine = self._pair_engine(tuple(select))
@@ -364,6 +392,9 @@ class FastISM(Scans):
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
     ) -> Made:
         plan = self._engine(1, 1).plan
+        if self._runs_naive(plan):
+            yield from self._whole._run_splices(inputs, splices, select)
+            return
         engine = SpliceEngine(plan, self._backend, self._memory, self._weights)
         others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
         every = dict.fromkeys(select)
@@ -437,7 +468,9 @@ class NaiveISM(Scans):
         self._settle(precision, self._front.framework)
         if batch_size is not None and batch_size < 1:
             raise FastISMError(f"batch_size must be at least 1; got {batch_size}.")
-        self.batch_size = batch_size
+        self.batch_size, self._most = batch_size, inf
+        # The size that was chosen by timing, and among how many.
+        self._chosen: tuple[int, int] | None = None
         self._forward = self._front.compiled() if compiled else self._front.forward
         self._shapes: list[tuple[int, ...]] | None = None
 
@@ -473,7 +506,7 @@ class NaiveISM(Scans):
         return self._shapes
 
     def _sequences_per_run(self, width: int, alternatives: int) -> int:
-        return MOST_SEQUENCES
+        return int(max(1, min(MOST_SEQUENCES, self._most)))
 
     def _run(
         self,
@@ -482,9 +515,6 @@ class NaiveISM(Scans):
         select: dict[int, np.ndarray | None],
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        if self.batch_size is None:
-            self.batch_size = self._tuned(inputs, len(mutants))
-
         def selected(outputs: list[np.ndarray]) -> list[np.ndarray]:
             return [
                 outputs[i] if entries is None else outputs[i][:, entries]
@@ -496,15 +526,40 @@ class NaiveISM(Scans):
 
         # Not worth compiling for its batch size.
         reference = selected(self._references(inputs))
-        batches = self._front.batches(inputs)
-        return reference, run_mutants(forward, batches, mutants, self.batch_size)
+        return reference, self._parts(forward, self._front.batches(inputs), mutants)
+
+    def _parts(self, forward: Forward, batches: Batches, mutants: Mutants) -> Iterator[Part]:
+        """All mutants; the first of them in several batch sizes where it is not known yet."""
+        sizes = self._sizes(len(mutants))
+        if self._is_settled(len(sizes)):
+            yield from run_mutants(forward, batches, mutants, self.batch_size)
+            return
+        self.batch_size = yield from run_while_tuning(forward, batches, mutants, sizes)
+        self._chosen = self.batch_size, len(sizes)
+
+    def _is_settled(self, sizes: int) -> bool:
+        """Whether the batch size was given, or chosen among as many sizes as there are now."""
+        if self.batch_size is None:
+            return False
+        return (
+            self._chosen is None or self._chosen[0] != self.batch_size or sizes <= self._chosen[1]
+        )
+
+    def limit(self, most: int) -> None:
+        """Let no batch that is chosen here have more than `most` mutants."""
+        self._most = most
+
+    def _sizes(self, mutants: int) -> list[int]:
+        """The batch sizes to choose from for so many mutants; one where nothing may be timed."""
+        front = self._front
+        backend = get_backend(front.framework, front.dtype, front.device)
+        if not may_measure():
+            return fitting_sizes(USUAL_BATCH_SIZE, most=self._most)[-1:]
+        return fitting_sizes(mutants, backend.accelerated, self._most)
 
     def _tuned(self, inputs: Sequence[np.ndarray], mutants: int) -> int:
         """The fastest batch size for so many mutants."""
-        front = self._front
-        backend = get_backend(front.framework, front.dtype, front.device)
-        sizes = fitting_sizes(mutants, backend.accelerated)
-        return tune_batch_size(self._forward, inputs, sizes)
+        return tune_batch_size(self._forward, inputs, self._sizes(mutants))
 
     def _run_splices(
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]

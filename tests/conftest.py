@@ -11,6 +11,9 @@ from parameter_ids import name_of
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Delta propagation is tested where nothing is to be gained by it as well; test_worth.py is about
+# what users get there.
+os.environ["FASTISM_NAIVE_BELOW"] = "0"
 
 
 def pytest_report_header() -> str:

@@ -132,4 +132,6 @@ def _model(spec: str, options: ModelOptions) -> dict[str, Any]:
         if plan.uncounted
         else f"{plan.speedup:.1f} times fewer multiply-adds than naive ISM"
     )
+    if plan.naive:
+        shown["speedup"] += f"; below {plan.least:g}, so that it runs the naive way"
     return shown

@@ -60,4 +60,5 @@ def as_dict(made: Plan) -> dict[str, Any]:
         "fast_multiply_adds": made.fast_macs,
         "speedup": None if made.uncounted else made.speedup,
         "opaque": list(made.opaque),
+        "runs_naive": made.naive,
     }

@@ -17,8 +17,17 @@ from fastism.planning.costs import Cost
 from fastism.planning.fuse import Tail, find_tails
 from fastism.planning.layout import Layout, make_layout
 from fastism.planning.reasons import reasons, reasons_told, spreading
-from fastism.planning.report import Row, cost_table, expectation, kernels_told, runs_on, shown_width
+from fastism.planning.report import (
+    Row,
+    cost_table,
+    expectation,
+    kernels_told,
+    runs_on,
+    shown_width,
+    way_told,
+)
 from fastism.planning.steps import Mode, Step, assign_steps
+from fastism.planning.worth import is_naive
 from fastism.rules import Opaque
 
 #: Block sizes the planner chooses from.
@@ -56,6 +65,8 @@ class Plan:
         Largest working set per mutant of the steps that run in full.
     kernels : mapping of int to tuple of str
         By node the kernels that a backend has chosen so far; the plan itself has no say in it.
+    least : float
+        The speedup below which mutants run the naive way, see `fastism.planning.worth`.
     """
 
     graph: Graph
@@ -68,6 +79,12 @@ class Plan:
     stored_bytes: int
     full_bytes: int
     kernels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    least: float = 0.0
+
+    @property
+    def naive(self) -> bool:
+        """Whether mutants run the naive way, each through the whole model, and not by this plan."""
+        return is_naive(self.naive_macs, self.fast_macs, bool(self.full_steps), self.least)
 
     @property
     def naive_macs(self) -> int:
@@ -160,11 +177,25 @@ class Plan:
         remarks = (
             "Widths in positions, costs in multiply-adds per mutant, averaged over the sequence;\n"
             f"blocks of {self.layout.block} positions. {expectation(self.speedup, self.uncounted)}",
+            *way_told(self.naive, self.least),
             *reasons_told(self.graph, self.costs, self.reasons, bool(self.uncounted)),
             *kernels_told(self.graph, self.kernels),
         )
         words, numbers = ("layer", "kind", "runs on"), ("length", "width")
         return cost_table(words, numbers, rows, total, remarks)
+
+
+def mutant_bytes(graph: Graph) -> int:
+    """About what a mutant takes while it runs through the whole model: its largest operation."""
+    size = np.dtype(graph.dtype).itemsize
+    return (
+        2
+        * size
+        * max(
+            prod(node.shape) + sum(prod(graph.nodes[i].shape) for i in node.inputs)
+            for node in graph.nodes
+        )
+    )
 
 
 def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool = False) -> Plan:

@@ -107,6 +107,16 @@ def expectation(speedup: float, uncounted: Iterable[str]) -> str:
     )
 
 
+def way_told(naive: bool, least: float) -> Iterator[str]:
+    """A line about a plan that is not followed, because naive ISM costs no more."""
+    if naive:
+        yield (
+            f"Less than {least:g} times is not worth it: every mutant runs through the whole "
+            "model instead, in batches of the fastest size, as in naive ISM (naive_below=0 "
+            "overrules that)."
+        )
+
+
 def kernels_told(graph: Graph, kernels: Mapping[int, Sequence[str]]) -> Iterator[str]:
     """A line for every kernel that was chosen, with its layers; none before anything ran."""
     layers: dict[str, list[str]] = {}
