@@ -141,6 +141,7 @@ class FastISM(Scans):
         self._engines: dict[tuple[int, int], Engine] = {}
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
+        self._splice_engines: dict[int, SpliceEngine] = {}
         #: What is checked is delta propagation, whatever the plan expects of it.
         self._least = 0.0
         if test_correctness:
@@ -391,11 +392,10 @@ class FastISM(Scans):
     def _run_splices(
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
     ) -> Made:
-        plan = self._engine(1, 1).plan
-        if self._runs_naive(plan):
+        engine = self._splice_engine(splices.width)
+        if self._runs_naive(engine.plan):
             yield from self._whole._run_splices(inputs, splices, select)
             return
-        engine = SpliceEngine(plan, self._backend, self._memory, self._weights)
         others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
         every = dict.fromkeys(select)
         parts = engine.run(others, splices, list(select))
@@ -405,6 +405,13 @@ class FastISM(Scans):
                 index,
                 [y if e is None else y[:, e] for y, e in zip(shown, select.values(), strict=True)],
             )
+
+    def _splice_engine(self, width: int) -> SpliceEngine:
+        """What runs splices with words of one width."""
+        if width not in self._splice_engines:
+            engine = self._engine(1, 1)
+            self._splice_engines[width] = SpliceEngine(engine, width, self._memory)
+        return self._splice_engines[width]
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""

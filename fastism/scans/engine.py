@@ -5,23 +5,18 @@ Requirements: numpy; frameworks only behind `Backend`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from fastism.backends.base import Array, Backend
+from fastism.backends.base import Array
 from fastism.intervals import Interval, uniform
-from fastism.planning.plan import Plan
-from fastism.planning.steps import Mode
+from fastism.planning.layout import affected_windows
+from fastism.running.engine import Engine
+from fastism.scans.junctions import LEFT, Junctions
 from fastism.scans.readouts import Readout, make_readout
 from fastism.scans.splices import Splices
-
-#: Rows of the tables: what a tensor is on the left of the junction, and on its right.
-LEFT, RIGHT = 0, 1
-#: The nodes that have tables; all others are computed for every splice.
-TABULATED = (Mode.WINDOW, Mode.REFERENCE)
 
 
 class SpliceEngine:
@@ -29,18 +24,29 @@ class SpliceEngine:
 
     Parameters
     ----------
-    plan : Plan
-        Says which nodes have windows, which read them out and which run in full.
-    backend : Backend
+    engine : Engine
+        Its plan says which nodes have windows, which read them out and which run in full.
+    width : int
+        Positions of the words at the junctions.
     memory : int
         Bytes that mutants may take at a time.
-    weights : list
-        What `prepare_weights` gave for the plan's graph.
     """
 
-    def __init__(self, plan: Plan, backend: Backend, memory: int, weights: list[Any]) -> None:
-        self.plan, self.b, self.memory, self.weights = plan, backend, memory, weights
-        self._nodes = [i for i, s in enumerate(plan.steps) if s.mode is Mode.WINDOW]
+    def __init__(self, engine: Engine, width: int, memory: int) -> None:
+        self.engine, self.plan, self.b, self.memory = engine, engine.plan, engine.b, memory
+        graph = self.plan.graph
+        waiting = tuple(dict.fromkeys(graph.nodes[i].inputs[0] for i in self.plan.readouts))
+        given = (self.plan, self.b, engine.weights, waiting, self.plan.rebuilt)
+        self._junctions = Junctions(*given)
+        self._windows = self._all_windows(width)
+
+    def _all_windows(self, width: int) -> dict[int, Interval]:
+        """Junctions that begin at every position, at every node, of one width per node."""
+        nodes = self.plan.graph.nodes
+        starts = np.arange(nodes[self.plan.graph.perturbed].shape[0] - width + 1)
+        changed = Interval(starts, starts + width)
+        affected = affected_windows(self.plan.graph, self.plan.steps, changed)
+        return {i: uniform(x, nodes[i].shape[0]) for i, x in affected.items()}
 
     def run(
         self, others: Sequence[np.ndarray | None], splices: Splices, outputs: Sequence[int]
@@ -60,66 +66,31 @@ class SpliceEngine:
         index : ndarray of int, shape (mutants of a chunk,)
         made : list of ndarray, each (mutants of a chunk, *shape)
         """
-        tables = self._references(others, splices)
+        tables = self._junctions.references(others, splices.left, splices.right)
         readouts = {i: self._readout(tables, i) for i in self.plan.readouts}
         wanted = [self.plan.graph.outputs[i] for i in outputs]
-        windows = self._windows(splices)
-        size = self._chunk_size(windows)
+        size = min(self._chunk_size(), len(splices))
         for first in range(0, len(splices), size):
             index = np.arange(first, min(first + size, len(splices)))
-            made = self._chunk(tables, readouts, splices, windows, index, wanted)
-            yield index, [self.b.to_numpy(y) for y in made]
+            # Where shapes must be equal, the last chunk repeats splices.
+            chosen = np.resize(index, size) if self.b.uniform else index
+            made = self._chunk(tables, readouts, splices, chosen, wanted)
+            yield index, [self.b.to_numpy(y)[: len(index)] for y in made]
 
-    def _references(
-        self, others: Sequence[np.ndarray | None], splices: Splices
-    ) -> list[Array | None]:
-        """What every node with positions is left and right of the junction, each (2, *shape).
+    def _readout(self, tables: Mapping[int, Array], index: int) -> Readout:
+        node = self.plan.graph.nodes[index]
+        table = tables[node.inputs[0]]
+        return make_readout(self.b, node.rule, self.engine.weights[index], table)
 
-        Of a node that follows a reversal, the first row comes from the sequence on the right.
-        """
-        graph = self.plan.graph
-        both = np.stack([splices.left, splices.right])
-        tables: list[Array | None] = [None] * len(graph.nodes)
-        for node, other in zip(graph.inputs, others, strict=True):
-            given = both if other is None else np.stack([other, other])
-            tables[node] = self.b.asarray(given)
-        for index, node in enumerate(graph.nodes):
-            if tables[index] is not None or self.plan.steps[index].mode not in TABULATED:
-                continue
-            inputs = [tables[i] for i in node.inputs]
-            if node.rule.reverses:
-                inputs = [self.b.flip(x, 0) for x in inputs]
-            tables[index] = node.rule.full(self.b, self.weights[index], inputs)
-        return tables
-
-    def _readout(self, tables: Sequence[Array], index: int) -> Readout:
-        source = self.plan.graph.nodes[index].inputs[0]
-        return make_readout(
-            self.b, self.plan.graph.nodes[index].rule, self.weights[index], tables[source]
-        )
-
-    def _windows(self, splices: Splices) -> dict[int, Interval]:
-        """The junction of every splice at every node that has windows, of one width per node."""
-        graph = self.plan.graph
-        affected: dict[int, Interval] = {}
-        for index in self._nodes:
-            node = graph.nodes[index]
-            if node.inputs:
-                inputs = [affected.get(i) for i in node.inputs]
-                affected[index] = node.rule.affected(inputs, node.shape[0])
-            else:
-                affected[index] = Interval(splices.start, splices.start + splices.width)
-        return {i: uniform(x, graph.nodes[i].shape[0]) for i, x in affected.items()}
-
-    def _chunk_size(self, windows: dict[int, Interval]) -> int:
+    def _chunk_size(self) -> int:
         """How many splices run together: what they hold at a time must fit into the memory."""
         graph, size = self.plan.graph, np.dtype(self.plan.graph.dtype).itemsize
         most = 1
-        for index in self._nodes:
+        for index, window in self._windows.items():
             node = graph.nodes[index]
             if not node.inputs:
                 continue
-            width = int(windows[index].width[0])
+            width = int(window.width[0])
             reads = node.rule.reads(np.arange(width)[None]).shape[1]
             channels = sum(graph.nodes[i].shape[-1] for i in node.inputs)
             most = max(most, 2 * reads * channels + width * node.shape[1])
@@ -128,110 +99,22 @@ class SpliceEngine:
         fitting = max(cache // (most * size), 1)
         return int(min(fitting, max(self.memory // 4 // self.plan.full_bytes, 1)))
 
-    # ---- one chunk ------------------------------------------------------------------------
-
     def _chunk(
         self,
-        tables: Sequence[Array],
-        readouts: dict[int, Readout],
+        tables: Mapping[int, Array],
+        readouts: Mapping[int, Readout],
         splices: Splices,
-        windows: dict[int, Interval],
         index: np.ndarray,
         wanted: Sequence[int],
     ) -> list[Array]:
         """Outputs of the splices at `index`."""
-        graph = self.plan.graph
-        starts = {i: x.start[index] for i, x in windows.items()}
-        made: dict[int, Array] = {graph.perturbed: self.b.asarray(splices.word[index])}
-        last = {i: max((c for c in graph.consumers[i]), default=-1) for i in self._nodes}
-        for node in self._nodes:
-            if graph.nodes[node].inputs:
-                width = int(windows[node].width[0])
-                made[node] = self._window(tables, made, starts, node, width)
-            for source in set(graph.nodes[node].inputs) & made.keys():
-                if last[source] == node and source not in self.plan.rebuilt:
-                    del made[source]
-        given: dict[int, Array] = {}
+        start = splices.start[index]
+        windows = {i: Interval(x.start[start], x.stop[start]) for i, x in self._windows.items()}
+        made, given = self._junctions.run(tables, windows, splices.word[index])
         for node, readout in readouts.items():
-            source = graph.nodes[node].inputs[0]
-            given[node] = readout.vectors(made[source], starts[source])
-        for node in self.plan.rebuilt:
-            whole = np.broadcast_to(
-                np.arange(graph.nodes[node].shape[0]), (len(index), graph.nodes[node].shape[0])
-            )
-            fill = np.zeros(graph.nodes[node].shape[1])
-            given[node] = self._spliced(tables[node], made[node], starts[node], whole, fill)
-        return self._in_full(tables, given, len(index), wanted)
-
-    def _window(
-        self,
-        tables: Sequence[Array],
-        made: dict[int, Array],
-        starts: dict[int, np.ndarray],
-        index: int,
-        width: int,
-    ) -> Array:
-        """Values of one node on the junctions, shape (mutants, width, channels)."""
-        node = self.plan.graph.nodes[index]
-        positions = starts[index][:, None] + np.arange(width)
-        reads = node.rule.reads(positions)
-        inputs = []
-        for source in node.inputs:
-            shape = self.plan.graph.nodes[source].shape
-            if (len(shape) == 2 and shape[0] > 1) or source in made:
-                fill = node.rule.outside(shape[1])
-                window, start = made.get(source), starts.get(source)
-                inputs.append(self._spliced(tables[source], window, start, reads, fill))
-            else:
-                inputs.append(self.b.take(tables[source], np.zeros(len(reads), np.int64), 0))
-        return node.rule.values(self.b, self.weights[index], inputs, positions)
-
-    def _spliced(
-        self,
-        table: Array,
-        window: Array | None,
-        start: np.ndarray | None,
-        positions: np.ndarray,
-        fill: np.ndarray,
-    ) -> Array:
-        """A tensor of the mutants at some positions, shape (*positions.shape, channels).
-
-        Parameters
-        ----------
-        table : array, shape (2, length, channels)
-        window : array, shape (mutants, width, channels), or None
-            The junctions; None for a tensor that does not depend on the sequence.
-        start : ndarray of int, shape (mutants,), or None
-        positions : ndarray of int, shape (mutants, positions)
-        fill : ndarray, shape (channels,)
-            What stands outside of the tensor.
-        """
-        _, length, channels = (int(n) for n in table.shape)
-        rows = [self.b.reshape(table, (-1, channels)), self.b.constant(fill[None])]
-        index = positions.copy()
-        if window is not None:
-            width = int(window.shape[1])
-            rows.append(self.b.reshape(window, (-1, channels)))
-            behind = positions - start[:, None]
-            index += np.where(behind >= width, RIGHT * length, 0)
-            first = 2 * length + 1 + np.arange(len(positions))[:, None] * width
-            index = np.where((behind >= 0) & (behind < width), first + behind, index)
-        outside = (positions < 0) | (positions >= length)
-        return self.b.rows(self.b.concatenate(rows, 0), np.where(outside, 2 * length, index))
-
-    def _in_full(
-        self, tables: Sequence[Array], given: dict[int, Array], count: int, wanted: Sequence[int]
-    ) -> list[Array]:
-        """Steps in full behind the windows, and the outputs that are wanted."""
-        graph = self.plan.graph
-        left = np.full(count, LEFT)
-
-        def value(i: int) -> Array:
-            # What does not depend on the sequence is the same in both tables.
-            return given[i] if i in given else self.b.take(tables[i], left, 0)
-
-        for index in self.plan.full_steps:
-            node = graph.nodes[index]
-            inputs = [value(i) for i in node.inputs]
-            given[index] = node.rule.full(self.b, self.weights[index], inputs)
-        return [value(i) for i in wanted]
+            source = self.plan.graph.nodes[node].inputs[0]
+            given[node] = readout.vectors(made[source], windows[source].start)
+        left = np.full(len(index), LEFT)
+        given |= self.engine.in_full(tables, left, given)
+        # What does not depend on the sequence is the same in both tables.
+        return [given[i] if i in given else self.b.take(tables[i], left, 0) for i in wanted]
