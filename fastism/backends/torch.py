@@ -338,7 +338,7 @@ class TorchBackend(Backend):
         shape = (class_of(x.shape[1] * x.shape[2]), what)
         trial = partial(self._trial, x, taps.problem(dilation), epilogue)
         kernel = taps.chosen(dilation).pick(shape, trial)
-        return self._run(kernel, x, offset or 0, width, base, epilogue)
+        return self._run(kernel, x, 0 if offset is None else offset, width, base, epilogue)
 
     def _run(
         self,
@@ -369,11 +369,15 @@ class TorchBackend(Backend):
         follows = Epilogue(reference, residual) if base is None and epilogue else None
 
         def run(kernel: Kernel) -> None:
-            self._run(kernel, x, 0, width, base, follows)
+            self._run(kernel, x, self._nowhere(), width, base, follows)
             if self.accelerated:
                 torch.cuda.synchronize(self.device)
 
         return run
+
+    def _nowhere(self) -> Any:
+        """An offset that moves nothing, as samples have it."""
+        return 0
 
     def joint_overlap_add(
         self,
