@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fastism.backends.base import Array, Backend, Geometry, per_mutant
+from fastism.backends import torch_triton
+from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.torch import Taps, TorchBackend
-from fastism.backends.torch_kernels import Kernel
-
-#: How many times the rows of all mutants a product of padded groups may have.
-PADDED = 3
+from fastism.backends.torch_kernels import KERNELS, Kernel
+from fastism.backends.torch_rows import PositionRows
 
 
 def torch_backend(dtype: str, device: str | torch.device | None = None) -> Backend:
@@ -48,10 +48,28 @@ class UniformTorchBackend(TorchBackend):
 
     uniform: ClassVar[bool] = True
 
+    def __init__(
+        self,
+        dtype: str,
+        device: str | torch.device | None = None,
+        kernels: Sequence[Any] = KERNELS,
+        choices: Choices | None = None,
+    ) -> None:
+        super().__init__(dtype, device, kernels, choices)
+        self._triton = torch_triton.usable(self.device, dtype)
+        if self._triton and kernels is KERNELS:
+            self._kernels = (*torch_triton.kernels(), *KERNELS)
+
     # ---- transfer and compilation -------------------------------------------------------
 
-    def prepare_rows(self, kernel: np.ndarray) -> Array:
-        return self.constant(kernel)
+    def prepare_rows(self, kernel: np.ndarray) -> PositionRows:
+        tiles = torch_triton.tiles() if self._triton else ()
+        return PositionRows(self.constant(kernel), tiles, self._choices)
+
+    def kernels_of(self, weights: Any) -> tuple[str, ...]:
+        if isinstance(weights, PositionRows):
+            return weights.chosen.names
+        return super().kernels_of(weights)
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = super().compile_chunk(function)
@@ -156,48 +174,22 @@ class UniformTorchBackend(TorchBackend):
         return super().add_windows(placed, weights, left, width, base, reuse)
 
     def rebuild(self, table: Array, sequence: Any, start: Any, x: Array, delta: bool) -> Array:
+        sequence, start = self._index(sequence), self._index(start)
+        if self._triton:
+            return torch_triton.rebuilt(table, sequence, start, x, delta)
         width, blocks, mutants, _ = x.shape
-        full = table.index_select(0, self._index(sequence))[:, None].repeat(1, mutants, 1, 1)
-        device = x.device
-        block = torch.arange(blocks, device=device)[:, None]
-        place = self._index(start)[:, None] + torch.arange(width, device=device)
+        full = table.index_select(0, sequence)[:, None].repeat(1, mutants, 1, 1)
+        block = torch.arange(blocks, device=x.device)[:, None]
+        place = start[:, None] + torch.arange(width, device=x.device)
         values = x.transpose(0, 1)
         full[block, :, place] = full[block, :, place] + values if delta else values
         return full.view(blocks * mutants, *table.shape[1:])
 
+    def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
+        return super().add_rows(x, kernel.kernel, start)
+
     def _changed_rows(
-        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Array
+        self, windows: Sequence[Array], starts: Sequence[np.ndarray], kernel: Any
     ) -> Array:
-        if len({w.shape[0] for w in windows}) > 1:
-            return super()._changed_rows(windows, starts, kernel)
-        first = np.concatenate(per_mutant(windows, starts))
-        groups, group, count = np.unique(first, return_inverse=True, return_counts=True)
-        most = int(count.max())
-        if most * len(groups) > PADDED * len(first):
-            return super()._changed_rows(windows, starts, kernel)
-        # Mutants whose windows begin at one position are a group; groups are filled up to one
-        # size, so that all of them are one product with overlapping parts of the kernel.
-        order = np.argsort(group, kind="stable")
-        slot = np.empty(len(first), dtype=np.int64)
-        slot[order] = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-        slot += group * most
-        width, channels, features = windows[0].shape[0], *kernel.shape[1:]
-        rows = self.concatenate([w.reshape(width, -1, channels) for w in windows], 1)
-        place = self._index(slot)
-        filled = rows.new_zeros((len(groups) * most, width, channels))
-        filled[place] = rows.transpose(0, 1)
-        parts = kernel.as_strided(
-            (len(kernel) - width + 1, width * channels, features),
-            (channels * features, features, 1),
-        )
-        parts = parts[_run(groups)] if len(groups) > 1 else parts[int(groups[0])][None]
-        made = torch.bmm(filled.view(len(groups), most, -1), parts)
-        return made.view(-1, features).index_select(0, place)
-
-
-def _run(groups: np.ndarray) -> Any:
-    """Ascending integers as a slice where they are equally far apart, which copies nothing."""
-    steps = np.unique(np.diff(groups))
-    if len(steps) == 1:
-        return slice(int(groups[0]), int(groups[-1]) + 1, int(steps[0]))
-    return torch.from_numpy(groups)
+        made = kernel.sums(windows, starts, self._rounding())
+        return super()._changed_rows(windows, starts, kernel) if made is None else made
