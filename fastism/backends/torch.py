@@ -24,7 +24,6 @@ from fastism.backends.shelf import Shelf
 from fastism.backends.torch_kernels import JOINING, KERNELS, Kernel, Problem, class_of, sample
 from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
 
-
 #: Multiply-adds of a sample on an accelerator.
 MOST_MACS = 1 << 34
 
