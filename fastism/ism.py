@@ -45,8 +45,8 @@ from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
 from fastism.scans.splices import Splices
 
-#: Bytes that mutants may take at a time unless the user says otherwise.
-DEFAULT_MEMORY = 256 << 20
+#: Bytes that mutants may take at a time unless the user says otherwise, on a CPU and on a GPU.
+DEFAULT_MEMORY, DEVICE_MEMORY = 256 << 20, 1 << 30
 #: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
 #: With the factors of TF32, naive ISM alone was found to be off by 0.01 to 0.4 of this sum
 #: (benchmarks/records/rounding.md); fast ISM may be off by as much.
@@ -56,7 +56,7 @@ ROUNDING = {"float32": (1e-5, 1e-3), "tf32": (2e-3, 5e-2)}
 def _default_memory(backend: Backend) -> int:
     """Bytes that mutants may take at a time on the device of `backend`."""
     free = backend.available_memory()
-    return DEFAULT_MEMORY if free is None else max(free // 4, 1 << 20)
+    return DEFAULT_MEMORY if free is None else max(min(free // 4, DEVICE_MEMORY), 1 << 20)
 
 
 class FastISM(Scans):
@@ -89,7 +89,7 @@ class FastISM(Scans):
         Sequence length, where the model leaves it open.
     memory : int, optional
         Bytes that mutants may take at a time, weights and references not counted: 256 MiB on a
-        CPU, a quarter of what is free on a GPU.
+        CPU, 1 GiB on a GPU or a quarter of what is free there, if that is less.
     input_shape : tuple of int, or list of them, optional
         For torch modules, which do not tell: ``(C, L)``, or one shape per input, without the
         batch axis. With `seqlen` alone, C is what the module's first Conv1d takes.

@@ -116,8 +116,10 @@ def test_products_that_do_not_fit_are_made_in_pieces(monkeypatch):
         check([random_case(rng, number)], backend(kernel))
 
 
-@pytest.mark.parametrize("primitive", ["rebuild", "flatten_dense", "add_rows"])
-def test_what_ends_windows(primitive):
+@pytest.mark.parametrize(
+    "primitive", ["lookup", "place", "add_windows", "rebuild", "flatten_dense", "add_rows"]
+)
+def test_what_lies_between_products(primitive):
     b = UniformTorchBackend("float32", "cpu")
     check(CASES[primitive], b)
 

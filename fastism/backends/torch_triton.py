@@ -24,8 +24,8 @@ from fastism.backends.torch_kernels import Kernel, Problem
 _Tensor = torch.Tensor
 
 #: Bytes that products with all taps may take at a time.
-MOST_BYTES = 256 << 20
-#: Numbers of a whole tensor that one program makes.
+MOST_BYTES = 64 << 20
+#: Numbers that one program copies.
 NUMBERS = 1024
 #: Of fewer channels in than this, terms of several taps are added up together.
 FEW_CHANNELS = 32
@@ -409,4 +409,29 @@ def rebuilt(table: _Tensor, sequence: _Tensor, start: _Tensor, x: _Tensor, delta
     given = (table.contiguous(), sequence, start, x.contiguous(), out)
     sizes = (rows, mutants, width, length, channels)
     program[grid](*given, *sizes, DELTA=delta, NUMBERS=NUMBERS)
+    return out
+
+
+def looked_up(table: _Tensor, sequence: _Tensor, start: _Tensor, width: int) -> _Tensor:
+    """See `Windows.lookup`; indices are on the device."""
+    from fastism.backends.triton_programs import looked_up as program
+
+    _, length, channels = table.shape
+    out = table.new_empty((width, len(sequence), 1, channels))
+    grid = (len(sequence), -(-width * channels // NUMBERS))
+    sizes = (len(sequence), width, length, channels)
+    program[grid](table.contiguous(), sequence, start, out, *sizes, NUMBERS=NUMBERS)
+    return out
+
+
+def placed(x: _Tensor, offset: _Tensor, width: int, fill: float) -> _Tensor:
+    """See `Windows.place`; offsets are on the device, one per block."""
+    from fastism.backends.triton_programs import placed as program
+
+    size, blocks, mutants, channels = x.shape
+    out = x.new_empty((width, blocks, mutants, channels))
+    each = mutants * channels
+    grid = (blocks, width, -(-each // NUMBERS))
+    sizes = (blocks, size, each, fill)
+    program[grid](x.contiguous(), offset.contiguous(), out, *sizes, NUMBERS=NUMBERS)
     return out

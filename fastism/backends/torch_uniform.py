@@ -92,14 +92,19 @@ class UniformTorchBackend(TorchBackend):
     # ---- windows ------------------------------------------------------------------------
 
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
+        sequence, start = self._index(sequence), self._index(start)
+        if self._triton:
+            return torch_triton.looked_up(table, sequence, start, width)
         _, length, channels = table.shape
-        first = self._index(sequence) * length + self._index(start)
+        first = sequence * length + start
         rows = first[None] + torch.arange(width, device=table.device)[:, None]
         return table.reshape(-1, channels)[rows][:, :, None]
 
     def place(self, x: Array, offset: Any, width: Any, fill: float = 0.0) -> Array:
         if offset is None or isinstance(offset, int):
             return super().place(x, offset, width, fill)
+        if self._triton:
+            return torch_triton.placed(x, self._index(offset), width, fill)
         size, blocks = x.shape[:2]
         row = torch.arange(width, device=x.device)[:, None] - self._index(offset)[None]
         inside = (row >= 0) & (row < size)

@@ -211,3 +211,31 @@ def rebuilt(
     else:
         made = tl.where(changed, value, made)
     tl.store(out + row * length * channels + number, made, mask=inside)
+
+
+@triton.jit
+def looked_up(
+    table, sequence, start, out, blocks, width, length, channels, NUMBERS: tl.constexpr
+):  # fmt: skip
+    """Windows of the reference, one per block."""
+    block = tl.program_id(0)
+    number = tl.program_id(1) * NUMBERS + tl.arange(0, NUMBERS)
+    inside = number < width * channels
+    first = tl.load(sequence + block).to(tl.int64) * length + tl.load(start + block)
+    value = tl.load(table + first * channels + number, mask=inside, other=0.0)
+    place = (number // channels).to(tl.int64) * blocks + block
+    tl.store(out + place * channels + number % channels, value, mask=inside)
+
+
+@triton.jit
+def placed(x, offset, out, blocks, size, each, fill, NUMBERS: tl.constexpr):  # fmt: skip
+    """Windows moved by their blocks' offsets."""
+    block = tl.program_id(0).to(tl.int64)
+    position = tl.program_id(1)
+    number = tl.program_id(2) * NUMBERS + tl.arange(0, NUMBERS)
+    place = tl.zeros((NUMBERS,), tl.int64) + position - tl.load(offset + block)
+    inside = number < each
+    there = inside & (place >= 0) & (place < size)
+    value = tl.load(x + (place * blocks + block) * each + number, mask=there, other=0.0)
+    value = tl.where(there, value, fill)
+    tl.store(out + (position * blocks + block) * each + number, value, mask=inside)
