@@ -6,6 +6,7 @@ Requirements: numpy; frameworks only through front ends and backends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from math import inf
@@ -97,7 +98,9 @@ class FastISM(Scans):
         For torch modules that take ``(N, L, C)``: inputs and results have that order too.
     precision : {"float32", "tf32"}
         What products round to. By default nothing is rounded further than the model's type, even
-        if the process allows it; "tf32" (about three digits) needs an NVIDIA GPU that has it.
+        if the process allows it. With "tf32" (about three digits), for NVIDIA GPUs that have it,
+        factors of products of *deltas* are rounded, and nothing else: effects keep three digits,
+        where naive ISM in TF32 loses digits of the outputs that effects are differences of.
 
     Raises
     ------
@@ -309,8 +312,12 @@ class FastISM(Scans):
         made.limit(self._memory // mutant_bytes(self._graph))
         return made
 
+    def _exactly(self) -> AbstractContextManager[None]:
+        """Whatever the process allows: an engine rounds what it may where it works on deltas."""
+        return products_in(self.backend, "float32")
+
     def _make_engine(self, plan: Plan) -> Engine:
-        return Engine(plan, self._backend, self._memory, self._weights)
+        return Engine(plan, self._backend, self._memory, self._weights, self.precision)
 
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         return self._front.output_shapes(self._graph)
@@ -332,7 +339,7 @@ class FastISM(Scans):
         engine = self._engine(mutants.delta.shape[1], alternatives)
         if self._runs_naive(engine.plan):
             return self._whole._run(inputs, mutants, select, alternatives)
-        context = partial(products_in, self.backend, self.precision)
+        context = self._exactly
         with context():
             reference, parts = engine.run(inputs, mutants, self._kept(select))
         shown = partial(self._shown, select)
@@ -372,7 +379,7 @@ class FastISM(Scans):
         kept = self._kept(select).values()
         wanted = list(zip(engine.plan.graph.outputs, kept, strict=True))
         made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted, leading)
-        context = partial(products_in, self.backend, self.precision)
+        context = self._exactly
         for part in each_in(made, context):
             yield PairPart(part.first, part.second, self._shown(select, part.outputs))
 
@@ -386,7 +393,9 @@ class FastISM(Scans):
                 for node, weights in zip(self._graph.nodes, self._weights, strict=True)
             }
             weights = [made[id(node.rule)] for node in graph.nodes]
-            self._pair_engines[outputs] = Engine(plan, self._backend, self._memory, weights)
+            self._pair_engines[outputs] = Engine(
+                plan, self._backend, self._memory, weights, self.precision
+            )
         return self._pair_engines[outputs]
 
     def _run_splices(
@@ -399,7 +408,7 @@ class FastISM(Scans):
         others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
         every = dict.fromkeys(select)
         parts = engine.run(others, splices, list(select))
-        for index, made in each_in(parts, partial(products_in, self.backend, self.precision)):
+        for index, made in each_in(parts, self._exactly):
             shown = self._shown(every, made)
             yield (
                 index,
