@@ -68,7 +68,8 @@ INTERPRETED_TILES = (Tile(64, 64, 32),)
 
 
 @cache
-def _installed() -> bool:
+def installed() -> bool:
+    """Whether there is a Triton to import."""
     return find_spec("triton") is not None
 
 
@@ -80,7 +81,7 @@ def interpreted() -> bool:
 def usable(device: torch.device, dtype: str) -> bool:
     """Whether the kernels of this file can run."""
     there = device.type == "cuda" or (device.type == "cpu" and interpreted())
-    return there and dtype == "float32" and _installed()
+    return there and dtype == "float32" and installed()
 
 
 def tiles() -> tuple[Tile, ...]:

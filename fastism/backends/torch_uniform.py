@@ -9,9 +9,12 @@ sequences.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +24,7 @@ from fastism.backends import torch_triton
 from fastism.backends.base import Array, Backend, Geometry
 from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
+from fastism.backends.kept_times import KeptTimes
 from fastism.backends.torch import Taps, TorchBackend
 from fastism.backends.torch_kernels import KERNELS, Kernel
 from fastism.backends.torch_rows import PositionRows
@@ -38,9 +42,29 @@ def torch_backend(dtype: str, device: str | torch.device | None = None) -> Backe
     device : str or torch.device, optional
     """
     made = TorchBackend(dtype, device)
-    if made.accelerated or os.environ.get("FASTISM_UNIFORM") == "1":
+    if made.accelerated:
+        return UniformTorchBackend(dtype, device, choices=_choices(_name_of(made.device)))
+    if os.environ.get("FASTISM_UNIFORM") == "1":
         return UniformTorchBackend(dtype, device)
     return made
+
+
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device)
+
+
+@cache
+def _choices(device: str) -> Choices:
+    """What was measured on a kind of device, in this process and before."""
+    triton = version("triton") if torch_triton.installed() else "none"
+    programs = Path(__file__).with_name("triton_programs.py").read_bytes()
+    facts = {
+        "device": device,
+        "torch": torch.__version__,
+        "triton": triton,
+        "programs": hashlib.sha256(programs).hexdigest()[:16],
+    }
+    return Choices(kept=KeptTimes(facts))
 
 
 class UniformTorchBackend(TorchBackend):
