@@ -55,14 +55,15 @@ class Tile:
         return f"{self.rows}x{self.features}x{self.terms}"
 
 
+#: Few, for each is compiled before it is measured.
 TILES = (
     Tile(64, 128, 32),
     Tile(128, 64, 32),
-    Tile(128, 128, 32, warps=8),
-    Tile(64, 64, 32, stages=4),
-    Tile(64, 32, 16),
+    Tile(128, 32, 32),
     Tile(128, 16, 16),
 )
+#: Features from which on a tile may be as small as this.
+WIDE = 64
 #: The interpreter takes as long for a small program as for a large one.
 INTERPRETED_TILES = (Tile(64, 64, 32),)
 
@@ -140,8 +141,8 @@ class _Triton(Kernel):
     @classmethod
     def suits(cls, tile: Tile, problem: Problem) -> bool:
         """Whether tiles of this size are worth trying for a problem that it accepts."""
-        narrowest = min(each.features for each in tiles())
-        return tile.features <= max(_power(problem.features, 16), narrowest)
+        needed = _power(problem.features, 16)
+        return len(tiles()) == 1 or min(needed, WIDE) <= tile.features <= needed
 
     def takes(self, epilogue: Epilogue) -> bool:
         return True
@@ -197,6 +198,7 @@ class _Triton(Kernel):
             shift(offset),
             0 if residual is None else len(residual),
             shift(moved),
+            1 if pooling is None else pooling.size,
             0 if pooling is None else pooling.stride,
             shift(pool_moved),
             STACKED=self.stacked,
@@ -207,7 +209,7 @@ class _Triton(Kernel):
             RELU=epilogue is not None and pooling is None,
             RESIDUAL=residual is not None,
             RESIDUAL_OFFSET=isinstance(moved, torch.Tensor),
-            POOL=0 if pooling is None else pooling.size,
+            POOLED=pooling is not None,
             POOL_OFFSET=isinstance(pool_moved, torch.Tensor),
             POOL_SIGN=pooling is not None and pooling.sign is not None,
             PRECISION=rounded,

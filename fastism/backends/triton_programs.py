@@ -106,23 +106,31 @@ def _folded(
     return sums
 
 
-@triton.jit
+#: Numbers that programs are not compiled anew for: they differ from call to call, or from layer to
+#: layer. Of channels and features it matters whether they are multiples of 16, as addresses are.
+SIZES = (
+    "first_row", "x_rows", "rows", "mutants", "size", "width", "count", "step", "shift",
+    "residual_size", "residual_shift", "pool_size", "pool_stride", "pool_shift",
+)  # fmt: skip
+
+
+@triton.jit(do_not_specialize=SIZES)
 def window(
     x, taps, offset, base, residual, residual_offset, pool_offset, pool_sign, pool_base, out,
     first_row, x_rows, rows, mutants, size, width, channels, features, count, step,
-    shift, residual_size, residual_shift, pool_stride, pool_shift,
+    shift, residual_size, residual_shift, pool_size, pool_stride, pool_shift,
     STACKED: tl.constexpr, FORWARD: tl.constexpr, FLAT: tl.constexpr,
     OFFSET: tl.constexpr, BASE: tl.constexpr, RELU: tl.constexpr,
     RESIDUAL: tl.constexpr, RESIDUAL_OFFSET: tl.constexpr,
-    POOL: tl.constexpr, POOL_OFFSET: tl.constexpr, POOL_SIGN: tl.constexpr,
+    POOLED: tl.constexpr, POOL_OFFSET: tl.constexpr, POOL_SIGN: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr, FEATURES: tl.constexpr, TERMS: tl.constexpr,
 ):  # fmt: skip
     """A convolution of windows and what follows it: see `fastism.backends.epilogue`.
 
     `x` holds rows from `first_row` on, `x_rows` of them: windows, or (STACKED) their products with
-    all taps. `base` is the reference, or what the sums start from. POOL is the size of a max pool
-    or 0. Where no array of offsets is given (OFFSET ...), `shift` ... hold for all blocks.
+    all taps. `base` is the reference, or what the sums start from. Where no array of offsets is
+    given (OFFSET ...), `shift` ... hold for all blocks.
     """
     position = tl.program_id(1)
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -138,13 +146,12 @@ def window(
     pool_moved = tl.zeros((ROWS,), tl.int32) + pool_shift
     if POOL_OFFSET:
         pool_moved = tl.load(pool_offset + block, mask=present, other=0).to(tl.int32)
-    turns = 1 if POOL == 0 else POOL
     best = tl.full((ROWS, FEATURES), float("-inf"), tl.float32)
-    for turn in range(0, turns):
-        if POOL == 0:
-            place = tl.zeros((ROWS,), tl.int32) + position
-        else:
+    for turn in range(0, pool_size):
+        if POOLED:
             place = position * pool_stride + turn - pool_moved
+        else:
+            place = tl.zeros((ROWS,), tl.int32) + position
         inside = present & (place >= 0) & (place < width)
         here = place - moved
         if STACKED:
@@ -169,7 +176,7 @@ def window(
             else:
                 sums += reference
         best = tl.maximum(best, tl.where(inside[:, None], sums, float("-inf")))
-    if POOL > 0:
+    if POOLED:
         if POOL_SIGN:
             best *= tl.load(pool_sign + feature, mask=feature < features, other=1.0)[None, :]
         index = (position.to(tl.int64) * blocks + block) * features
@@ -190,7 +197,7 @@ def window(
     tl.store(out + index[:, None] + feature[None, :], best, mask=keep)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("rows", "mutants", "size", "length"))
 def rebuilt(
     table, sequence, start, x, out, rows, mutants, size, length, channels,
     DELTA: tl.constexpr, NUMBERS: tl.constexpr,
@@ -213,7 +220,7 @@ def rebuilt(
     tl.store(out + row * length * channels + number, made, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("blocks", "width", "length"))
 def looked_up(
     table, sequence, start, out, blocks, width, length, channels, NUMBERS: tl.constexpr
 ):  # fmt: skip
@@ -227,7 +234,7 @@ def looked_up(
     tl.store(out + place * channels + number % channels, value, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("blocks", "size", "each"))
 def placed(x, offset, out, blocks, size, each, fill, NUMBERS: tl.constexpr):  # fmt: skip
     """Windows moved by their blocks' offsets."""
     block = tl.program_id(0).to(tl.int64)
