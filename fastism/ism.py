@@ -44,6 +44,7 @@ from fastism.planning.worth import least_speedup
 from fastism.running.engine import Engine, prepare_weights
 from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
+from fastism.scans.plan import splice_plan
 from fastism.scans.splices import Splices
 
 #: Bytes that mutants may take at a time unless the user says otherwise, on a CPU and on a GPU.
@@ -406,20 +407,16 @@ class FastISM(Scans):
             yield from self._whole._run_splices(inputs, splices, select)
             return
         others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
-        every = dict.fromkeys(select)
-        parts = engine.run(others, splices, list(select))
-        for index, made in each_in(parts, self._exactly):
-            shown = self._shown(every, made)
-            yield (
-                index,
-                [y if e is None else y[:, e] for y, e in zip(shown, select.values(), strict=True)],
-            )
+        parts = engine.splices(others, splices, self._kept(select))
+        for part in each_in(parts, self._exactly):
+            yield part.index, self._shown(select, part.outputs)
 
     def _splice_engine(self, width: int) -> SpliceEngine:
         """What runs splices with words of one width."""
         if width not in self._splice_engines:
-            engine = self._engine(1, 1)
-            self._splice_engines[width] = SpliceEngine(engine, width, self._memory)
+            plan = splice_plan(self._graph, width, self._backend.uniform)
+            given = plan, self._backend, self._memory, self._weights
+            self._splice_engines[width] = SpliceEngine(*given)
         return self._splice_engines[width]
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
