@@ -45,6 +45,7 @@ FUNCTIONS = {
     "exp": np.exp,
     "gelu": gelu,
     "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "clip": lambda x, low=-np.inf, high=np.inf: np.clip(x, low, high),
     "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
     "log": np.log,
     "log_softmax": lambda x: np.log(softmax(x)),

@@ -47,6 +47,7 @@ from fastism.rules import (
 FUNCTIONS = (
     "relu",
     "abs",
+    "clip",
     "cos",
     "elu",
     "gelu",
@@ -206,7 +207,11 @@ def average_pool(d: Draw, length: int, channels: int) -> Rule:
 
 def pointwise(d: Draw, length: int, channels: int) -> Rule:
     name = d.of("relu", "relu", *FUNCTIONS)
-    options = {"elu": {"alpha": 0.7}, "leaky_relu": {"negative_slope": 0.2}}
+    options = {
+        "clip": {"low": -0.5, "high": 0.7},
+        "elu": {"alpha": 0.7},
+        "leaky_relu": {"negative_slope": 0.2},
+    }
     return Pointwise(name, options.get(name, {}))
 
 

@@ -247,6 +247,7 @@ class Growing:
             "flip both": lambda: ops.flip(x, axis=(1, 2)),
             "x * x": lambda: x * x,
             "maximum(x, 0.5 * x)": lambda: ops.maximum(x, x * 0.5),
+            "clip": lambda: ops.clip(x, -0.25, 0.5),
             "relu": lambda: ops.relu(x),
             "tanh": lambda: ops.tanh(x),
             "sin": lambda: ops.sin(x),
@@ -493,6 +494,17 @@ def examples(draw: Callable, dtype: str = "float64", opaque: bool = True) -> Exa
     dtype : {"float32", "float64"}
     opaque : bool
         Whether layers without a rule may occur.
+    """
+    return grown(draw, dtype, opaque)
+
+
+def grown(draw: Callable, dtype: str = "float64", opaque: bool = True) -> Example:
+    """A random model; parameters as for `examples`.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives a value of a strategy.
     """
     d = Draw(draw)
     keras.backend.clear_session()

@@ -527,6 +527,11 @@ def modules(draw: Callable, dtype: str = "float64") -> Example:
     ----------
     dtype : {"float32", "float64"}
     """
+    return grown(draw, dtype)
+
+
+def grown(draw: Callable, dtype: str = "float64") -> Example:
+    """A random module; `draw` gives a value of a strategy."""
     d = Draw(draw)
     growing = Growing(d, getattr(torch, dtype))
     channels, length = d.of(4, 4, 2, 3), d.int(6, 20)

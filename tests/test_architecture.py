@@ -32,8 +32,8 @@ LIBRARY = (
     "fastism.genomics",
     "fastism.store",
     "fastism.batch",
-    "fastism.plots",
     "fastism.plot",
+    "fastism.plot_pairs",
     "fastism.cli",
     "fastism.__main__",
 )

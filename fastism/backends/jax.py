@@ -411,6 +411,7 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "exp": jnp.exp,
     "gelu": jax.nn.gelu,
     "hard_sigmoid": jax.nn.hard_sigmoid,
+    "clip": lambda x, low=-jnp.inf, high=jnp.inf: jnp.clip(x, low, high),
     "leaky_relu": jax.nn.leaky_relu,
     "log": jnp.log,
     "log_softmax": jax.nn.log_softmax,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial, reduce
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
@@ -161,9 +162,6 @@ class TensorFlowBackend(Backend):
 
     def take(self, x: Array, index: Any, axis: int) -> Array:
         return tf.gather(x, index, axis=axis)
-
-    def rows(self, table: Array, index: Any) -> Array:
-        return tf.gather(table, index)
 
     def shape(self, x: Array) -> Sequence[int]:
         known = x.shape.as_list()
@@ -323,6 +321,7 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "gelu": lambda x, approximate=True: tf.nn.gelu(x, approximate),
     "hard_sigmoid": lambda x: tf.nn.relu6(x + 3) / 6,
     # TensorFlow's own leaky ReLU and ELU keep their parameter in single precision.
+    "clip": lambda x, low=-inf, high=inf: tf.clip_by_value(x, low, high),
     "leaky_relu": lambda x, negative_slope=0.01: tf.where(x > 0, x, negative_slope * x),
     "log": tf.math.log,
     "log_softmax": tf.nn.log_softmax,

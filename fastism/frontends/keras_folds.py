@@ -70,6 +70,12 @@ def _unfolded(emit: Emit, tensor: keras.KerasTensor, size: int) -> int | None:
         groups = source.shape[1] // size if len(source.shape) == 3 else 0
         same = tuple(tensor.shape[1:]) == (groups, size, source.shape[-1])
         return emit.known(source) if same and source.shape[1] == groups * size else None
+    if type(operation).__name__ == "Matmul" and len(given) == 1:
+        right = (*call.arguments.args, *call.arguments.kwargs.values())[1]
+        x = _unfolded(emit, given[0], size)
+        if x is None or isinstance(right, keras.KerasTensor) or len(right.shape) != 2:
+            return None
+        return emit.add(Convolution(host(right)[None]), [x], " logits")
     if isinstance(operation, layers.Dense) and len(given) == 1:
         x = _unfolded(emit, given[0], size)
         linear = operation.activation is keras.activations.linear

@@ -79,6 +79,15 @@ def gelu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
     return emit.add(Pointwise("gelu", {"approximate": bool(operation.approximate)}), inputs)
 
 
+@handles(operation_class("numpy", "Clip"))
+def clip(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """A clip to two numbers."""
+    limits = operation.x_min, operation.x_max
+    if not all(isinstance(v, (int, float)) for v in limits):
+        return "a clip to limits that are no numbers"
+    return emit.add(Pointwise("clip", {"low": float(limits[0]), "high": float(limits[1])}), inputs)
+
+
 @handles(operation_class("nn", "Elu"))
 def elu(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
     """ELU."""

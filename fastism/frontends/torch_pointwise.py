@@ -5,6 +5,7 @@ Requirements: torch. Handlers as in `fastism.frontends.torch_ops`, in the same r
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -88,18 +89,27 @@ def log_sigmoid(emit: Emit, x: Value) -> Made:
 
 @handles("hardtanh.default")
 def hardtanh(emit: Emit, x: Value, low: float = -1, high: float = 1) -> Made:
-    """A clip to 0 and 6."""
-    if (low, high) != (0, 6):
-        return "a clip to other limits than 0 and 6"
-    return pointwise(emit, x, "relu6")
+    """A clip to two numbers."""
+    return clamp(emit, x, low, high)
 
 
 @handles("clamp.default", "clamp_min.default")
 def clamp(emit: Emit, x: Value, low: Any = None, high: Any = None) -> Made:
-    """A clip from below at 0, or to 0 and 6."""
-    if low != 0 or high not in (None, 6):
-        return "a clip to other limits than 0 and 6"
-    return pointwise(emit, x, "relu" if high is None else "relu6")
+    """A clip from below, from above or both."""
+    limits = [v for v in (low, high) if v is not None]
+    if not limits or not all(isinstance(v, (int, float)) for v in limits):
+        return "a clip to limits that are no numbers"
+    if low == 0 and high in (None, 6):
+        return pointwise(emit, x, "relu" if high is None else "relu6")
+    # A limit from below that is above the other one has no effect in PyTorch.
+    low, high = -inf if low is None else low, inf if high is None else high
+    return pointwise(emit, x, "clip", low=float(min(low, high)), high=float(high))
+
+
+@handles("clamp_max.default")
+def clamp_max(emit: Emit, x: Value, high: Any) -> Made:
+    """A clip from above."""
+    return clamp(emit, x, None, high)
 
 
 @handles("hardswish.default")

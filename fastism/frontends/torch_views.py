@@ -260,6 +260,16 @@ def repeat_interleave(
     return Value(emit.add(Upsample(one(repeats)), [x.node]), x.axes)
 
 
+@handles("repeat.default", "tile.default")
+def repeat(emit: Emit, x: Value, times: Sequence[int]) -> Made:
+    """The whole tensor several times along positions or channels."""
+    times = [1] * (len(x.axes) + 1 - len(times)) + list(times)
+    along = [axis for axis, n in enumerate(times) if n != 1]
+    if len(times) != len(x.axes) + 1 or len(along) > 1 or 0 in along:
+        return "a repetition along other axes than positions or channels"
+    return cat(emit, [x] * times[along[0]], along[0]) if along else x
+
+
 @handles("cat.default", "concat.default", "concatenate.default", any_operand=True)
 def cat(emit: Emit, tensors: Sequence[Any], dim: int = 0) -> Made:
     """Tensors side by side along positions, channels or features."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Functions of one number, with the parameters that each takes.
 ELEMENTWISE: dict[str, tuple[str, ...]] = {
     "abs": (),
+    "clip": ("low", "high"),
     "cos": (),
     "elu": ("alpha",),
     "exp": (),
@@ -46,6 +47,7 @@ CHANNELWISE: dict[str, tuple[str, ...]] = {"softmax": (), "log_softmax": ()}
 #: Non-decreasing everywhere, so that a maximum may be taken before them.
 MONOTONE = frozenset(
     {
+        "clip",
         "exp",
         "hard_sigmoid",
         "log",
