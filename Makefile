@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(PYTHON) -m requirements.install --environment $(VENV)
 SNAKEMAKE_ARGS ?=
+# What jobs say of their progress and results, without Snakemake's own lines around it.
+SNAKEMAKE := $(BIN)/snakemake --quiet host reason rules --cores all
+# Its own lines go into a file, which is named at the end, also where a job fails.
+NAME_LOG = status=$$?; echo "Snakemake's log: $$(ls -t .snakemake/log/*.log | head -n 1)"; exit $$status
 # Two processes; the threads of PyTorch in both of them would wait for each other.
 PYTEST_ARGS ?= --numprocesses 2
 # The backends other than the default one under which the tests marked "keras" are repeated.
@@ -28,10 +32,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: install ## run the quick benchmark: speedup table and figure in results/quick
-	$(BIN)/snakemake --cores all $(SNAKEMAKE_ARGS)
+	@$(SNAKEMAKE) $(SNAKEMAKE_ARGS); $(NAME_LOG)
 
 regression: install ## compare speedups with the baseline; fails where one is worse
-	$(BIN)/snakemake --cores all regression $(SNAKEMAKE_ARGS)
+	@$(SNAKEMAKE) regression $(SNAKEMAKE_ARGS); $(NAME_LOG)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)

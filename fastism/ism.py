@@ -6,6 +6,7 @@ Requirements: numpy; frameworks only through front ends and backends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from math import inf
@@ -30,28 +31,24 @@ from fastism.calls.naive import (
     tune_batch_size,
 )
 from fastism.calls.result import listed
-from fastism.edits.engine import EditEngine
-from fastism.edits.hulls import joined
-from fastism.edits.listed import Edits
-from fastism.edits.plan import EditPlan, Seam, Strategy, make_edit_plan
 from fastism.errors import FastISMError, NotFiniteError
 from fastism.frontends.batches import random_sequences
 from fastism.frontends.mutant_batches import Batches
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.pairs.engine import PairEngine
-from fastism.pairs.plan import PairPlan, make_pair_plan
-from fastism.pairs.plan import Strategy as PairStrategy
+from fastism.pairs.plan import PairPlan, Strategy, make_pair_plan
 from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan, mutant_bytes
 from fastism.planning.worth import least_speedup
 from fastism.running.engine import Engine, prepare_weights
 from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
+from fastism.scans.plan import splice_plan
 from fastism.scans.splices import Splices
 
-#: Bytes that mutants may take at a time unless the user says otherwise.
-DEFAULT_MEMORY = 256 << 20
+#: Bytes that mutants may take at a time unless the user says otherwise, on a CPU and on a GPU.
+DEFAULT_MEMORY, DEVICE_MEMORY = 256 << 20, 1 << 30
 #: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
 #: With the factors of TF32, naive ISM alone was found to be off by 0.01 to 0.4 of this sum
 #: (benchmarks/records/rounding.md); fast ISM may be off by as much.
@@ -61,7 +58,7 @@ ROUNDING = {"float32": (1e-5, 1e-3), "tf32": (2e-3, 5e-2)}
 def _default_memory(backend: Backend) -> int:
     """Bytes that mutants may take at a time on the device of `backend`."""
     free = backend.available_memory()
-    return DEFAULT_MEMORY if free is None else max(free // 4, 1 << 20)
+    return DEFAULT_MEMORY if free is None else max(min(free // 4, DEVICE_MEMORY), 1 << 20)
 
 
 class FastISM(Scans):
@@ -94,7 +91,7 @@ class FastISM(Scans):
         Sequence length, where the model leaves it open.
     memory : int, optional
         Bytes that mutants may take at a time, weights and references not counted: 256 MiB on a
-        CPU, a quarter of what is free on a GPU.
+        CPU, 1 GiB on a GPU or a quarter of what is free there, if that is less.
     input_shape : tuple of int, or list of them, optional
         For torch modules, which do not tell: ``(C, L)``, or one shape per input, without the
         batch axis. With `seqlen` alone, C is what the module's first Conv1d takes.
@@ -102,7 +99,9 @@ class FastISM(Scans):
         For torch modules that take ``(N, L, C)``: inputs and results have that order too.
     precision : {"float32", "tf32"}
         What products round to. By default nothing is rounded further than the model's type, even
-        if the process allows it; "tf32" (about three digits) needs an NVIDIA GPU that has it.
+        if the process allows it. With "tf32" (about three digits), for NVIDIA GPUs that have it,
+        factors of products of *deltas* are rounded, and nothing else: effects keep three digits,
+        where naive ISM in TF32 loses digits of the outputs that effects are differences of.
 
     Raises
     ------
@@ -146,7 +145,7 @@ class FastISM(Scans):
         self._engines: dict[tuple[int, int], Engine] = {}
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
-        self._edit_engines: dict[tuple[int, ...], EditEngine] = {}
+        self._splice_engines: dict[int, SpliceEngine] = {}
         #: What is checked is delta propagation, whatever the plan expects of it.
         self._least = 0.0
         if test_correctness:
@@ -314,8 +313,12 @@ class FastISM(Scans):
         made.limit(self._memory // mutant_bytes(self._graph))
         return made
 
+    def _exactly(self) -> AbstractContextManager[None]:
+        """Whatever the process allows: an engine rounds what it may where it works on deltas."""
+        return products_in(self.backend, "float32")
+
     def _make_engine(self, plan: Plan) -> Engine:
-        return Engine(plan, self._backend, self._memory, self._weights)
+        return Engine(plan, self._backend, self._memory, self._weights, self.precision)
 
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         return self._front.output_shapes(self._graph)
@@ -337,66 +340,12 @@ class FastISM(Scans):
         engine = self._engine(mutants.delta.shape[1], alternatives)
         if self._runs_naive(engine.plan):
             return self._whole._run(inputs, mutants, select, alternatives)
-        context = partial(products_in, self.backend, self.precision)
+        context = self._exactly
         with context():
             reference, parts = engine.run(inputs, mutants, self._kept(select))
         shown = partial(self._shown, select)
         parts = (Part(part.index, shown(part.outputs)) for part in each_in(parts, context))
         return shown(reference), parts
-
-    def edit_plan(self, outputs: Any = None) -> EditPlan:
-        """How `perturb` runs mutants of several edits: what adds up, from which distance on.
-
-        Parameters
-        ----------
-        outputs : optional
-            As for `perturb`.
-        """
-        return self._edit_plan(tuple(check_outputs(outputs, self.output_shapes)))
-
-    def _edit_plan(self, outputs: tuple[int, ...]) -> EditPlan:
-        plan = self._pair_engine(outputs).plan
-        return make_edit_plan(plan, self._runs_naive(plan))
-
-    def _run_edits(
-        self, inputs: Sequence[np.ndarray], edits: Edits, select: dict[int, np.ndarray | None]
-    ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        plan = self._edit_plan(tuple(select))
-        if plan.strategy is not Strategy.ADDITION:
-            return super()._run_edits(inputs, edits, select)
-        edits = joined(inputs[self.seq_input_idx], edits, plan.near)
-        counts = np.bincount(edits.mutant, minlength=len(edits))
-        alone, far = np.flatnonzero(counts < 2), np.flatnonzero(counts > 1)
-        reference, parts = self._run_hulls(inputs, edits.some(alone), select)
-
-        def every() -> Iterator[Part]:
-            for part in parts:
-                yield Part(alone[part.index], part.outputs)
-            if len(far):
-                for part in self._run_far(inputs, edits.some(far), plan.seam, select):
-                    yield Part(far[part.index], part.outputs)
-
-        return reference, every()
-
-    def _run_far(
-        self,
-        inputs: Sequence[np.ndarray],
-        edits: Edits,
-        seam: Seam,
-        select: dict[int, np.ndarray | None],
-    ) -> Iterator[Part]:
-        """Mutants of edits that do not act on each other before the seam."""
-        outputs = tuple(select)
-        if outputs not in self._edit_engines:
-            engine = self._pair_engine(outputs)
-            given = (self._backend, self._memory, engine.weights)
-            self._edit_engines[outputs] = EditEngine(seam, *given)
-        parts = self._edit_engines[outputs].run(inputs, self.seq_input_idx, edits)
-        every = dict.fromkeys(select)
-        for part in each_in(parts, partial(products_in, self.backend, self.precision)):
-            shown = zip(self._shown(every, part.outputs), select.values(), strict=True)
-            chosen = [y if y is None or e is None else y[:, e] for y, e in shown]
-            yield Part(part.index, chosen)
 
     def pair_plan(self, positions: Any = None, outputs: Any = None) -> PairPlan:
         """How `pairs` runs: by which method and why, and what it costs.
@@ -423,15 +372,15 @@ class FastISM(Scans):
         leading: tuple[int, int],
     ) -> Iterator[PairPart]:
         plan = self.pair_plan(mutants.start, dict.fromkeys(select))
-        if plan.strategy is not PairStrategy.INTERACTIONS:
-            runner = self._whole if plan.strategy is PairStrategy.NAIVE else super()
+        if plan.strategy is not Strategy.INTERACTIONS:
+            runner = self._whole if plan.strategy is Strategy.NAIVE else super()
             yield from runner._run_pairs(inputs, mutants, select, leading)
             return
         engine = self._pair_engine(tuple(select))
         kept = self._kept(select).values()
         wanted = list(zip(engine.plan.graph.outputs, kept, strict=True))
         made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted, leading)
-        context = partial(products_in, self.backend, self.precision)
+        context = self._exactly
         for part in each_in(made, context):
             yield PairPart(part.first, part.second, self._shown(select, part.outputs))
 
@@ -445,26 +394,30 @@ class FastISM(Scans):
                 for node, weights in zip(self._graph.nodes, self._weights, strict=True)
             }
             weights = [made[id(node.rule)] for node in graph.nodes]
-            self._pair_engines[outputs] = Engine(plan, self._backend, self._memory, weights)
+            self._pair_engines[outputs] = Engine(
+                plan, self._backend, self._memory, weights, self.precision
+            )
         return self._pair_engines[outputs]
 
     def _run_splices(
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
     ) -> Made:
-        plan = self._engine(1, 1).plan
-        if self._runs_naive(plan):
+        engine = self._splice_engine(splices.width)
+        if self._runs_naive(engine.plan):
             yield from self._whole._run_splices(inputs, splices, select)
             return
-        engine = SpliceEngine(plan, self._backend, self._memory, self._weights)
         others = [None if i == self.seq_input_idx else x[0] for i, x in enumerate(inputs)]
-        every = dict.fromkeys(select)
-        parts = engine.run(others, splices, list(select))
-        for index, made in each_in(parts, partial(products_in, self.backend, self.precision)):
-            shown = self._shown(every, made)
-            yield (
-                index,
-                [y if e is None else y[:, e] for y, e in zip(shown, select.values(), strict=True)],
-            )
+        parts = engine.splices(others, splices, self._kept(select))
+        for part in each_in(parts, self._exactly):
+            yield part.index, self._shown(select, part.outputs)
+
+    def _splice_engine(self, width: int) -> SpliceEngine:
+        """What runs splices with words of one width."""
+        if width not in self._splice_engines:
+            plan = splice_plan(self._graph, width, self._backend.uniform)
+            given = plan, self._backend, self._memory, self._weights
+            self._splice_engines[width] = SpliceEngine(*given)
+        return self._splice_engines[width]
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""

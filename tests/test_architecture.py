@@ -21,7 +21,6 @@ LIBRARY = (
     "fastism.calls",
     "fastism.running",
     "fastism.pairs",
-    "fastism.edits",
     "fastism.base_ism",
     "fastism.scans",
     "fastism.ism",
@@ -33,8 +32,8 @@ LIBRARY = (
     "fastism.genomics",
     "fastism.store",
     "fastism.batch",
+    "fastism.plots",
     "fastism.plot",
-    "fastism.plot_pairs",
     "fastism.cli",
     "fastism.__main__",
 )

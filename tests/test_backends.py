@@ -786,14 +786,34 @@ def backends() -> list[Any]:
     ]
 
 
-@pytest.fixture(params=backends(), scope="module")
+#: What runs on PyTorch on a GPU, tested on the CPU.
+UNIFORM_TORCH = "uniform torch"
+
+
+def backends_and_variants() -> list[Any]:
+    """`backends` and those that a backend gives on other devices."""
+    missing = "torch" not in available_backends()
+    marks = [pytest.mark.torch, pytest.mark.skipif(missing, reason="torch is not installed")]
+    return [*backends(), pytest.param(UNIFORM_TORCH, marks=marks)]
+
+
+def made_backend(name: str, dtype: str) -> Backend:
+    """A backend by its name in `backends_and_variants`."""
+    if name != UNIFORM_TORCH:
+        return get_backend(name, dtype)
+    from fastism.backends.torch_uniform import UniformTorchBackend
+
+    return UniformTorchBackend(dtype, "cpu")
+
+
+@pytest.fixture(params=backends_and_variants(), scope="module")
 def framework(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(params=DTYPES, scope="module")
 def b(framework: str, request: pytest.FixtureRequest) -> Backend:
-    return get_backend(framework, request.param)
+    return made_backend(framework, request.param)
 
 
 def test_every_primitive_has_a_case():
@@ -903,7 +923,7 @@ def test_nothing_is_traced_again(b: Backend):
         placed = numpy.place(delta, offset, width)
         reference = numpy.lookup(table, geometry.sequence, geometry.starts[0], width)
         assert b.to_numpy(made[0]).tolist() == (placed + reference).tolist()
-    assert len(calls) == (4 if b.name == "torch" else 1)
+    assert len(calls) == (1 if b.name != "torch" else 3 if b.uniform else 4)
 
 
 def test_any_number_of_sequences_takes_one_trace(b: Backend):

@@ -142,6 +142,27 @@ def test_outputs_and_entries(text, shapes, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "shapes", "expected"),
+    [
+        ("counts", [(3,), ()], {1: None}),
+        ("profile/1 , counts", [(3,), ()], {0: [1], 1: None}),
+        ("profile/:2", [(3,)], {0: [0, 1]}),
+        ("profile", [(3,)], {0: None}),
+        # A name that looks like a number is none.
+        ("0/2", [(3,), ()], {0: [2]}),
+    ],
+)
+def test_outputs_by_name(text, shapes, expected):
+    names = ["profile", "counts" if "counts" in text else "0"][: len(shapes)]
+    assert options.read_outputs(text, shapes, names) == expected
+
+
+def test_names_that_there_are_not_are_listed():
+    with pytest.raises(FastISMError, match="no output 'count'; it has profile, counts"):
+        options.read_outputs("count/1", [(3,), ()], ["profile", "counts"])
+
+
+@pytest.mark.parametrize(
     ("text", "shapes", "message"),
     [
         ("3", [(3,)], "outside the entries of output 0, which are 0:3"),

@@ -175,7 +175,7 @@ def test_the_map_is_drawn(folder, whole):
     succeed(*given, "--output", "0:1", "--region", "22:38", "--force")
     assert out.read_bytes() == first
     for more, message in (
-        (("--region", "1:30"), "is not within the positions 20:40"),
+        (("--region", "1:30"), "is not within the scored positions 20:40"),
         (("--all-outputs",), "a map of pairs shows one output"),
     ):
         assert message in invoke(*given, "--output", "0:1", "--force", *more).stderr
@@ -185,7 +185,7 @@ def test_the_map_is_drawn(folder, whole):
 
 def test_shapes_of_a_map_must_fit():
     from fastism.errors import FastISMError
-    from fastism.plot_pairs import plot_dependency
+    from fastism.plot import plot_dependency
 
     with pytest.raises(FastISMError, match=r"expected \(P, P\) and twice \(P, 4\)"):
         plot_dependency(np.zeros((5, 5)), np.zeros((5, 4)), np.zeros((4, 4)))

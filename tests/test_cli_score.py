@@ -133,7 +133,7 @@ def test_a_failed_write_keeps_what_was_finished(given, whole, monkeypatch):
 
 def test_two_runs_on_one_output_do_not_meet(given, whole, tmp_path, monkeypatch):
     """Whichever of them holds the unfinished store, the other is refused and changes nothing."""
-    from fastism.cli import score as command
+    from fastism.cli import folds as command
     from fastism.store import StoreWriter
 
     path, partial = tmp_path / "out.h5", tmp_path / "out.h5.partial"
@@ -153,13 +153,13 @@ def test_two_runs_on_one_output_do_not_meet(given, whole, tmp_path, monkeypatch)
     partial.unlink()
 
     # The other run begins while this one loads its model.
-    opened, writers = command.open_model, []
+    opened, writers = command.made_ready, []
 
     def later(*args, **kwargs):
         writers.append(StoreWriter.create(partial, header))
         return opened(*args, **kwargs)
 
-    monkeypatch.setattr(command, "open_model", later)
+    monkeypatch.setattr(command, "made_ready", later)
     for options in ((), ("--force",), ("--resume",)):
         refused(*options)
         writers.pop().close()
@@ -170,7 +170,7 @@ def test_two_runs_on_one_output_do_not_meet(given, whole, tmp_path, monkeypatch)
         path.write_bytes(whole.read_bytes())
         return opened(*args, **kwargs)
 
-    monkeypatch.setattr(command, "open_model", earlier)
+    monkeypatch.setattr(command, "made_ready", earlier)
     result = invoke("score", given.keras, given.fasta, "-o", path, "--batch", 2)
     assert (result.exit_code, "exists already" in result.stderr) == (5, True)
     assert [p.name for p in tmp_path.iterdir()] == ["out.h5"]
@@ -265,7 +265,8 @@ def test_entries_of_several_outputs(given):
     model = small_keras(outputs=2)
     model.save(given.folder / "two.keras")
     path = given.folder / "two.h5"
-    succeed("score", given.folder / "two.keras", given.fasta, "-o", path, "--outputs", "1/3:,0")
+    names = ("--outputs", "mean/3:,expression")
+    succeed("score", given.folder / "two.keras", given.fasta, "-o", path, *names)
     both = FastISM(model).saturate(one_hot(given.sequences)).delta()
     with Store(path) as store:
         assert [(o.name, o.shape) for o in store.header.outputs] == [

@@ -303,7 +303,7 @@ def test_calls_are_exact_whatever_the_process_allows():
 
 
 def test_the_budget_follows_the_free_memory():
-    from fastism.ism import DEFAULT_MEMORY, _default_memory
+    from fastism.ism import DEFAULT_MEMORY, DEVICE_MEMORY, _default_memory
 
     class Device(NumpyBackend):
         free: int | None = 64 << 30
@@ -312,7 +312,7 @@ def test_the_budget_follows_the_free_memory():
             return self.free
 
     assert _default_memory(NumpyBackend()) == DEFAULT_MEMORY
-    assert _default_memory(Device()) == 16 << 30
+    assert _default_memory(Device()) == DEVICE_MEMORY
     Device.free = 80 << 20
     assert _default_memory(Device()) == 20 << 20
 

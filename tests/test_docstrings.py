@@ -17,8 +17,14 @@ MODULES = sorted(
 )
 
 
+#: Modules of kernels for GPUs, and what must be installed to import them.
+OPTIONAL = {"fastism.backends.triton_programs": "triton"}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name], reason=f"{OPTIONAL[name]} is not installed")
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle import full_pass
+from test_backends import backends_and_variants, made_backend
 
-from fastism.backends import _CLASSES, available_backends, get_backend
+from fastism.backends import available_backends, get_backend
 from fastism.backends.base import Backend
 from fastism.calls.mutants import Mutants
 from fastism.graph.nodes import Graph, GraphBuilder
@@ -140,20 +141,7 @@ def worst(computed: list[np.ndarray], expected: list[np.ndarray]) -> float:
 pytestmark = pytest.mark.processor
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(
-            name,
-            marks=[
-                getattr(pytest.mark, name),
-                pytest.mark.skipif(
-                    name not in available_backends(), reason=f"{name} is not installed"
-                ),
-            ],
-        )
-        for name in _CLASSES
-    ]
-)
+@pytest.fixture(params=backends_and_variants())
 def framework(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -165,7 +153,7 @@ def test_engine_equals_a_full_pass(framework: str, dtype: str, width: int, seque
     inputs = inputs_of(graph, sequences)
     mutants = all_mutants(inputs[0], width)
     assert {0, LENGTH - width} <= set(mutants.start)
-    reference, outputs = run_engine(get_backend(framework, dtype), graph, inputs, mutants)
+    reference, outputs = run_engine(made_backend(framework, dtype), graph, inputs, mutants)
     tolerance = TOLERANCE[dtype]
     assert worst(reference, full_pass(graph, inputs)) < tolerance
     assert worst(outputs, brute_force(graph, inputs, mutants)) < tolerance
@@ -175,7 +163,7 @@ def test_chunks_and_batches_do_not_matter(framework: str, monkeypatch: pytest.Mo
     graph = small_graph("float64")
     inputs = inputs_of(graph, 2)
     mutants = all_mutants(inputs[0], 1)
-    b = get_backend(framework, "float64")
+    b = made_backend(framework, "float64")
     monkeypatch.setattr(type(b), "chunk_bytes", 40_000)
     _, outputs = run_engine(b, graph, inputs, mutants, memory=300_000)
     assert worst(outputs, brute_force(graph, inputs, mutants)) < TOLERANCE["float64"]

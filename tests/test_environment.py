@@ -97,7 +97,8 @@ def test_users_install_what_the_library_imports():
     lines = [line for name in ("tensorflow", "jax", "torch", "cli") for line in extras[name]]
     installed = {*bounds([*PROJECT["dependencies"], *lines]), "fastism"}
     found = {PACKAGES.get(name, name.lower()) for name in imported(ROOT / "fastism")}
-    assert found == installed
+    # PyTorch's builds for GPUs bring Triton along; elsewhere nothing imports it.
+    assert found - {"triton"} == installed
 
 
 def test_the_benchmark_installs_what_it_imports():

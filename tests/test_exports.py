@@ -138,12 +138,51 @@ def test_a_format_of_one_number_asks_which(tmp_path, whole, extension):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("extension", [".bed", ".narrowPeak"])
+def test_intervals_are_those_of_the_rows_of_other_exports(tmp_path, whole, extension):
+    """Genome positions that the table of the scores names, and their middle as the summit."""
+    (path,) = export([whole], tmp_path / f"x{extension}")
+    (table,) = export([whole], tmp_path / "x.tsv")
+    found = [line.split("\t") for line in path.read_text().splitlines()]
+    with Store(whole) as opened:
+        names = opened.column("names")
+    table = pd.read_csv(table, sep="\t")
+    assert [line[3] for line in found] == names
+    for name, line in zip(names, found, strict=True):
+        rows = table[table["name"] == name]
+        place = rows["position"]
+        assert line[:3] == [rows["chrom"].iloc[0], str(place.min()), str(place.max() + 1)]
+        assert line[4:6] == ["0", rows["strand"].iloc[0]]
+        assert line[6:] == ([] if extension == ".bed" else ["0", "-1", "-1", "10"])
+
+
+def test_intervals_end_with_their_chromosome_and_keep_their_middle(tmp_path):
+    header = replace(HEADER, expected=1, chrom_sizes={"chr2": 118})
+    with StoreWriter.create(tmp_path / "a.h5", header) as writer:
+        regions, *arrays = batch(header, [0])
+        writer.append([replace(regions[0], start=-10, end=20, strand="+")], *arrays)
+        writer.complete()
+    (path,) = export([tmp_path / "a.h5"], tmp_path / "x.narrowPeak")
+    # Positions 5 to 25 of the window are -5 to 15.
+    assert path.read_text().split("\t")[1:3] == ["0", "15"]
+    assert path.read_text().split()[-1] == "5"
+
+
+def test_rows_without_a_letter_are_named(tmp_path, whole):
+    from cli_cases import succeed
+
+    ended = succeed("export", whole, "-o", tmp_path / "x.npz", "--output", "signal:4")
+    assert "warning: 1 of 11 rows hold positions without a letter" in ended.stderr
+    assert f"peak{AMBIGUOUS} é (1)" in ended.stderr
+    assert succeed("export", whole, "-o", tmp_path / "x.tsv").stderr == ""
+
+
 def test_records_without_a_place_make_no_track(tmp_path):
     with StoreWriter.create(tmp_path / "a.h5", replace(HEADER, expected=2)) as writer:
         regions, *arrays = batch(HEADER, range(2))
         writer.append([replace(r, chrom="", start=-1, end=-1) for r in regions], *arrays)
         writer.complete()
-    for name in ("x.bw", "x.bedgraph"):
+    for name in ("x.bw", "x.bedgraph", "x.bed"):
         with pytest.raises(FastISMError, match="no place in a genome"):
             export([tmp_path / "a.h5"], tmp_path / name, select="1")
 

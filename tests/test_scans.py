@@ -123,12 +123,15 @@ def test_naive_scans_of_random_modules(example, seed):
     )
 
 
+KERAS = os.environ["KERAS_BACKEND"]
 #: Keras computes some layers in single precision on PyTorch, and JAX all of them as it is set up.
-PRECISE = os.environ["KERAS_BACKEND"] == "tensorflow"
+PRECISE = KERAS == "tensorflow"
+#: Each is a model of its own that TensorFlow and JAX compile, and Keras runs layer by layer on JAX.
+EXAMPLES = {"tensorflow": 5, "jax": 2, "torch": 4}[KERAS]
 
 
 @pytest.mark.keras
-@profile(12 if PRECISE else 4)
+@profile(EXAMPLES)
 @given(st.data(), SEEDS)
 def test_scans_of_random_keras_models(data, seed):
     pytest.importorskip("keras", reason="Keras is not installed.")

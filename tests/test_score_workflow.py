@@ -122,10 +122,10 @@ def test_merging_says_which_shard_is_missing(again):
 
 
 def test_every_option_of_the_config_reaches_the_command(tmp_path):
-    for name in ("model.keras", "peaks.bed", "genome.fa"):
+    for name in ("model.keras", "other.keras", "peaks.bed", "genome.fa"):
         (tmp_path / name).touch()
     config = {
-        "model": "model.keras",
+        "model": ["model.keras", "other.keras"],
         "input": "peaks.bed",
         "output": "out put.npz",
         "shards": 3,
@@ -142,6 +142,7 @@ def test_every_option_of_the_config_reaches_the_command(tmp_path):
         "strict": True,
         "precision": "tf32",
         "content": "mutants",
+        "sd": True,
         "dtype": "float16",
         "batch": 4,
         "memory": "1G",
@@ -163,6 +164,7 @@ def test_every_option_of_the_config_reaches_the_command(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     scoring = re.findall(r"Shell command: .*fastism score (.*)", done.stdout + done.stderr)
     assert len(scoring) == 3
+    assert scoring[0].startswith("model.keras other.keras peaks.bed ")
     for key, value in config.items():
         if key not in OWN:
             option = f"--{key.replace('_', '-')}"

@@ -65,6 +65,7 @@ FASTISM = f"{shlex.quote(sys.executable)} -m fastism"
 OUTPUT = config["output"]
 FOLDER = f"{OUTPUT}.shards"
 COUNT = config["shards"]
+MODELS = [config["model"]] if isinstance(config["model"], str) else config["model"]
 SHARDS = range(1, COUNT + 1)
 
 def merged_files():
@@ -83,9 +84,11 @@ def shard_file(number):
 
 def sources():
     """The files that scores are made from; a model that module:function returns has none."""
-    file, _, function = config["model"].rpartition(":")
-    model = [file] if file.endswith(".py") else [] if file else [function]
-    return [config["input"], *model, *([config["genome"]] if "genome" in config else [])]
+    files = []
+    for model in MODELS:
+        file, _, function = model.rpartition(":")
+        files += [file] if file.endswith(".py") else [] if file else [function]
+    return [config["input"], *files, *([config["genome"]] if "genome" in config else [])]
 
 
 def score_options():
@@ -115,7 +118,7 @@ rule merge_shards:
         folder=FOLDER,
         options=export_options(),
         # The marks are gone by then: without this, other settings would not be noticed.
-        settings=[config["model"], *score_options()],
+        settings=[*MODELS, *score_options()],
     log:
         f"{OUTPUT}.log",
     shell:
@@ -134,7 +137,7 @@ rule score_shard:
     params:
         shard=lambda w: shard_file(w.number),
         part=lambda w: f"{w.number}/{COUNT}",
-        model=config["model"],
+        models=MODELS,
         input=config["input"],
         options=score_options(),
     log:
@@ -143,5 +146,5 @@ rule score_shard:
     shell:
         # A finished shard is compared with what is asked for, and not scored again.
         "export OMP_NUM_THREADS={threads} TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1;"
-        " {FASTISM} score {params.model:q} {params.input:q} {params.options:q}"
+        " {FASTISM} score {params.models:q} {params.input:q} {params.options:q}"
         " --shard {params.part} --resume -o {params.shard:q} >> {log:q} 2>&1"

@@ -8,7 +8,12 @@ from importlib.util import find_spec
 from fastism.backends.base import Backend
 from fastism.errors import FastISMError, install
 
-_CLASSES = {"tensorflow": "TensorFlowBackend", "torch": "TorchBackend", "jax": "JaxBackend"}
+#: By name the module and what in it makes the backend.
+_CLASSES = {
+    "tensorflow": ("tensorflow", "TensorFlowBackend"),
+    "torch": ("torch_uniform", "torch_backend"),
+    "jax": ("jax", "JaxBackend"),
+}
 #: Names of all backends, whether their frameworks are installed or not.
 NAMES = tuple(_CLASSES)
 
@@ -39,6 +44,7 @@ def get_backend(name: str, dtype: str, device: str | None = None) -> Backend:
         raise FastISMError(
             f"Backend {name!r} needs the package {name}, which is not installed. {install(name)}"
         )
-    module = importlib.import_module(f"fastism.backends.{name}")
+    place, maker = _CLASSES[name]
+    module = importlib.import_module(f"fastism.backends.{place}")
     options = {"device": device} if name == "torch" else {}
-    return getattr(module, _CLASSES[name])(dtype, **options)
+    return getattr(module, maker)(dtype, **options)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from threading import RLock
 
+from fastism.backends.kept_times import KeptTimes
+
 #: The part of the expected time of a call that measuring may take.
 SHARE = 0.05
 #: How often each kernel that is among the fastest is timed; the shortest time counts.
@@ -35,10 +37,14 @@ class Choices:
     ----------
     clock : callable
         Seconds.
+    kept : KeptTimes, optional
+        What was measured before, and where what is measured is kept.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, kept: KeptTimes | None = None
+    ) -> None:
+        self._clock, self._kept = clock, kept
         self._times: dict[Hashable, dict[str, list[float]]] = {}
         self._left = 0.0
         self._lock = RLock()
@@ -79,10 +85,20 @@ class Choices:
             for the few choices that matter most.
         """
         with self._lock:
+            self._remember(shape)
             if trial is not None and not self.settled(shape, names):
                 self._measure(shape, names, trial, advance)
+                if self._kept is not None and self.settled(shape, names):
+                    self._kept.put(repr(shape), self.measured(shape))
             seconds = self.measured(shape)
             return min(names, key=lambda name: seconds.get(name, math.inf))
+
+    def _remember(self, shape: Hashable) -> None:
+        """Take over what was kept of a class of shapes that was not measured here."""
+        if self._kept is not None and shape not in self._times and _measures():
+            kept = self._kept.get(repr(shape))
+            if kept:
+                self._times[shape] = {name: [seconds] * ROUNDS for name, seconds in kept.items()}
 
     def _pending(self, shape: Hashable, names: Sequence[str]) -> list[str]:
         """The kernels that should run once more, those with the fewest runs first."""
@@ -100,7 +116,8 @@ class Choices:
 
     def _measure(self, shape: Hashable, names: Sequence[str], trial: Trial, advance: bool) -> None:
         """Time kernels in turns, as long as there is time for it."""
-        times = self._times.setdefault(shape, {name: [] for name in names})
+        times = self._times.setdefault(shape, {})
+        times.update({name: [] for name in names if name not in times})
         runs: dict[str, Callable[[], None]] = {}
         while self._may_measure(advance) and (pending := self._pending(shape, names)):
             name = pending[0]
@@ -109,7 +126,7 @@ class Choices:
             times[name].append(self._spend(runs[name]))
 
     def _may_measure(self, advance: bool) -> bool:
-        return (advance or self._left > 0) and os.environ.get("FASTISM_MEASURE", "1") != "0"
+        return (advance or self._left > 0) and _measures()
 
     def _spend(self, run: Callable[[], None]) -> float:
         """Seconds that `run` takes, off the time that is left."""
@@ -118,6 +135,10 @@ class Choices:
         taken = self._clock() - begun
         self._left -= taken
         return taken
+
+
+def _measures() -> bool:
+    return os.environ.get("FASTISM_MEASURE", "1") != "0"
 
 
 @cache

@@ -145,6 +145,15 @@ def _older_torch(rounded: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
+def torch_rounds_to_tf32() -> bool:
+    """Whether matrix products of torch on a GPU round their factors to TF32 at the moment."""
+    import torch
+
+    if not hasattr(torch.backends, "fp32_precision"):
+        return torch.get_float32_matmul_precision() != "highest"
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
 def _jax(precision: str) -> AbstractContextManager[Any]:
     import jax
 

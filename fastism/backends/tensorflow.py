@@ -163,6 +163,9 @@ class TensorFlowBackend(Backend):
     def take(self, x: Array, index: Any, axis: int) -> Array:
         return tf.gather(x, index, axis=axis)
 
+    def rows(self, table: Array, index: Any) -> Array:
+        return tf.gather(table, index)
+
     def shape(self, x: Array) -> Sequence[int]:
         known = x.shape.as_list()
         dynamic = tf.shape(x)

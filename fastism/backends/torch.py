@@ -20,9 +20,13 @@ from fastism.backends import onednn
 from fastism.backends.base import Array, Backend
 from fastism.backends.choices import Choices, process_choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
+from fastism.backends.precision import torch_rounds_to_tf32
 from fastism.backends.shelf import Shelf
 from fastism.backends.torch_kernels import JOINING, KERNELS, Kernel, Problem, class_of, sample
 from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
+
+#: Multiply-adds of a sample on an accelerator.
+MOST_MACS = 1 << 34
 
 
 class Taps:
@@ -69,7 +73,8 @@ class Taps:
             # Which of them is the fastest hardly depends on how far apart the taps are.
             alike = replace(problem, dilation=min(dilation, 2))
             key = ("taps", alike, torch.get_num_threads(), *makers)
-            self._chosen[dilation] = Chosen(self._choices, key, makers)
+            warm_up = self._device.type == "cuda"
+            self._chosen[dilation] = Chosen(self._choices, key, makers, warm_up)
         return self._chosen[dilation]
 
 
@@ -336,10 +341,10 @@ class TorchBackend(Backend):
         epilogue: Epilogue | None = None,
     ) -> Array:
         what = "nothing" if epilogue is None else epilogue.what
-        shape = (class_of(x.shape[1] * x.shape[2]), what)
+        shape = (class_of(x.shape[1] * x.shape[2]), what, self._rounding())
         trial = partial(self._trial, x, taps.problem(dilation), epilogue)
-        kernel = taps.chosen(dilation).pick(shape, trial)
-        return self._run(kernel, x, offset or 0, width, base, epilogue)
+        kernel = taps.chosen(dilation).pick(shape, trial, advance=self.accelerated)
+        return self._run(kernel, x, 0 if offset is None else offset, width, base, epilogue)
 
     def _run(
         self,
@@ -359,7 +364,7 @@ class TorchBackend(Backend):
         self, x: Array, problem: Problem, epilogue: Epilogue | None
     ) -> Callable[[Kernel], None]:
         """What runs a kernel on a part of a window, for the time that it takes."""
-        x = sample(x, problem)
+        x = sample(x, problem, MOST_MACS if self.accelerated else 1 << 26)
         width = len(x) + (problem.count - 1) * problem.dilation
         reference = x.new_zeros((width, 1, 1, problem.features))
         base = None if epilogue is not None and epilogue.pooling is None else reference
@@ -370,11 +375,19 @@ class TorchBackend(Backend):
         follows = Epilogue(reference, residual) if base is None and epilogue else None
 
         def run(kernel: Kernel) -> None:
-            self._run(kernel, x, 0, width, base, follows)
+            self._run(kernel, x, self._nowhere(), width, base, follows)
             if self.accelerated:
                 torch.cuda.synchronize(self.device)
 
         return run
+
+    def _rounding(self) -> str:
+        """What products round to at the moment, as far as times depend on it."""
+        return "tf32" if self.accelerated and torch_rounds_to_tf32() else "float32"
+
+    def _nowhere(self) -> Any:
+        """An offset that moves nothing, as samples have it."""
+        return 0
 
     def joint_overlap_add(
         self,

@@ -60,6 +60,8 @@ class Kernel(ABC):
     """
 
     name: ClassVar[str]
+    #: Whether offsets may be one per block, on the device; else windows are placed behind it.
+    places: ClassVar[bool] = False
 
     def __init__(self, taps: np.ndarray, dilation: int, device: torch.device) -> None:
         self.count, self.channels, self.features = taps.shape

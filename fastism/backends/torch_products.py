@@ -33,6 +33,8 @@ class Chosen(Generic[Form]):
         What times depend on beside the class of shapes.
     makers : mapping of str to callable
         By the name of each way what brings the weight into its form.
+    warm_up : bool
+        Whether a way is run once before it is timed, because its first run compiles.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Chosen(Generic[Form]):
         choices: Choices,
         key: tuple[Hashable, ...],
         makers: Mapping[str, Callable[[], Form]],
+        warm_up: bool = False,
     ) -> None:
         self._choices, self._key, self._makers = choices, key, makers
+        self._warm_up = warm_up
         self._names = list(makers)
         self._forms: dict[str, Form] = {}
         self._name_of: dict[Hashable, str] = {}
@@ -92,6 +96,8 @@ class Chosen(Generic[Form]):
 
         def trial(name: str) -> Callable[[], None]:
             run, ready = sample(), form(name)
+            if self._warm_up:
+                run(ready)
             return lambda: run(ready)
 
         full = (*self._key, shape)

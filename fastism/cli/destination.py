@@ -5,6 +5,7 @@ Requirements: h5py and what the format needs (through `fastism.store.export`).
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from fastism.store.schema import Header
 from fastism.store.writer import StoreWriter
 
 SHARD_SUFFIX = ".h5"
+#: Formats, as modules of `fastism.store`, that hold no scores: `fastism export` writes them.
+NO_SCORES = ("bed",)
 #: Formats, as modules of `fastism.store`, that say what the scores were made from.
 STORES = ("hdf5", "zarr")
 
@@ -53,7 +56,10 @@ class Destination:
             check_free(files, force or resume)
         #: Whether the user goes on with a run that has ended already.
         self.finished = (
-            resume and not self.partial.exists() and all(file.exists() for file in files)
+            resume
+            and not self.partial.exists()
+            and not self.parts()
+            and all(file.exists() for file in files)
         )
 
     def _files(self) -> list[Path]:
@@ -62,7 +68,26 @@ class Destination:
                 f"A shard is a store of scores: {self.output} must end in {SHARD_SUFFIX}. "
                 "`fastism export` makes other formats from all of them."
             )
+        if format_of(self.output)[1].module in NO_SCORES:
+            raise FastISMError(
+                f"{self.output} would hold intervals and no scores. Score into a store, such as "
+                ".h5, from which `fastism export` makes both."
+            )
         return output_files(self.output)
+
+    def parts(self) -> list[Path]:
+        """Unfinished stores of several models that are scored one after the other, in order."""
+        found = self.partial.parent.glob(f"{glob.escape(self.partial.name)}.*")
+        numbered = {int(n): path for path in found if (n := path.suffix[1:]).isdecimal()}
+        return [numbered[number] for number in sorted(numbered)]
+
+    def part(self, number: int, header: Header) -> StoreWriter:
+        """The store of one of several models, counted from 1: new, or as far as it came."""
+        path = self.partial.with_name(f"{self.partial.name}.{number}")
+        with stage(Exit.OUTPUT):
+            if self.resume and path.exists():
+                return StoreWriter.resume(path, header)
+            return StoreWriter.create(path, header, replace=self.force)
 
     def _check_place(self) -> None:
         folder = self.output.parent
@@ -73,9 +98,10 @@ class Destination:
                 f"{folder} cannot be written to (permission denied), so {self.output.name} cannot "
                 "be made there. Choose another place."
             )
-        if self.partial.exists() and not (self.force or self.resume):
+        left = [path for path in (self.partial, *self.parts()) if path.exists()]
+        if left and not (self.force or self.resume):
             raise FastISMError(
-                f"{self.partial} is left from a run that did not finish. Add --resume to go on "
+                f"{left[0]} is left from a run that did not finish. Add --resume to go on "
                 "with it, or --force to begin anew."
             )
 
@@ -137,7 +163,8 @@ class Destination:
         try:
             yield
         except Failure as failure:
-            if failure.code is Exit.OUTPUT and _from_system(failure) and self.partial.exists():
+            left = self.partial.exists() or self.parts()
+            if failure.code is Exit.OUTPUT and _from_system(failure) and left:
                 said = f"{failure.message} {self.left()}"
                 raise Failure(failure.code, said) from failure.__cause__
             raise
@@ -147,20 +174,41 @@ class Destination:
         with stage(Exit.OUTPUT):
             if self.is_shard:
                 os.replace(self.partial, self.output)
-                return [self.output]
-            written = export([self.partial], self.output, force=self.force or self.resume)
-            self.partial.unlink()
+                written = [self.output]
+            else:
+                written = export([self.partial], self.output, force=self.force or self.resume)
+                self.partial.unlink()
+            for path in self.parts():
+                path.unlink()
             return written
 
     def left(self) -> str:
         """What an interrupted run leaves behind, and how to go on."""
-        if not self.partial.exists():
+        parts = self.parts()
+        if not parts and not self.partial.exists():
             return "nothing was written."
-        with stage(Exit.OUTPUT), Store(self.partial, allow_incomplete=True) as store:
+        with (
+            stage(Exit.OUTPUT),
+            Store(parts[-1] if parts else self.partial, allow_incomplete=True) as store,
+        ):
             done, total = store.consumed, store.header.expected
-        return (
-            f"{self.partial} keeps {done} of {total} sequences; the same command with --resume "
-            "goes on from there."
+        kept = f"{done} of {total} sequences" + (f" of model {len(parts)}" if parts else "")
+        where = f"{self.partial}.*" if parts else self.partial
+        return f"{where} keeps {kept}; the same command with --resume goes on from there."
+
+
+def check_deviations(output: Path) -> None:
+    """Refuse a format that cannot hold standard deviations.
+
+    Raises
+    ------
+    FastISMError
+        If it is no store.
+    """
+    if format_of(output)[1].module not in STORES:
+        raise FastISMError(
+            f"--sd: {output.name} holds no standard deviations. Score into .h5 or .zarr, from "
+            "which `fastism export` makes other formats."
         )
 
 

@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.progress import note
 from fastism.store import export as exports
+from fastism.store.bed import without_letter
+from fastism.store.scores import Scores
+
+#: Formats, as modules of `fastism.store`, for tools that take every position for a letter.
+LETTERS = ("npz", "bed")
+#: Sequences that are named where several hold positions without a letter.
+NAMED = 3
 
 
 def export(
@@ -57,5 +65,21 @@ def export(
             scores = exports.chosen(joined, output, select)
         with stage(Exit.OUTPUT):
             written = exports.write(scores, output)
+            warn_of_gaps(scores, output)
     for path in written:
         typer.echo(str(path))
+
+
+def warn_of_gaps(scores: Scores, output: Path, quiet: bool = False) -> None:
+    """Say which rows hold positions without a letter, for tools that expect one everywhere."""
+    if exports.format_of(output)[1].module not in LETTERS:
+        return
+    found = without_letter(scores)
+    if found:
+        named = ", ".join(f"{name} ({count})" for name, count in list(found.items())[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        note(
+            f"warning: {len(found)} of {len(scores)} rows hold positions without a letter, which "
+            f"are zeros: {named}{more}",
+            quiet,
+        )

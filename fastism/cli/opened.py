@@ -61,6 +61,11 @@ class ModelOptions:
         return parsed("--memory", read_size, self.memory) if self.memory else None
 
     @property
+    def loading(self) -> dict[str, Any]:
+        """What `fastism.loading.model_files.load_model` is told."""
+        return {"unsafe": self.unsafe, "opaque": self.naive, "device": self.device}
+
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """Input shape, if it was given."""
         return parsed("--input-shape", read_shape, self.input_shape) if self.input_shape else None
@@ -125,12 +130,21 @@ def open_model(
     not_finite : bool
         Take a model that gives no finite output for the sequences of that check.
     """
-    shape = options.shape
     with stage(Exit.MODEL), without_logs():
-        loaded = load_model(
-            spec, unsafe=options.unsafe, opaque=options.naive, device=options.device
-        )
-    shape = loaded.input_shape if shape is None else shape
+        loaded = load_model(spec, **options.loading)
+    return made_ready(loaded, options, length=length, check=check, not_finite=not_finite)
+
+
+def made_ready(
+    loaded: LoadedModel,
+    options: ModelOptions,
+    *,
+    length: Callable[[], int] | None = None,
+    check: bool = True,
+    not_finite: bool = False,
+) -> Opened:
+    """Build the FastISM or NaiveISM of a model; parameters as for `open_model`."""
+    shape = loaded.input_shape if options.shape is None else options.shape
     seqlen = options.seqlen
     if seqlen is None and shape is None and _open_length(loaded.model):
         if length is None:

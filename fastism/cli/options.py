@@ -83,7 +83,7 @@ Outputs = Annotated[
     typer.Option(
         metavar="LIST",
         help="What to keep: entries of the output, such as 0:3,5. Of several outputs: "
-        "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2.",
+        "OUTPUT or OUTPUT/ENTRIES, such as 0/1:4,2 or counts,profile/0:9, by number or by name.",
     ),
 ]
 
@@ -198,13 +198,14 @@ def read_alphabet(text: str) -> str:
 
 
 def read_outputs(
-    text: str | None, shapes: Sequence[tuple[int, ...]]
+    text: str | None, shapes: Sequence[tuple[int, ...]], names: Sequence[str] = ()
 ) -> dict[int, list[int] | None]:
     """Which outputs of the model to keep, and which entries of each one's first axis.
 
     Items are separated by commas. ``OUTPUT/ENTRIES`` names entries of an output, ``OUTPUT/`` all
     of one; ``ENTRIES`` is a number or START:END, half-open. Where the model has one output, an
-    item without a slash names its entries; where it has several, outputs as a whole.
+    item without a slash names its entries; where it has several, outputs as a whole. An output is
+    a number, a range of them, or its name; where a name looks like a number, the number counts.
 
     Parameters
     ----------
@@ -212,6 +213,8 @@ def read_outputs(
         None keeps everything.
     shapes : sequence of tuple
         Of the outputs, without the batch axis.
+    names : sequence of str
+        Of the outputs, where they have names.
 
     Returns
     -------
@@ -224,18 +227,18 @@ def read_outputs(
     {0: [0, 1, 5]}
     >>> read_outputs("2,0/1:3", [(4,), (1,), (2,)])
     {0: [1, 2], 2: None}
+    >>> read_outputs("counts,profile/1:3", [(4,), (1,)], ["profile", "counts"])
+    {0: [1, 2], 1: None}
     """
     if text is None:
         return dict.fromkeys(range(len(shapes)))
     chosen: dict[int, list[int] | None] = {}
-    for item in text.replace(" ", "").split(","):
+    for item in (each.strip() for each in text.split(",")):
         number, slash, entries = item.rpartition("/")
-        if slash:
-            wholes = _numbers(number, len(shapes), "outputs of the model")
-        elif len(shapes) == 1:
-            wholes = [0]
-        else:
-            wholes, entries = _numbers(entries, len(shapes), "outputs of the model"), ""
+        if not slash and (len(shapes) > 1 or _is_name(item, names)):
+            number, slash, entries = item, "/", ""
+        wholes = _chosen(number, len(shapes), names) if slash else [0]
+        entries = entries.replace(" ", "")
         for output in wholes:
             kept = _entries(entries, shapes[output], output)
             before = chosen.get(output, [])
@@ -243,6 +246,20 @@ def read_outputs(
                 raise FastISMError(f"something of output {output} is named twice.")
             chosen[output] = None if kept is None else before + kept
     return dict(sorted(chosen.items()))
+
+
+def _is_name(text: str, names: Sequence[str]) -> bool:
+    return text in names and not re.fullmatch(r"\d+|\d*:\d*", text)
+
+
+def _chosen(text: str, count: int, names: Sequence[str]) -> list[int]:
+    """Numbers of the outputs that a name, a number or a range stands for."""
+    if _is_name(text, names):
+        return [number for number, name in enumerate(names) if name == text]
+    if names and not re.fullmatch(r"[\d: ]*", text):
+        known = ", ".join(names)
+        raise FastISMError(f"the model has no output {text!r}; it has {known}.")
+    return _numbers(text.replace(" ", ""), count, "outputs of the model")
 
 
 def _entries(text: str, shape: tuple[int, ...], output: int) -> list[int] | None:

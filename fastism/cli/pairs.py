@@ -219,7 +219,8 @@ def _run(request: Request, opened: Opened, source: Input) -> PairRun:
         )
     with stage(Exit.MODEL):
         shapes = ism.output_shapes
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), request.outputs)
+    names = opened.output_names
+    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes, names), request.outputs)
     where = parsed(
         "--positions", lambda text: o.read_positions(text, ism.seqlen), request.positions
     )

@@ -5,44 +5,45 @@ Requirements: h5py, matplotlib, logomaker.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastism.cli.exit_codes import Exit, stage
-from fastism.cli.options import read_range
 from fastism.errors import FastISMError
+from fastism.plots.place import place_of
 from fastism.sequences import one_hot
 from fastism.store.pair_files import PairFile
 
+if TYPE_CHECKING:
+    from fastism.cli.plot_scores import Request
 
-def plot_pairs(
-    path: Path, out: Path, sequence: str, output: str | None, region: str | None
-) -> None:
+
+def plot_pairs(request: Request, sequence: str) -> None:
     """Draw the dependency map of one sequence.
 
     Parameters
     ----------
-    path, out : Path
+    request : Request
+        Its output is I, or I:J for entry J of output I, needed where there are more; its region is
+        A:B within the sequence, or CHROM:A-B where the sequence's name has an interval.
     sequence : str
         Its name, or the first word of it.
-    output : str or None
-        I, or I:J for entry J of output I; needed where there are more.
-    region : str or None
-        A:B within the sequence.
     """
     # Only now: matplotlib takes a second.
-    from fastism.plot import save
-    from fastism.plot_pairs import plot_dependency
+    from fastism.plots.pairs import plot_dependency
+    from fastism.plots.saving import check_resolution, save
 
     with stage(Exit.INPUT):
-        opened = PairFile(path)
+        opened = PairFile(request.store)
     with opened as file:
         with stage(Exit.USAGE):
             number = file.find(sequence)
-            index, entry, name = _entry(file, output)
-            first, last = _part(file, region)
-        rows, header = slice(first, last), file.header
+            index, entry, name = _entry(file, request.output)
+            header = file.header
+            place = place_of(file.names[number], header.length, header.positions)
+            first, last = place.part(request.region)
+        rows = slice(first, last)
         with stage(Exit.INPUT):
             arrays = (file.array(x, index, number) for x in ("dependency", "singles", "reference"))
             dependency, singles, reference = arrays
@@ -52,13 +53,17 @@ def plot_pairs(
                 dependency[(rows, rows, *entry)],
                 deltas[rows],
                 letters[header.positions[0] + first : header.positions[0] + last],
-                start=header.positions[0] + first,
-                title=sequence,
+                start=place.start(first),
+                step=place.step,
+                title=request.look.title or place.name,
                 alphabet=header.alphabet,
                 output=name,
+                axis=place.axis,
             )
+        with stage(Exit.USAGE):
+            check_resolution(figure, request.dpi)
         with stage(Exit.OUTPUT):
-            save(figure, out)
+            save(figure, request.out, dpi=request.dpi)
 
 
 def _entry(file: PairFile, output: str | None) -> tuple[int, tuple[int, ...], str]:
@@ -80,15 +85,3 @@ def _entry(file: PairFile, output: str | None) -> tuple[int, tuple[int, ...], st
             "name one of them as I, or I:J for entry J of output I."
         )
     return chosen[0]
-
-
-def _part(file: PairFile, region: str | None) -> tuple[int, int]:
-    """Rows of the map of a region; all of them by default."""
-    low, high = file.header.positions
-    if region is None:
-        return 0, high - low
-    start, end = read_range(region)
-    end = high if end is None else end
-    if not low <= start < end <= high:
-        raise FastISMError(f"--region {region} is not within the positions {low}:{high}.")
-    return start - low, end - low

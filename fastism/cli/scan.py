@@ -189,7 +189,8 @@ def _planned(
     chosen = parsed("--positions", lambda t: o.read_positions(t or None, length), positions or "")
     with stage(Exit.MODEL):
         shapes = opened.ism.output_shapes
-    kept = parsed("--outputs", lambda t: o.read_outputs(t or None, shapes), outputs or "")
+    names = opened.output_names
+    kept = parsed("--outputs", lambda t: o.read_outputs(t or None, shapes, names), outputs or "")
     records = list(source.records(length, *reading))
     return ScanPlan(
         [record for record in records if isinstance(record, Region)],

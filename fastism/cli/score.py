@@ -5,31 +5,26 @@ Requirements: typer, rich, h5py; the framework of the model.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
-from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fastism.batch.scoring import default_batch, shard_rows, values_of
-from fastism.batch.scoring import score as score_records
 from fastism.cli import options as o
-from fastism.cli.destination import Destination
+from fastism.cli.destination import Destination, check_deviations
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.export import warn_of_gaps
+from fastism.cli.folds import Alone, Folds, Models
 from fastism.cli.inputs import NAMED, Input
-from fastism.cli.interrupts import Interrupts, interrupts
-from fastism.cli.opened import ModelOptions, Opened, open_model
-from fastism.cli.progress import duration, note, progress
+from fastism.cli.interrupts import interrupts
+from fastism.cli.opened import ModelOptions
+from fastism.cli.progress import duration, note
+from fastism.cli.score_run import Request
 from fastism.genomics.regions import Skip
-from fastism.ism import DEFAULT_MEMORY
 from fastism.store.reader import Store
-from fastism.store.schema import Header, OutputHeader
-from fastism.store.writer import StoreWriter
 
 
 class Content(StrEnum):
@@ -46,52 +41,16 @@ class Precision(StrEnum):
     float16 = "float16"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is to be scored and kept, as the user wrote it."""
-
-    spec: str
-    source: Input
-    positions: str | None
-    outputs: str | None
-    alphabet: str
-    ambiguous: str
-    content: str
-    dtype: str
-    batch: int | None
-    shard: tuple[int, int]
-    model: ModelOptions
-    not_finite: str
-    strict: bool
-
-    def command(self, model: str) -> str:
-        """The command with nothing but what determines the content of the output."""
-        source, given = self.source, self.model
-        words = ["fastism", "score", model, source.path.name]
-        pairs = {
-            "--genome": source.genome and source.genome.name,
-            "--positions": self.positions,
-            "--outputs": self.outputs,
-            "--alphabet": self.alphabet,
-            "--ambiguous": self.ambiguous,
-            "--content": self.content,
-            "--dtype": self.dtype,
-            "--seqlen": given.seqlen,
-            "--input-shape": given.input_shape,
-            "--backend": given.backend,
-            "--precision": None if given.precision == "float32" else given.precision,
-            "--pad": "N" if source.pad else None,
-            "--contigs": "rename" if source.rename else None,
-            # What is left out is listed; only what is kept makes other scores.
-            "--not-finite": "keep" if self.not_finite == "keep" else None,
-        }
-        for option, value in pairs.items():
-            words += [option, str(value)] if value is not None else []
-        return shlex.join(words + ["--naive"] * given.naive)
-
-
 def score(
-    model: o.ModelSpec,
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="A model as for the other commands, or several, such as the folds of a training: "
+            "the mean of their scores is written. A function may return a list of models, or yield "
+            "them one by one.",
+        ),
+    ],
     input: Annotated[
         Path,
         typer.Argument(
@@ -127,6 +86,10 @@ def score(
     content: Annotated[
         Content, typer.Option(help="Keep differences to the reference, or outputs of the mutants.")
     ] = Content.deltas,
+    sd: Annotated[
+        bool,
+        typer.Option("--sd", help="Keep the standard deviation over models too (.h5, .zarr)."),
+    ] = False,
     dtype: Annotated[Precision, typer.Option(help="Type of what is kept.")] = Precision.float32,
     batch: Annotated[
         int | None,
@@ -167,8 +130,10 @@ def score(
     source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
     if strict and not_finite is o.NotFinite.skip:
         raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
+    if sd and shard == "1/1":
+        with stage(Exit.USAGE):
+            check_deviations(output)
     request = Request(
-        model,
         source,
         positions,
         outputs,
@@ -188,23 +153,22 @@ def score(
         with interrupts() as signals:
             if reading := source.reading():
                 note(reading, quiet)
-            opened = open_model(
-                model, given, length=source.length, not_finite=not_finite is not o.NotFinite.error
-            )
-            run = _job(request, opened)
+            models = Models(model, given)
+            how = {"length": source.length, "not_finite": not_finite is not o.NotFinite.error}
+            several = models.several or sd
+            job = Folds.of(models, request, how, sd) if several else Alone.of(models, request, how)
+            header = job.header
             if destination.finished:
-                typer.echo(
-                    f"{output} is finished already; {destination.check_finished(run.header)}"
-                )
+                typer.echo(f"{output} is finished already; {destination.check_finished(header)}")
                 return
-            with destination.filling(run.header) as writer:
-                _fill(run, opened, writer, signals, quiet)
-                skipped = _skipped(destination.partial, quiet)
+            with destination.filling(header) as writer:
+                job.fill(destination, writer, signals, quiet)
+                skipped = _skipped(destination.partial, output, quiet)
                 written = destination.finish()
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, destination.left()) from None
     names = ", ".join(str(path) for path in written)
-    counts = counted(run.header.expected, skipped)
+    counts = counted(header.expected, skipped)
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {names}")
 
 
@@ -222,122 +186,11 @@ def counted(read: int, skipped: Counter[str]) -> str:
     return f"{said} ({reasons})" if reasons else said
 
 
-@dataclass(frozen=True)
-class ScoreRun:
-    """What is to be done, checked against model and input.
-
-    Parameters
-    ----------
-    header : Header
-    kept : mapping
-        Outputs and their entries, as `saturate` takes them.
-    source : Input
-    ambiguous : str
-    first : int
-        Row of the input at which the shard begins.
-    not_finite : str
-    """
-
-    header: Header
-    kept: dict[int, list[int] | None]
-    source: Input
-    ambiguous: str
-    first: int
-    not_finite: str
-
-
-def _job(request: Request, opened: Opened) -> ScoreRun:
-    """Check what was asked for against the model, and all records of the input."""
-    ism, source, letters = opened.ism, request.source, request.alphabet
-    if len(letters) != ism.num_chars:
-        raise refuse(
-            f"--alphabet {letters} has {len(letters)} letters; the model takes {ism.num_chars}."
-        )
-    with stage(Exit.MODEL):
-        shapes = ism.output_shapes
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), request.outputs)
-    where = parsed(
-        "--positions", lambda text: o.read_positions(text, ism.seqlen), request.positions
-    )
-    outputs = []
-    for number, entries in kept.items():
-        shape = shapes[number]
-        chosen = range(shape[0]) if shape and entries is None else entries or ()
-        shape = (len(chosen), *shape[1:]) if shape else ()
-        outputs.append(
-            OutputHeader(opened.output_names[number], shape, tuple(str(i) for i in chosen))
-        )
-    found = source.survey(ism.seqlen, letters, request.ambiguous, request.strict)
-    values = values_of((output.shape for output in outputs), where, len(letters))
-    batch = request.batch or default_batch(values, request.model.bytes or DEFAULT_MEMORY)
-    rows = shard_rows(found.count, batch, request.shard)
-    header = Header(
-        alphabet=letters,
-        length=ism.seqlen,
-        positions=where,
-        content=request.content,
-        dtype=request.dtype,
-        outputs=tuple(outputs),
-        expected=len(rows),
-        model=opened.loaded.name,
-        model_hash=opened.loaded.hash,
-        input=source.path.name,
-        input_hash=found.hash,
-        command=request.command(opened.loaded.name),
-        versions=opened.versions(),
-        batch=batch,
-        chrom_sizes=source.chromosomes(),
-        shard=request.shard,
-        not_finite="keep" if request.not_finite == "keep" else "",
-    )
-    return ScoreRun(header, kept, source, request.ambiguous, rows.start, request.not_finite)
-
-
-class _Staged:
-    """A writer whose failures are those of the output, not of the model that is running."""
-
-    def __init__(self, writer: StoreWriter) -> None:
-        self._writer, self.header = writer, writer.header
-
-    def append(self, *batch: Any) -> None:
-        """Add a batch."""
-        with stage(Exit.OUTPUT):
-            self._writer.append(*batch)
-
-
-def _fill(
-    run: ScoreRun, opened: Opened, writer: StoreWriter, signals: Interrupts, quiet: bool
-) -> None:
-    """Score what the store does not hold yet, and mark it complete."""
-    header = run.header
-    if writer.consumed:
-        note(f"going on after {writer.consumed} of {header.expected} sequences", quiet)
-    if writer.consumed < header.expected:
-        records = run.source.records(header.length, header.alphabet, run.ambiguous)
-        left = islice(records, run.first + writer.consumed, run.first + header.expected)
-        with progress(header.expected, writer.consumed, quiet) as advance:
-
-            def done(count: int) -> None:
-                advance(count)
-                signals.check()
-
-            with stage(Exit.MODEL):
-                score_records(
-                    opened.ism,
-                    left,
-                    _Staged(writer),
-                    outputs=run.kept,
-                    not_finite=run.not_finite,
-                    progress=done,
-                )
-    with stage(Exit.OUTPUT):
-        writer.complete()
-
-
-def _skipped(path: Path, quiet: bool) -> Counter[str]:
+def _skipped(path: Path, output: Path, quiet: bool) -> Counter[str]:
     """Name the first records that were skipped, and count them all by reason."""
     with stage(Exit.OUTPUT), Store(path) as store:
         skipped = store.skipped
+        warn_of_gaps(store, output, quiet)
     for name, reason in skipped[:NAMED]:
         note(f"skipped {name}: {reason}", quiet)
     if len(skipped) > NAMED:

@@ -224,8 +224,9 @@ def _run(
         raise refuse(f"variants need a model of A, C, G, T; this one takes {ism.num_chars}.")
     with stage(Exit.MODEL):
         shapes = ism.output_shapes
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes), wanted.outputs)
-    labels = value_labels(opened.output_names, shapes, kept)
+    names = opened.output_names
+    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes, names), wanted.outputs)
+    labels = value_labels(names, shapes, kept)
     counts: Counter[str] = Counter()
 
     def counted(effects: Iterator[Effect], advance: Callable[[int], None]) -> Iterator[Effect]:

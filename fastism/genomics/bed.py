@@ -85,6 +85,18 @@ def read_bed(
     return _windows(path, Genome(genome_path, rename=rename), length, pad)
 
 
+def read_intervals(path: str | Path) -> Iterator[BedInterval | Skipped]:
+    """The lines of a BED file as they are, without a genome; see `read_bed` for what is read.
+
+    Raises
+    ------
+    FastISMError
+        At once for a missing file, and at the end for a file without intervals.
+    """
+    check_readable(Path(path), _KIND)
+    return _intervals(Path(path))
+
+
 def is_narrow_peak(path: Path) -> bool:
     """Whether a BED file is read as narrowPeak, so that windows are centred on summits.
 
@@ -148,8 +160,20 @@ def _unique(name: str, names: dict[str, int]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Interval:
-    """One line of a BED file; `centre` is the base that a window is centred on."""
+class BedInterval:
+    """One line of a BED file.
+
+    Attributes
+    ----------
+    name, chrom : str
+    start, end : int
+        0-based, half-open.
+    strand : {"+", "-", "."}
+    centre : int
+        The base that a window is centred on.
+    line : int
+        Its number in the file.
+    """
 
     name: str
     chrom: str
@@ -182,7 +206,7 @@ def _names_columns(fields: Sequence[str], first: bool) -> bool:
     return start in _STARTS or (first and start.isalpha() and end.isalpha())
 
 
-def _intervals(path: Path) -> Iterator[_Interval | Skipped]:
+def _intervals(path: Path) -> Iterator[BedInterval | Skipped]:
     """The intervals of a BED file; a line that is none is skipped."""
     peaks = is_narrow_peak(path)
     found = False
@@ -196,7 +220,7 @@ def _intervals(path: Path) -> Iterator[_Interval | Skipped]:
         raise FastISMError(f"{path} has no intervals. Expected BED: chromosome, start, end.")
 
 
-def _interval(fields: Sequence[str], peaks: bool, line: int) -> _Interval:
+def _interval(fields: Sequence[str], peaks: bool, line: int) -> BedInterval:
     """Read one line; a ValueError says what is wrong with it."""
     if len(fields) < 3 or (peaks and len(fields) != 10):
         raise ValueError(
@@ -217,7 +241,7 @@ def _interval(fields: Sequence[str], peaks: bool, line: int) -> _Interval:
         centre = start + summit
     given = fields[3].strip() if len(fields) > 3 else ""
     name = given if given not in ("", ".") else f"{chrom}:{start}-{end}({strand})"
-    return _Interval(name, chrom, start, end, strand, centre, line)
+    return BedInterval(name, chrom, start, end, strand, centre, line)
 
 
 def _whole(text: str, what: str) -> int:

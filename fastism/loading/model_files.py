@@ -97,20 +97,79 @@ def load_model(
     Raises
     ------
     FastISMError
-        If there is no such model, it cannot be loaded, a package is missing, it would run code, or
-        its weights hold NaN.
+        If there is no such model, it cannot be loaded, a package is missing, it would run code,
+        its weights hold NaN, or there are several.
     """
+    made = load_models(spec, unsafe=unsafe, opaque=opaque, device=device)
+    if made.several:
+        raise FastISMError(
+            f"{spec} returned several models, and one is taken here. `fastism score` takes several."
+        )
+    return next(made.each)
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """What stands behind one name: usually one model.
+
+    Parameters
+    ----------
+    several : bool
+        Whether a function returned a list of models, or yields them.
+    each : iterator of LoadedModel
+        One after the other: those that a function yields are made only when they are asked for.
+    """
+
+    several: bool
+    each: Iterator[LoadedModel]
+
+
+def load_models(
+    spec: str, *, unsafe: bool = False, opaque: bool = False, device: str | None = None
+) -> LoadedModels:
+    """Like `load_model`, also for functions that return a list or a generator of models."""
     choose_device(device)
     path = Path(spec)
-    shape = None
     if path.exists():
         model = _from_path(path, unsafe, opaque)
-        name, digest = path.name, hash_files(path)
-    elif ":" in spec:
-        model, shape = _from_function(spec)
-        name, digest = spec, hash_weights(model)
-    else:
+        loaded = _loaded(model, path.name, hash_files(path), None, device)
+        return LoadedModels(False, iter([loaded]))
+    if ":" not in spec:
         raise FastISMError(f"There is no model {spec}. Expected {EXPECTED}.")
+    made = _returned(spec)
+    several = isinstance(made, Iterator) or (
+        isinstance(made, list | tuple) and bool(made) and not _is_pair(made)
+    )
+    return LoadedModels(several, _each(spec, made, several, device))
+
+
+def _each(spec: str, made: Any, several: bool, device: str | None) -> Iterator[LoadedModel]:
+    """The models that a function returned or yields, numbered if there are several."""
+    if not several:
+        model, shape = _model_and_shape(made, spec)
+        yield _loaded(model, spec, hash_weights(model), shape, device)
+        return
+    number = 0
+    for number, one in enumerate(_yielded(spec, iter(made)), start=1):
+        model, shape = _model_and_shape(one, spec)
+        yield _loaded(model, f"{spec}[{number}]", hash_weights(model), shape, device)
+        # Otherwise two of them are in memory while the next one is made.
+        del one, model
+    if not number:
+        raise FastISMError(f"{spec} yields no model; expected at least one.")
+
+
+def _yielded(spec: str, models: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        try:
+            yield next(models)
+        except StopIteration:
+            return
+        except (Exception, SystemExit) as error:
+            raise _failed(spec, error) from error
+
+
+def _loaded(model: Any, name: str, digest: str, shape: Any, device: str | None) -> LoadedModel:
     _check_weights(model)
     return LoadedModel(_placed(model, device), name, digest, shape)
 
@@ -180,8 +239,8 @@ def _inner(error: BaseException) -> BaseException:
     return error
 
 
-def _from_function(spec: str) -> tuple[Any, Any]:
-    """Model and input shape that a function returns."""
+def _returned(spec: str) -> Any:
+    """What a function returns, or the model that has that name."""
     where, _, name = spec.rpartition(":")
     module = _module(where, spec)
     if not hasattr(module, name):
@@ -190,17 +249,28 @@ def _from_function(spec: str) -> tuple[Any, Any]:
             f"{where} has no function {name!r}; it has {', '.join(sorted(known)) or 'none'}."
         )
     made = getattr(module, name)
-    if not is_model(made):
-        try:
-            made = made()
-        except (Exception, SystemExit) as error:
-            raise FastISMError(
-                f"{spec} raised {type(error).__name__}: {first_line(error)} It is called without "
-                "arguments."
-            ) from error
-    shape = None
-    if isinstance(made, tuple) and len(made) == 2:
-        made, shape = made
+    if is_model(made):
+        return made
+    try:
+        return made()
+    except (Exception, SystemExit) as error:
+        raise _failed(spec, error) from error
+
+
+def _failed(spec: str, error: BaseException) -> FastISMError:
+    return FastISMError(
+        f"{spec} raised {type(error).__name__}: {first_line(error)} It is called without arguments."
+    )
+
+
+def _is_pair(made: Any) -> bool:
+    """Whether it is a model and its input shape."""
+    return isinstance(made, tuple) and len(made) == 2 and not is_model(made[1])
+
+
+def _model_and_shape(made: Any, spec: str) -> tuple[Any, Any]:
+    """Model and input shape of what a function returned or yielded."""
+    made, shape = made if _is_pair(made) else (made, None)
     if not is_model(made):
         raise FastISMError(
             f"{spec} returned a {type(made).__module__}.{type(made).__qualname__}; expected a "

@@ -85,7 +85,8 @@ class PairEngine:
 
     def _model(self, inputs: Sequence[np.ndarray]) -> Model:
         engine = self.engine
-        tables = self._reference([engine.b.asarray(x) for x in inputs])
+        with engine.of_values():
+            tables = self._reference([engine.b.asarray(x) for x in inputs])
         by_node = dict(zip(self._needed, tables, strict=True))
         return Model(engine.plan.graph, self._roles, engine.b, engine.weights, by_node)
 
@@ -122,13 +123,16 @@ class PairEngine:
         joint = {i: self._geometries(affected, i) for i in group}
         kept: dict[int, Singles] = {}
         for second in range(group.start, len(blocks)):
-            singles = self._singles(model, mutants, blocks.edits[second], single[second])
+            with self.engine.of_deltas():
+                singles = self._singles(model, mutants, blocks.edits[second], single[second])
             if second in group:
                 kept[second] = singles
             for first, other in kept.items():
                 if first == second and blocks.changed.width[first] == 1:
                     continue
-                finisher.add(self._tile(model, joint[first][second - first], other, singles))
+                with self.engine.of_deltas():
+                    tile = self._tile(model, joint[first][second - first], other, singles)
+                finisher.add(tile)
                 if finisher.is_full:
                     yield from finisher.flush()
 

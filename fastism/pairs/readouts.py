@@ -103,7 +103,8 @@ class Finisher:
 
     def _outputs(self, tiles: list[Tile]) -> list[np.ndarray | None]:
         b, wanted = self._model.b, self._wanted
-        given = self._engine.b.compile(self._given)(tiles)
+        with self._engine.of_deltas():
+            given = self._engine.b.compile(self._given)(tiles)
         count, parts = sum(map(len, tiles)), []
         for first in range(0, count, self._in_full):
             last = min(first + self._in_full, count)

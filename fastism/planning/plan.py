@@ -214,6 +214,20 @@ def make_plan(graph: Graph, width: int = 1, alternatives: int = 3, uniform: bool
     """
     steps = assign_steps(graph)
     layout = _choose_layout(graph, steps, width, alternatives, uniform)
+    return plan_of(graph, steps, layout, alternatives)
+
+
+def plan_of(graph: Graph, steps: tuple[Step, ...], layout: Layout, alternatives: int) -> Plan:
+    """The plan with a given layout.
+
+    Parameters
+    ----------
+    graph : Graph
+    steps : tuple of Step
+    layout : Layout
+    alternatives : int
+        Mutants per perturbation start.
+    """
     return Plan(
         graph,
         steps,
@@ -247,7 +261,7 @@ def _choose_layout(
 
 def _estimate(graph: Graph, steps: Sequence[Step], layout: Layout, alternatives: int) -> float:
     """Seconds per sequence by a coarse model of arithmetic, memory traffic and calls."""
-    macs = _fast_macs(graph, steps, layout)
+    macs = window_macs(graph, steps, layout)
     mutants = layout.counts.sum() * alternatives
     arithmetic = sum(macs.values()) * mutants / MACS_PER_SECOND
     size = np.dtype(graph.dtype).itemsize
@@ -281,7 +295,7 @@ def _inputs(graph: Graph, layout: Layout, index: int) -> list:
     return [layout.windows.get(i) for i in graph.nodes[index].inputs]
 
 
-def _fast_macs(graph: Graph, steps: Sequence[Step], layout: Layout) -> dict[int, float]:
+def window_macs(graph: Graph, steps: Sequence[Step], layout: Layout) -> dict[int, float]:
     """Multiply-adds per mutant by node; the reference pass is not in it."""
     macs = {}
 
@@ -303,7 +317,7 @@ def _fast_macs(graph: Graph, steps: Sequence[Step], layout: Layout) -> dict[int,
 
 
 def _costs(graph: Graph, steps: Sequence[Step], layout: Layout) -> tuple[Cost, ...]:
-    macs = _fast_macs(graph, steps, layout)
+    macs = window_macs(graph, steps, layout)
     costs = []
     for index, node in enumerate(graph.nodes):
         naive = node.rule.full_macs([graph.nodes[i].shape for i in node.inputs], node.shape)

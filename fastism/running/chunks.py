@@ -62,9 +62,14 @@ def make_batches(
     blocks = _blocks(layout, mutants, slots if layout.uniform else None)
     total = np.cumsum(blocks.count)
     first = 0
+    # Where shapes must be equal, batches hold whole chunks, so that no place stays empty.
+    chunk = max(min(per_chunk, per_batch) // slots, 1)
+    whole = max(per_batch // slots // chunk, 1) * chunk
     while first < len(total):
         done = total[first - 1] if first else 0
         last = max(int(np.searchsorted(total, done + per_batch, side="right")), first + 1)
+        if layout.uniform:
+            last, per_chunk = min(first + whole, len(total)), chunk * slots
         yield list(_chunks(layout, blocks, np.arange(first, last), slots, per_chunk))
         first = last
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from fastism.backends.base import Array, Backend, Geometry
+from fastism.backends.precision import products_in
 from fastism.calls.mutants import Mutants, Part
 from fastism.errors import no_memory
 from fastism.graph.nodes import Graph
@@ -104,12 +106,23 @@ class Engine:
         Bytes that mutants may take at a time (weights and references come on top).
     weights : list, optional
         What `prepare_weights` gave for the same graph, to share it between plans.
+    precision : {"float32", "tf32"}
+        What factors of products of deltas are rounded to. Values, such as those of the reference
+        and of dense layers on whole vectors, are never rounded: a delta may lose digits where a
+        difference of two values would lose itself.
     """
 
     def __init__(
-        self, plan: Plan, backend: Backend, memory: int, weights: list[Any] | None = None
+        self,
+        plan: Plan,
+        backend: Backend,
+        memory: int,
+        weights: list[Any] | None = None,
+        precision: str = "float32",
     ) -> None:
         self.plan, self.b = plan, backend
+        self.of_deltas = partial(products_in, backend.name, precision)
+        self.of_values = partial(products_in, backend.name, "float32")
         self._budget, self._accelerated = Budget(plan, memory), backend.accelerated
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
         self.windows: Callable[..., WindowRun] = WindowRun
@@ -143,7 +156,8 @@ class Engine:
         inputs : sequence of ndarray, each (sequences, *shape)
             One per model input.
         """
-        tables = self._reference([self.b.asarray(x) for x in inputs])
+        with self.of_values():
+            tables = self._reference([self.b.asarray(x) for x in inputs])
         return dict(zip(self._keys, tables, strict=True))
 
     @property
@@ -272,7 +286,8 @@ class Engine:
         ordered = list(tables.values())
         stored = []
         for chunk, delta in zip(batch, self._deltas(mutants, batch), strict=True):
-            stored.append(self._chunk(ordered, self._geometry(chunk), delta))
+            with self.of_deltas():
+                stored.append(self._chunk(ordered, self._geometry(chunk), delta))
         vectors = self._vectors(tables, batch, stored)
         for span in self._budget.spans(batch):
             yield self._finish(tables, batch, stored, vectors, span, wanted)
@@ -318,14 +333,15 @@ class Engine:
         node = self.plan.graph.nodes[index]
         source = node.inputs[0]
         position = self._waiting.index(source)
-        return node.rule.read_rows(
-            self.b,
-            self.weights[index],
-            [s[position] for s in stored],
-            [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
-            tables[index],
-            [c.sequence for c in batch],
-        )
+        with self.of_deltas():
+            return node.rule.read_rows(
+                self.b,
+                self.weights[index],
+                [s[position] for s in stored],
+                [self.plan.layout.starts[self.plan.layout.row_of[source], c.hull] for c in batch],
+                tables[index],
+                [c.sequence for c in batch],
+            )
 
     def _finish(
         self,
@@ -370,7 +386,8 @@ class Engine:
         if not self.plan.full_steps:
             return {}
         sides = [self.b.take(tables[i], sequence, 0) for i in self._sides]
-        computed = self._full(sides, [given[i] for i in self._given])
+        with self.of_values():
+            computed = self._full(sides, [given[i] for i in self._given])
         return dict(zip(self._computed, computed, strict=True))
 
     @property

@@ -134,11 +134,15 @@ class WindowRun:
         call = ReadoutCall(
             self.window(source, self.plan.steps[index].consumes),
             self._length(source),
-            lambda: self.b.take(self.tables[index], self.geometry.sequence, 0),
+            lambda: self._vectors(index),
             lambda: self._beside(index, source),
         )
         vectors = node.rule.read_window(self.b, self.weights[index], call)
         return self.b.reshape(vectors, (-1, node.shape[0]))
+
+    def _vectors(self, index: int) -> Array:
+        """What a readout gives for the reference of every block, ``(blocks, features)``."""
+        return self.b.take(self.tables[index], self.geometry.sequence, 0)
 
     def _beside(self, index: int, source: int) -> Array:
         """Maximum of the reference left and right of the window of `source`."""

@@ -1,36 +1,107 @@
-"""Runs splices: two reference passes, junctions from values, readouts by prefix sums.
+"""Runs splices: two reference passes, a chimera for every block of splices, deltas to that.
 
 Requirements: numpy; frameworks only behind `Backend`.
+
+Splices whose words begin at neighbouring positions form a block, as edits do (see
+`fastism.planning.layout`). Left of the block's window all of them are the sequence on the left, and
+right of it the sequence on the right. So is the *chimera* of the block, which goes over from one to
+the other at an end of the block: its values in the windows are computed once
+(`fastism.scans.junctions`), and the splices run as mutants of it, on deltas. Two neighbouring
+blocks share the chimera that goes over where they meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from fastism.backends.base import Array, Backend
+from fastism.calls.mutants import Mutants, Part
 from fastism.intervals import Interval, uniform
 from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode
-from fastism.scans.readouts import Readout, make_readout
+from fastism.running.chunks import Chunk
+from fastism.running.engine import Engine, Started, Wanted
+from fastism.running.windows import Key, WindowRun
+from fastism.scans.junctions import LEFT, Junctions
+from fastism.scans.readouts import MaxReadout, Readout, make_readout
 from fastism.scans.splices import Splices
 
-#: Rows of the tables: what a tensor is on the left of the junction, and on its right.
-LEFT, RIGHT = 0, 1
-#: The nodes that have tables; all others are computed for every splice.
-TABULATED = (Mode.WINDOW, Mode.REFERENCE)
+#: Chimeras run together in so many times the memory of a chunk.
+SHARE = 4
 
 
-class SpliceEngine:
+@dataclass(frozen=True)
+class Sides:
+    """Both sequences of some splices, and what the model makes of them.
+
+    Parameters
+    ----------
+    splices : Splices
+    tables : mapping of int to array, each (2, *shape)
+        From `Junctions.references`.
+    readouts : mapping of int to Readout
+    """
+
+    splices: Splices
+    tables: Mapping[int, Array]
+    readouts: Mapping[int, Readout]
+
+
+@dataclass(frozen=True)
+class Chimeras:
+    """What the model makes of some chimeras.
+
+    Parameters
+    ----------
+    number : ndarray of int, shape (chimeras,)
+        Ascending.
+    windows : dict of int to Interval
+        Of every node with windows, of one width per node: they hold those of all blocks.
+    values : dict of int to array, each (chimeras, width, channels)
+        There.
+    whole : dict of int to array, each (chimeras, length, channels)
+        Tensors that are rebuilt.
+    vectors : dict of int to array, each (chimeras, features)
+        Of readouts.
+    """
+
+    number: np.ndarray
+    windows: dict[int, Interval]
+    values: dict[int, Array]
+    whole: dict[int, Array]
+    vectors: dict[int, Array]
+
+
+class ChimeraRun(WindowRun):
+    """Windows of a chunk in which every block has a reference of its own.
+
+    Tables are those of the blocks: windows ``(blocks, width, channels)``, vectors and maxima beside
+    windows ``(blocks, features)``.
+    """
+
+    def _reference(self, index: int) -> Array:
+        made = self.b.transpose(self.tables[index], (1, 0, 2))[:, :, None]
+        return self.b.contiguous(made)
+
+    def _vectors(self, index: int) -> Array:
+        return self.tables[index]
+
+    def _beside(self, index: int, source: int) -> Array:
+        return self.tables[index, "left"][:, None]
+
+
+class SpliceEngine(Engine):
     """Runs splices of two sequences through a model.
 
     Parameters
     ----------
     plan : Plan
-        Says which nodes have windows, which read them out and which run in full.
+        For edits as wide as the words at the junctions, one at every position.
     backend : Backend
     memory : int
         Bytes that mutants may take at a time.
@@ -39,12 +110,36 @@ class SpliceEngine:
     """
 
     def __init__(self, plan: Plan, backend: Backend, memory: int, weights: list[Any]) -> None:
-        self.plan, self.b, self.memory, self.weights = plan, backend, memory, weights
-        self._nodes = [i for i, s in enumerate(plan.steps) if s.mode is Mode.WINDOW]
+        super().__init__(plan, backend, memory, weights)
+        graph = plan.graph
+        self.windows = ChimeraRun
+        windowed = [i for i in self._needed if i in plan.layout.row_of]
+        sides = {i for n in plan.window_steps for i in graph.nodes[n].inputs}
+        sides = sorted(i for i in sides if plan.steps[i].mode is Mode.REFERENCE)
+        self._keys = (*windowed, *sides, *self._early, *((i, "left") for i in self._maxima))
+        waiting = dict.fromkeys(graph.nodes[i].inputs[0] for i in plan.readouts)
+        kept = tuple(dict.fromkeys((*windowed, *waiting)))
+        self._junctions = Junctions(plan, backend, weights, kept, plan.rebuilt)
+        size = np.dtype(graph.dtype).itemsize
+        widest = {i: int(x.width.max()) for i, x in plan.layout.windows.items()}
+        each = sum(widest[i] * graph.nodes[i].shape[1] for i in kept)
+        each += sum(prod(graph.nodes[i].shape) for i in plan.rebuilt)
+        room = min(SHARE * backend.chunk_bytes, memory // 4)
+        #: How many chimeras run together.
+        self._most = max(room // (each * size), 1)
+        # By hull the number of its chimera, and by chimera where it goes over. Where shapes must
+        # be equal, every block has its own: how many are shared differs from chunk to chunk.
+        hulls = np.arange(len(plan.layout.firsts))
+        self._number = hulls if backend.uniform else hulls // 2
+        meet = plan.layout.firsts if backend.uniform else plan.layout.firsts[1::2]
+        self._cuts = np.append(meet, plan.layout.firsts[-1])
 
-    def run(
-        self, others: Sequence[np.ndarray | None], splices: Splices, outputs: Sequence[int]
-    ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    def splices(
+        self,
+        others: Sequence[np.ndarray | None],
+        splices: Splices,
+        select: Mapping[int, np.ndarray | None],
+    ) -> Iterator[Part]:
         """Outputs of all splices.
 
         Parameters
@@ -52,186 +147,176 @@ class SpliceEngine:
         others : sequence of (ndarray, shape (*shape,)) or None
             The model's inputs; None where the spliced sequence goes.
         splices : Splices
-        outputs : sequence of int
-            Which outputs of the model.
+            With words of the width that the plan is for.
+        select : mapping of int to (ndarray of int or None)
+            The model outputs to keep, and which entries of each one's first axis.
 
         Yields
         ------
-        index : ndarray of int, shape (mutants of a chunk,)
-        made : list of ndarray, each (mutants of a chunk, *shape)
+        Part
+            Every splice comes once. Outputs that do not depend on the sequence come, too.
         """
-        tables = self._references(others, splices)
-        readouts = {i: self._readout(tables, i) for i in self.plan.readouts}
-        wanted = [self.plan.graph.outputs[i] for i in outputs]
-        windows = self._windows(splices)
-        size = self._chunk_size(windows)
-        for first in range(0, len(splices), size):
-            index = np.arange(first, min(first + size, len(splices)))
-            made = self._chunk(tables, readouts, splices, windows, index, wanted)
-            yield index, [self.b.to_numpy(y) for y in made]
+        tables = self._junctions.references(others, splices.left, splices.right)
+        sides = Sides(splices, tables, {i: self._readout(tables, i) for i in self.plan.readouts})
+        wanted = [(self.plan.graph.outputs[i], entries) for i, entries in select.items()]
+        # Their deltas are those to chimeras: `_chunk_deltas`.
+        every = np.zeros(len(splices), np.int64), splices.start, splices.word, splices.word
+        for part in self._parts(sides, Mutants(*every), wanted):
+            outputs = [
+                self._unchanged(tables[node], entries, len(part.index)) if y is None else y
+                for y, (node, entries) in zip(part.outputs, wanted, strict=True)
+            ]
+            yield Part(part.index, outputs)
 
-    def _references(
-        self, others: Sequence[np.ndarray | None], splices: Splices
-    ) -> list[Array | None]:
-        """What every node with positions is left and right of the junction, each (2, *shape).
+    def _readout(self, tables: Mapping[int, Array], index: int) -> Readout:
+        node = self.plan.graph.nodes[index]
+        return make_readout(self.b, node.rule, self.weights[index], tables[node.inputs[0]])
 
-        Of a node that follows a reversal, the first row comes from the sequence on the right.
+    def _unchanged(self, table: Array, entries: np.ndarray | None, count: int) -> np.ndarray:
+        """An output that does not depend on the sequence, once per mutant."""
+        row = self.b.to_numpy(self._selected(table[: LEFT + 1], entries))
+        return np.repeat(row, count, 0)
+
+    # ---- batches -----------------------------------------------------------------------------
+
+    def _run_batch(
+        self, sides: Sides, mutants: Mutants, batch: Sequence[Chunk], wanted: Wanted
+    ) -> Iterator[Started]:
+        batch = sorted(batch, key=lambda chunk: int(chunk.hull[0]))
+        stored, made, numbered = [], [], []
+        for chunks in self._groups(batch):
+            chimeras = self._chimeras(sides, np.concatenate([c.hull for c in chunks]))
+            before = sum(len(x.number) for x in made)
+            made.append(chimeras)
+            for chunk in chunks:
+                rows = self._rows(chimeras, chunk)
+                numbered.append(replace(chunk, sequence=before + rows))
+                given = self._tables_of(sides, chimeras, chunk, rows)
+                delta = self.b.asarray(self._chunk_deltas(sides, mutants, chunk))
+                geometry = replace(self._geometry(chunk), sequence=0 * chunk.sequence)
+                stored.append(self._chunk(given, geometry, delta))
+        tables = dict(sides.tables)
+        for index in self.plan.readouts:
+            tables[index] = self.b.concatenate([x.vectors[index] for x in made], 0)
+        for index in self.plan.rebuilt:
+            tables[index] = self.b.concatenate([x.whole[index] for x in made], 0)
+        del made
+        vectors = self._vectors(tables, numbered, stored)
+        for span in self._budget.spans(numbered):
+            yield self._finish(tables, numbered, stored, vectors, span, wanted)
+
+    def in_full(
+        self, tables: Mapping[Key, Array], sequence: np.ndarray, given: Mapping[int, Array]
+    ) -> dict[int, Array]:
+        """As for `Engine`; what does not depend on the sequence is the same for all blocks."""
+        return super().in_full(tables, 0 * sequence, given)
+
+    def _groups(self, batch: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
+        """Chunks whose chimeras run together; one, where shapes must be equal."""
+        first, count = 0, 0
+        for i, chunk in enumerate(batch):
+            more = len(np.unique(self._number[chunk.hull]))
+            if i > first and (count + more > self._most or self.b.uniform):
+                yield batch[first:i]
+                first, count = i, 0
+            count += more
+        yield batch[first:]
+
+    # ---- chimeras ----------------------------------------------------------------------------
+
+    def _chimeras(self, sides: Sides, hulls: np.ndarray) -> Chimeras:
+        """The chimeras of the blocks in some hulls."""
+        layout, nodes = self.plan.layout, self.plan.graph.nodes
+        # Where shapes must be equal, those of blocks that fill a chunk come again.
+        order = np.argsort(self._number[hulls], kind="stable")
+        number, first = np.unique(self._number[hulls[order]], return_index=True)
+        if self.b.uniform:
+            number, first = self._number[hulls], np.arange(len(hulls))
+        windows = {}
+        for index, window in layout.windows.items():
+            start = np.minimum.reduceat(window.start[hulls[order]], first)
+            stop = np.maximum.reduceat(window.stop[hulls[order]], first)
+            windows[index] = uniform(Interval(start, stop), nodes[index].shape[0])
+        own = windows[self.plan.graph.perturbed]
+        positions = own.start[:, None] + np.arange(int(own.width[0]))
+        word = self._letters(sides.splices, number[:, None], positions)
+        values, whole = self._junctions.run(sides.tables, windows, word)
+        vectors = {}
+        for index, readout in sides.readouts.items():
+            source = nodes[index].inputs[0]
+            vectors[index] = readout.vectors(values[source], windows[source].start)
+        return Chimeras(number, windows, values, whole, vectors)
+
+    def _rows(self, chimeras: Chimeras, chunk: Chunk) -> np.ndarray:
+        """Rows of the chimeras of the blocks of one chunk."""
+        if self.b.uniform:
+            return np.arange(len(chunk.hull))
+        return np.searchsorted(chimeras.number, self._number[chunk.hull])
+
+    def _letters(self, splices: Splices, number: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Chimeras at some positions, shape (*positions.shape, characters)."""
+        before = positions < self._cuts[number]
+        return np.where(before[..., None], splices.left[positions], splices.right[positions])
+
+    def _tables_of(
+        self, sides: Sides, chimeras: Chimeras, chunk: Chunk, rows: np.ndarray
+    ) -> list[Array]:
+        """What the blocks of one chunk refer to, in the order of `_keys`.
+
+        `rows` are those of their chimeras.
         """
-        graph = self.plan.graph
-        both = np.stack([splices.left, splices.right])
-        tables: list[Array | None] = [None] * len(graph.nodes)
-        for node, other in zip(graph.inputs, others, strict=True):
-            given = both if other is None else np.stack([other, other])
-            tables[node] = self.b.asarray(given)
-        for index, node in enumerate(graph.nodes):
-            if tables[index] is not None or self.plan.steps[index].mode not in TABULATED:
-                continue
-            inputs = [tables[i] for i in node.inputs]
-            if node.rule.reverses:
-                inputs = [self.b.flip(x, 0) for x in inputs]
-            tables[index] = node.rule.full(self.b, self.weights[index], inputs)
+        layout, nodes = self.plan.layout, self.plan.graph.nodes
+        tables = []
+        for key in self._keys:
+            if isinstance(key, tuple):
+                source = layout.windows[nodes[key[0]].inputs[0]]
+                readout: MaxReadout = sides.readouts[key[0]]
+                tables.append(readout.beside(source.start[chunk.hull], source.stop[chunk.hull]))
+            elif key in chimeras.values:
+                own = layout.windows[key]
+                shift = own.start[chunk.hull] - chimeras.windows[key].start[rows]
+                width = int(own.width[chunk.hull[0]])
+                tables.append(_cut(self.b, chimeras.values[key], rows, shift, width))
+            elif key in chimeras.vectors:
+                tables.append(self.b.take(chimeras.vectors[key], rows, 0))
+            else:
+                tables.append(sides.tables[key])
         return tables
 
-    def _readout(self, tables: Sequence[Array], index: int) -> Readout:
-        source = self.plan.graph.nodes[index].inputs[0]
-        return make_readout(
-            self.b, self.plan.graph.nodes[index].rule, self.weights[index], tables[source]
-        )
+    def _chunk_deltas(self, sides: Sides, mutants: Mutants, chunk: Chunk) -> np.ndarray:
+        """Splices minus chimeras, shape (width, blocks, mutants of a block, characters)."""
+        layout, splices = self.plan.layout, sides.splices
+        own, word = layout.windows[self.plan.graph.perturbed], splices.width
+        width = int(own.width[chunk.hull[0]])
+        positions = own.start[chunk.hull] + np.arange(width)[:, None]
+        chimera = self._letters(splices, self._number[chunk.hull], positions)
+        start = mutants.start[chunk.slots]
+        behind = positions[:, :, None] - start
+        inside = (behind >= 0) & (behind < word)
+        written = mutants.replacement[chunk.slots[None], np.clip(behind, 0, word - 1)]
+        left, right = splices.left[positions][:, :, None], splices.right[positions][:, :, None]
+        made = np.where((behind < 0)[..., None], left, right)
+        made = np.where(inside[..., None], written, made)
+        filled = (chunk.slots >= 0)[..., None]
+        return np.where(filled, made - chimera[:, :, None], 0).astype(self.plan.graph.dtype)
 
-    def _windows(self, splices: Splices) -> dict[int, Interval]:
-        """The junction of every splice at every node that has windows, of one width per node."""
-        graph = self.plan.graph
-        affected: dict[int, Interval] = {}
-        for index in self._nodes:
-            node = graph.nodes[index]
-            if node.inputs:
-                inputs = [affected.get(i) for i in node.inputs]
-                affected[index] = node.rule.affected(inputs, node.shape[0])
-            else:
-                affected[index] = Interval(splices.start, splices.start + splices.width)
-        return {i: uniform(x, graph.nodes[i].shape[0]) for i, x in affected.items()}
 
-    def _chunk_size(self, windows: dict[int, Interval]) -> int:
-        """How many splices run together: what they hold at a time must fit into the memory."""
-        graph, size = self.plan.graph, np.dtype(self.plan.graph.dtype).itemsize
-        most = 1
-        for index in self._nodes:
-            node = graph.nodes[index]
-            if not node.inputs:
-                continue
-            width = int(windows[index].width[0])
-            reads = node.rule.reads(np.arange(width)[None]).shape[1]
-            channels = sum(graph.nodes[i].shape[-1] for i in node.inputs)
-            most = max(most, 2 * reads * channels + width * node.shape[1])
-        most += sum(prod(graph.nodes[i].shape) for i in self.plan.rebuilt)
-        cache = min(self.b.chunk_bytes, self.memory // 2)
-        fitting = max(cache // (most * size), 1)
-        return int(min(fitting, max(self.memory // 4 // self.plan.full_bytes, 1)))
+def _cut(b: Backend, table: Array, rows: np.ndarray, shift: np.ndarray, width: int) -> Array:
+    """Parts of some rows of a table, shape (blocks, width, channels).
 
-    # ---- one chunk ------------------------------------------------------------------------
-
-    def _chunk(
-        self,
-        tables: Sequence[Array],
-        readouts: dict[int, Readout],
-        splices: Splices,
-        windows: dict[int, Interval],
-        index: np.ndarray,
-        wanted: Sequence[int],
-    ) -> list[Array]:
-        """Outputs of the splices at `index`."""
-        graph = self.plan.graph
-        starts = {i: x.start[index] for i, x in windows.items()}
-        made: dict[int, Array] = {graph.perturbed: self.b.asarray(splices.word[index])}
-        last = {i: max((c for c in graph.consumers[i]), default=-1) for i in self._nodes}
-        for node in self._nodes:
-            if graph.nodes[node].inputs:
-                width = int(windows[node].width[0])
-                made[node] = self._window(tables, made, starts, node, width)
-            for source in set(graph.nodes[node].inputs) & made.keys():
-                if last[source] == node and source not in self.plan.rebuilt:
-                    del made[source]
-        given: dict[int, Array] = {}
-        for node, readout in readouts.items():
-            source = graph.nodes[node].inputs[0]
-            given[node] = readout.vectors(made[source], starts[source])
-        for node in self.plan.rebuilt:
-            whole = np.broadcast_to(
-                np.arange(graph.nodes[node].shape[0]), (len(index), graph.nodes[node].shape[0])
-            )
-            fill = np.zeros(graph.nodes[node].shape[1])
-            given[node] = self._spliced(tables[node], made[node], starts[node], whole, fill)
-        return self._in_full(tables, given, len(index), wanted)
-
-    def _window(
-        self,
-        tables: Sequence[Array],
-        made: dict[int, Array],
-        starts: dict[int, np.ndarray],
-        index: int,
-        width: int,
-    ) -> Array:
-        """Values of one node on the junctions, shape (mutants, width, channels)."""
-        node = self.plan.graph.nodes[index]
-        positions = starts[index][:, None] + np.arange(width)
-        reads = node.rule.reads(positions)
-        inputs = []
-        for source in node.inputs:
-            shape = self.plan.graph.nodes[source].shape
-            if (len(shape) == 2 and shape[0] > 1) or source in made:
-                fill = node.rule.outside(shape[1])
-                window, start = made.get(source), starts.get(source)
-                inputs.append(self._spliced(tables[source], window, start, reads, fill))
-            else:
-                inputs.append(self.b.take(tables[source], np.zeros(len(reads), np.int64), 0))
-        return node.rule.values(self.b, self.weights[index], inputs, positions)
-
-    def _spliced(
-        self,
-        table: Array,
-        window: Array | None,
-        start: np.ndarray | None,
-        positions: np.ndarray,
-        fill: np.ndarray,
-    ) -> Array:
-        """A tensor of the mutants at some positions, shape (*positions.shape, channels).
-
-        Parameters
-        ----------
-        table : array, shape (2, length, channels)
-        window : array, shape (mutants, width, channels), or None
-            The junctions; None for a tensor that does not depend on the sequence.
-        start : ndarray of int, shape (mutants,), or None
-        positions : ndarray of int, shape (mutants, positions)
-        fill : ndarray, shape (channels,)
-            What stands outside of the tensor.
-        """
-        _, length, channels = (int(n) for n in table.shape)
-        rows = [self.b.reshape(table, (-1, channels)), self.b.constant(fill[None])]
-        index = positions.copy()
-        if window is not None:
-            width = int(window.shape[1])
-            rows.append(self.b.reshape(window, (-1, channels)))
-            behind = positions - start[:, None]
-            index += np.where(behind >= width, RIGHT * length, 0)
-            first = 2 * length + 1 + np.arange(len(positions))[:, None] * width
-            index = np.where((behind >= 0) & (behind < width), first + behind, index)
-        outside = (positions < 0) | (positions >= length)
-        return self.b.rows(self.b.concatenate(rows, 0), np.where(outside, 2 * length, index))
-
-    def _in_full(
-        self, tables: Sequence[Array], given: dict[int, Array], count: int, wanted: Sequence[int]
-    ) -> list[Array]:
-        """Steps in full behind the windows, and the outputs that are wanted."""
-        graph = self.plan.graph
-        left = np.full(count, LEFT)
-
-        def value(i: int) -> Array:
-            # What does not depend on the sequence is the same in both tables.
-            return given[i] if i in given else self.b.take(tables[i], left, 0)
-
-        for index in self.plan.full_steps:
-            node = graph.nodes[index]
-            inputs = [value(i) for i in node.inputs]
-            given[index] = node.rule.full(self.b, self.weights[index], inputs)
-        return [value(i) for i in wanted]
+    Parameters
+    ----------
+    table : array, shape (chimeras, positions, channels)
+    rows : ndarray of int, shape (blocks,)
+    shift : ndarray of int, shape (blocks,)
+        Where in each row its part begins.
+    width : int
+    """
+    count, positions, channels = (int(n) for n in table.shape)
+    if width == positions and np.array_equal(rows, np.arange(count)):
+        return table
+    if len(rows) == 1:
+        first = int(shift[0])
+        return table[int(rows[0]) :][:1, first : first + width]
+    index = (rows * positions + shift)[:, None] + np.arange(width)
+    return b.rows(b.reshape(table, (-1, channels)), index)

@@ -76,9 +76,12 @@ class MaxReadout(Readout):
         self._behind = np.concatenate([np.maximum.accumulate(right[::-1], 0)[::-1], nothing])
 
     def vectors(self, window: Array, start: np.ndarray) -> Array:  # noqa: D102
-        stop = start + int(window.shape[1])
-        rest = self.b.constant(np.maximum(self._before[start], self._behind[stop]))
+        rest = self.beside(start, start + int(window.shape[1]))
         return self.b.maximum(self.b.max(window, 1), rest)
+
+    def beside(self, start: np.ndarray, stop: np.ndarray) -> Array:
+        """The maximum left and right of some windows, shape (mutants, features)."""
+        return self.b.constant(np.maximum(self._before[start], self._behind[stop]))
 
 
 class DenseReadout(Readout):

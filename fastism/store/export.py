@@ -56,6 +56,9 @@ _NPZ = Format(
 )
 _TSV = Format("tsv", "importance as a table: a row per base, a column per output")
 _BIGWIG = Format("bigwig", "importance of one output along the genome, as bigWig")
+_BED = Format(
+    "bed", "intervals of the scored positions, in the order of all other exports; for hit callers"
+)
 _BEDGRAPH = Format("bedgraph", "importance of one output along the genome, as text")
 #: By extension, in lower case.
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -69,6 +72,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ".bw": _BIGWIG,
         ".bigwig": _BIGWIG,
         ".bedgraph": _BEDGRAPH,
+        ".bed": _BED,
+        ".narrowpeak": _BED,
     }
 )
 

@@ -88,8 +88,8 @@ class Selected(Scores):
     ----------
     scores : Scores
     select : str
-        ``I``, the number of an output, or ``I:J`` with the label of an entry of its first axis
-        (its index in the model's output, unless outputs have names).
+        ``I``, the number or the name of an output, or ``I:J`` with the label of an entry of its
+        first axis (its index in the model's output, unless outputs have names).
 
     Raises
     ------
@@ -99,12 +99,14 @@ class Selected(Scores):
 
     def __init__(self, scores: Scores, select: str) -> None:
         number, _, entry = select.partition(":")
-        if not number.isdecimal():
+        names = [output.name for output in scores.header.outputs]
+        if not number.isdecimal() and number not in names:
             raise FastISMError(
-                f"{select!r} names no output; expected a number, or number:entry such as 0:57."
+                f"{select!r} names no output; expected a number or a name, of {', '.join(names)}, "
+                "or one with an entry, such as 0:57."
             )
         self._scores = scores
-        self._number = scores.output(int(number))
+        self._number = scores.output(int(number) if number.isdecimal() else names.index(number))
         output = scores.header.outputs[self._number]
         self._entry: int | None = None
         if entry:
@@ -133,7 +135,8 @@ class Selected(Scores):
         values = self._scores.read(f"outputs/{self._number}/{kind}", start, stop)
         if self._entry is None:
             return values
-        return np.ascontiguousarray(values.take(self._entry, axis=1 if kind == "reference" else 3))
+        axis = 1 if kind.startswith("reference") else 3
+        return np.ascontiguousarray(values.take(self._entry, axis=axis))
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -165,6 +168,33 @@ def check_single(scores: Scores) -> None:
         raise FastISMError(
             f"Output {output.name!r} has shape {output.shape}, and this format holds one number: "
             + remedy
+        )
+
+
+def check_placed(scores: Scores, lacking: str) -> None:
+    """Refuse scores of sequences without a place in a genome.
+
+    Parameters
+    ----------
+    scores : Scores
+    lacking : str
+        What there is not without one.
+
+    Raises
+    ------
+    FastISMError
+        Naming the first such sequence.
+    """
+    chrom = scores.column("chrom")
+    if "" in chrom or not (chrom or scores.header.chrom_sizes):
+        which = (
+            f"The sequence {scores.column('names')[chrom.index('')]!r} has"
+            if chrom
+            else "Sequences have"
+        )
+        raise FastISMError(
+            f"{which} no place in a genome, so there is {lacking}. Score a BED file with --genome, "
+            "or export to another format, such as .tsv."
         )
 
 

@@ -16,6 +16,8 @@ name                           type, shape            meaning
 ``outputs/I/reference``        float32 (N, *shape)    output I for the sequence as it is
 ``outputs/I/deltas``           (N, P, C, *shape)      mutant minus reference, in float32 or float16;
                                                       ``outputs/I/mutants`` where mutants are kept
+``outputs/I/reference_sd``,    as those above         standard deviations over models, with --sd
+``outputs/I/deltas_sd``
 ``outputs/I/labels``           text (shape[0],)       entries of the output's first axis
 ``skipped/names``, ``reasons`` text                   records of the input that were not scored
 ``chrom_sizes/names``,         text, int64            chromosomes of the genome
@@ -49,7 +51,7 @@ DTYPES = ("float32", "float16")
 #: What may happen to sequences for which a model is not finite; "" is written where it is "error".
 NOT_FINITE = ("", "skip", "keep")
 #: Fields of `Header` that a file has only where they differ from their defaults.
-OPTIONAL = ("not_finite",)
+OPTIONAL = ("not_finite", "sd")
 #: Bytes of a chunk, before compression: what is read to get at one value.
 CHUNK_BYTES = 1 << 20
 #: Bytes of the rows that are copied at a time.
@@ -123,6 +125,8 @@ class Header:
     not_finite : {"", "skip", "keep"}
         What was done with sequences for which the model gives NaN or infinite outputs: they ended
         the run, were skipped, or are kept as they are.
+    sd : int
+        Over how many models the standard deviations are; 0 where there are none.
     """
 
     alphabet: str
@@ -142,6 +146,7 @@ class Header:
     chrom_sizes: Mapping[str, int] = field(default_factory=dict)
     shard: tuple[int, int] = (1, 1)
     not_finite: str = ""
+    sd: int = 0
 
     def __post_init__(self) -> None:
         start, end = self.positions
@@ -157,6 +162,7 @@ class Header:
             "batch": self.batch > 0,
             "shard": 1 <= number <= count,
             "not_finite": self.not_finite in NOT_FINITE,
+            "sd": self.sd == 0 or self.sd > 1,
         }
         for name, good in valid.items():
             if not good:
@@ -217,7 +223,7 @@ class Header:
         TypeError
             Naming the first of them.
         """
-        numbers = (self.length, self.expected, self.batch, *self.positions, *self.shard)
+        numbers = (self.length, self.expected, self.batch, self.sd, *self.positions, *self.shard)
         sizes = [n for output in self.outputs for n in output.shape]
         words = [self.alphabet, self.model, self.model_hash, self.input, self.input_hash]
         words += [self.command, *self.versions, *self.versions.values(), *self.chrom_sizes]
@@ -251,6 +257,9 @@ def array_types(header: Header) -> dict[str, tuple[str, tuple[int, ...]]]:
     for number, output in enumerate(header.outputs):
         types[f"outputs/{number}/reference"] = ("float32", output.shape)
         types[scores_name(header, number)] = (header.dtype, header.scores_shape(number))
+        if header.sd:
+            types[f"outputs/{number}/reference_sd"] = ("float32", output.shape)
+            types[f"{scores_name(header, number)}_sd"] = types[scores_name(header, number)]
     return types
 
 

@@ -86,6 +86,23 @@ class Scores(ABC):
                 scores -= self.reference(output, rows)[:, None, None]
         return scores
 
+    def reference_sd(self, output: int, rows: slice) -> np.ndarray:
+        """Standard deviation of the reference over models, float32 (n, *shape).
+
+        Raises
+        ------
+        FastISMError
+            If the store has none: it was not scored with several models and ``--sd``.
+        """
+        self._check_sd()
+        return self.read(f"outputs/{self.output(output)}/reference_sd", *self._bounds(rows))
+
+    def scores_sd(self, output: int, rows: slice) -> np.ndarray:
+        """Standard deviation of `scores` over models, (n, P, C, *shape); as `reference_sd`."""
+        self._check_sd()
+        name = scores_name(self.header, self.output(output))
+        return self.read(f"{name}_sd", *self._bounds(rows))
+
     def importance(self, output: int, rows: slice) -> np.ndarray:
         """Minus the mean effect of the alternatives, float32 (n, P, *shape).
 
@@ -149,6 +166,12 @@ class Scores(ABC):
         size = block_rows(self.header)
         for start in range(0, len(self), size):
             yield slice(start, min(start + size, len(self)))
+
+    def _check_sd(self) -> None:
+        if not self.header.sd:
+            raise FastISMError(
+                "These scores have no standard deviations. Score with several models and --sd."
+            )
 
     def _bounds(self, rows: slice) -> tuple[int, int]:
         start, stop, step = rows.indices(len(self))

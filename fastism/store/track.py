@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastism.errors import FastISMError
-from fastism.store.join import check_single
+from fastism.store.join import check_placed, check_single
 from fastism.store.scores import Scores
 
 #: Values that are handed out at a time, if there are so many neighbours.
@@ -28,17 +27,7 @@ def check(scores: Scores) -> None:
         If there are several numbers per mutant, or records without an interval.
     """
     check_single(scores)
-    chrom = scores.column("chrom")
-    if "" in chrom or not (chrom or scores.header.chrom_sizes):
-        which = (
-            f"The sequence {scores.column('names')[chrom.index('')]!r} has"
-            if chrom
-            else "Sequences have"
-        )
-        raise FastISMError(
-            f"{which} no place in a genome, so there is no track. Score a BED file with --genome, "
-            "or export to another format, such as .tsv."
-        )
+    check_placed(scores, "no track")
 
 
 def runs(scores: Scores, folder: Path) -> Iterator[tuple[str, int, np.ndarray]]:

@@ -169,7 +169,7 @@ def header_attributes(header: Header) -> Mapping[str, Any]:
         "versions": json.dumps(dict(header.versions), sort_keys=True),
         "batch": header.batch,
         "shard": list(header.shard),
-        **({"not_finite": header.not_finite} if header.not_finite else {}),
+        **{name: getattr(header, name) for name in OPTIONAL if getattr(header, name)},
     }
 
 

@@ -136,6 +136,7 @@ class StoreWriter:
         reference: list[np.ndarray],
         scores: list[np.ndarray],
         skipped: Sequence[tuple[str, str]] = (),
+        sds: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     ) -> None:
         """Add a batch; it is on the disk when this returns.
 
@@ -150,6 +151,9 @@ class StoreWriter:
             One per output: deltas or mutants, as the header says.
         skipped : sequence of (name, reason)
             Records of the input that were left out of this batch.
+        sds : sequence of (ndarray, ndarray)
+            Standard deviations of reference and scores, one pair per output, where the header has
+            them.
 
         Raises
         ------
@@ -165,7 +169,7 @@ class StoreWriter:
                 f"{self.path} was to hold {self.header.expected} records; got {consumed}. The "
                 "input has changed since the run began."
             )
-        arrays = self._checked(len(regions), one_hot, reference, scores)
+        arrays = self._checked(len(regions), one_hot, reference, scores, sds)
         columns = [[getattr(r, name) for r in regions] for name in REGION_FIELDS]
         meta = {"regions": columns, "skipped": [list(pair) for pair in skipped]}
         try:
@@ -225,18 +229,24 @@ class StoreWriter:
         one_hot: np.ndarray,
         reference: list[np.ndarray],
         scores: list[np.ndarray],
+        sds: Sequence[tuple[np.ndarray, np.ndarray]],
     ) -> list[np.ndarray]:
         """The arrays of a batch in the order and the types of the layout."""
         outputs = len(self.header.outputs)
-        if len(reference) != outputs or len(scores) != outputs:
+        wanted = outputs if self.header.sd else 0
+        if len(reference) != outputs or len(scores) != outputs or len(sds) != wanted:
             raise FastISMError(
-                f"Got references of {len(reference)} outputs and scores of {len(scores)}; the "
-                f"store has {outputs}."
+                f"Got references of {len(reference)} outputs, scores of {len(scores)} and standard "
+                f"deviations of {len(sds)}; the store has {outputs} outputs, {wanted} of them with "
+                "standard deviations."
             )
         given = {"one_hot": one_hot}
         for number in range(outputs):
             given[f"outputs/{number}/reference"] = reference[number]
             given[scores_name(self.header, number)] = scores[number]
+        for number, (of_reference, of_scores) in enumerate(sds):
+            given[f"outputs/{number}/reference_sd"] = of_reference
+            given[f"{scores_name(self.header, number)}_sd"] = of_scores
         arrays = []
         for name, (dtype, shape) in array_types(self.header).items():
             array = np.asarray(given[name])

@@ -19,7 +19,9 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
 from fastism.errors import FastISMError
-from fastism.plot import COLOURS, OTHER_COLOUR, SETTINGS, draw_logo, label_positions
+from fastism.plots.axis import label_positions
+from fastism.plots.logo import draw_logo
+from fastism.plots.style import SETTINGS, Look
 
 _DEPENDENCY = LinearSegmentedColormap.from_list(
     "dependency", ["#ffffff", "#fdc38d", "#d9641e", "#6b2303"]
@@ -37,6 +39,7 @@ def plot_dependency(
     one_hot: np.ndarray,
     *,
     start: int = 0,
+    step: int = 1,
     title: str = "",
     alphabet: str = "ACGT",
     output: str = "output",
@@ -52,8 +55,8 @@ def plot_dependency(
         Single mutants minus reference, for the logos.
     one_hot : ndarray, shape (P, C)
         The sequence; zero rows have no letter.
-    start : int
-        Position of the first row.
+    start, step : int
+        Position of the first row, and 1 or -1: where positions go from there.
     title : str
     alphabet : str
         The C characters.
@@ -86,7 +89,7 @@ def plot_dependency(
         draw_logo(above, deltas, one_hot, alphabet)
         above.set_ylabel("importance")
         _draw_upright(beside, -deltas.sum(1), one_hot, alphabet)
-        label_positions(square, count, start, 1, axis)
+        label_positions(square, count, start, step, axis)
         square.set_yticks(square.get_xticks(), [])
         mesh = _draw_map(square, dependency)
         scale = figure.colorbar(mesh, cax=bar, extend="max")
@@ -149,7 +152,7 @@ def _draw_upright(ax: Axes, total: np.ndarray, one_hot: np.ndarray, alphabet: st
         # Along the letter to up the page, its height to the value.
         up = np.array([[0, 1, 0], [-1, 0, position + 0.475], [0, 0, 1.0]])
         turned += Affine2D(up)
-        colour = COLOURS.get(letter, OTHER_COLOUR)
+        colour = Look().letter(letter)
         ax.add_patch(PathPatch(turned.transform_path(shapes[letter]), color=colour, linewidth=0))
     low, high = min(importance.min(), 0.0), max(importance.max(), 0.0)
     margin = 0.06 * (high - low or 1.0)

@@ -1,0 +1,120 @@
+"""A dense layer after Flatten on uniform windows, by the fastest of the ways there are.
+
+Requirements: torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastism.backends import torch_triton
+from fastism.backends.choices import Choices
+from fastism.backends.torch_kernels import class_of
+from fastism.backends.torch_products import Chosen
+from fastism.backends.windows import per_mutant
+
+_Tensor = torch.Tensor
+#: Sums of all mutants, ``way(windows, starts)``; None where the way does not suit these windows.
+Way = Callable[[Sequence[_Tensor], Sequence[np.ndarray]], "_Tensor | None"]
+
+#: How many times the rows of all mutants a product of filled-up groups may have.
+FILLED = 3
+
+
+class PositionRows:
+    """The kernel of a dense layer over positions, and the ways to multiply windows with it.
+
+    Parameters
+    ----------
+    kernel : tensor, shape (length, channels, features)
+    tiles : sequence of torch_triton.Tile
+        Those of the programs in Triton that can run; may be empty.
+    choices : Choices
+    """
+
+    def __init__(
+        self, kernel: _Tensor, tiles: Sequence[torch_triton.Tile], choices: Choices
+    ) -> None:
+        self.kernel = kernel
+        makers: dict[str, Callable[[], Way]] = {"grouped product": lambda: self._grouped}
+        for tile in tiles:
+            makers[f"{torch_triton.ChangedRows.form} {tile}"] = lambda tile=tile: self._tiled(tile)
+        key = ("rows", *kernel.shape, str(kernel.dtype), kernel.device.type)
+        self.chosen = Chosen(choices, key, makers, warm_up=kernel.is_cuda)
+
+    def sums(
+        self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray], rounding: str
+    ) -> _Tensor | None:
+        """``sum_p x[p] @ kernel[start + p]`` of all mutants, (mutants, features), or None.
+
+        Parameters
+        ----------
+        windows : sequence of tensor, each (width, blocks, mutants, channels)
+        starts : sequence of ndarray of int, each shape (blocks,)
+        rounding : str
+            What products round to at the moment.
+        """
+        rows = sum(x.shape[1] * x.shape[2] for x in windows)
+
+        def sampled() -> Callable[[Way], None]:
+            def run(way: Way) -> None:
+                way(windows, starts)
+                if self.kernel.is_cuda:
+                    torch.cuda.synchronize(self.kernel.device)
+
+            return run
+
+        shape = (class_of(rows), windows[0].shape[0], rounding)
+        return self.chosen.pick(shape, sampled, advance=self.kernel.is_cuda)(windows, starts)
+
+    def _tiled(self, tile: torch_triton.Tile) -> Way:
+        program = torch_triton.ChangedRows(self.kernel, tile)
+
+        def way(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor:
+            return program.sums(windows, [_indices(start, self.kernel) for start in starts])
+
+        return way
+
+    def _grouped(self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor | None:
+        """All mutants in one product.
+
+        Mutants whose windows begin at one position are a group; groups are filled up to one size,
+        and each is multiplied with its part of the kernel. The parts overlap.
+        """
+        if len({x.shape[0] for x in windows}) > 1:
+            return None
+        first = np.concatenate(per_mutant(windows, starts))
+        groups, group, count = np.unique(first, return_inverse=True, return_counts=True)
+        most = int(count.max())
+        if most * len(groups) > FILLED * len(first):
+            return None
+        order = np.argsort(group, kind="stable")
+        slot = np.empty(len(first), dtype=np.int64)
+        slot[order] = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+        place = _indices(slot + group * most, self.kernel)
+        (length, channels, features), width = self.kernel.shape, len(windows[0])
+        rows = torch.cat([x.reshape(width, -1, channels) for x in windows], 1)
+        filled = rows.new_zeros((len(groups) * most, width, channels))
+        filled[place] = rows.transpose(0, 1)
+        parts = self.kernel.as_strided(
+            (length - width + 1, width * channels, features), (channels * features, features, 1)
+        )
+        made = torch.bmm(filled.view(len(groups), most, -1), parts[_slice(groups)])
+        return made.view(-1, features).index_select(0, place)
+
+
+def _indices(x: np.ndarray, like: _Tensor) -> _Tensor:
+    given = torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64))
+    return given.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else given
+
+
+def _slice(groups: np.ndarray) -> Any:
+    """Ascending integers as a slice where they are equally far apart, which copies nothing."""
+    steps = np.unique(np.diff(groups))
+    if len(steps) > 1:
+        return torch.from_numpy(groups)
+    return slice(int(groups[0]), int(groups[-1]) + 1, int(steps[0]) if len(steps) else 1)

@@ -1,0 +1,59 @@
+"""How splices are planned: like edits, but every block or two pay for a chimera of their own.
+
+Requirements: numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastism.graph.nodes import Graph
+from fastism.planning.layout import Layout, make_layout
+from fastism.planning.plan import BLOCKS, Plan, plan_of, window_macs
+from fastism.planning.steps import Mode, Step, assign_steps
+
+#: Multiply-adds of a chimera take so many times as long as those of deltas: it runs on values, most
+#: of which are copied together first. Measured on two processors with PyTorch.
+CHIMERA = 3
+
+
+def splice_plan(graph: Graph, width: int, uniform: bool) -> Plan:
+    """Plan all splices with words of one width.
+
+    Parameters
+    ----------
+    graph : Graph
+        A simplified graph (see `fastism.graph.simplify`).
+    width : int
+        Positions of the words at the junctions.
+    uniform : bool
+        Whether the backend needs equal shapes for all blocks.
+    """
+    steps = assign_steps(graph)
+    length = graph.nodes[graph.perturbed].shape[0]
+
+    def layout(block: int, phase: int) -> Layout:
+        return make_layout(graph, steps, width, block, phase, uniform)
+
+    def cost(made: Layout) -> float:
+        return _cost(graph, steps, made, sharing=1 if uniform else 2)
+
+    sizes = [block for block in BLOCKS if block == 1 or block <= length // 4]
+    block = min(sizes, key=lambda size: cost(layout(size, 0)))
+    phase = min(range(min(block, 8)), key=lambda shift: cost(layout(block, shift)))
+    return plan_of(graph, steps, layout(block, phase), alternatives=1)
+
+
+def _cost(graph: Graph, steps: Sequence[Step], layout: Layout, sharing: int) -> float:
+    """Multiply-adds of all splices, as those of deltas; `sharing` blocks have one chimera."""
+    deltas = sum(window_macs(graph, steps, layout).values()) * layout.counts.sum()
+    values = 0.0
+    for index in layout.nodes:
+        node = graph.nodes[index]
+        if steps[index].mode is Mode.WINDOW and node.inputs:
+            shapes = [graph.nodes[i].shape for i in node.inputs]
+            each = node.rule.full_macs(shapes, node.shape) / node.shape[0]
+            values += float(np.sum(layout.windows[index].width)) * each
+    return deltas + CHIMERA * values / sharing
