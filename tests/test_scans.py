@@ -17,6 +17,7 @@ from scanned import chimeras, deleted, inserted
 from fastism import FastISM, FastISMError, NaiveISM
 from fastism.intervals import Interval
 from fastism.rules import Convolution
+from fastism.scans.splices import deletions, insertions, switched
 
 torch = pytest.importorskip("torch")
 
@@ -205,6 +206,26 @@ def test_deleting_from_a_run_of_one_letter_changes_nothing_but_the_end():
     scan = ism.deletions(x, 2, fill="AA")
     np.testing.assert_allclose(scan.delta(), 0, atol=1e-12)
     assert np.abs(ism.deletions(x, 2, fill="N").delta()).min() > 0
+
+
+@pytest.mark.parametrize("anchor", ["left", "right"])
+def test_runs_of_equal_mutants_are_found_and_computed_once(anchor):
+    where, fill = np.arange(20), letters("AC")[0].T
+    repeats, other = letters("AAACACACGTTTTTGGCACA", "AACCACACGTATTTGGCACG").transpose(0, 2, 1)
+    made = [
+        switched(repeats, other, np.arange(21)),
+        deletions(repeats, 2, fill, where, anchor),
+        *(insertions(repeats, letters(word)[0].T, where, anchor) for word in ("A", "AA")),
+    ]
+    for splices in made:
+        whole = splices.sequences(np.arange(len(splices)))
+        new = [True, *(np.diff(whole, axis=0) != 0).any((1, 2))]
+        np.testing.assert_array_equal(splices.firsts(), np.flatnonzero(new))
+        assert len(splices.firsts()) < len(splices) - 1
+    ism = FastISM(small_module(), input_shape=(4, 20))
+    x = repeats.T[None]
+    fast, slow = (i.deletions(x, [1, 2], fill="AC", anchor=anchor) for i in (ism, ism.naive()))
+    np.testing.assert_allclose(fast.mutants, slow.mutants, atol=1e-12)
 
 
 def test_both_ends_of_chimeras_are_the_two_sequences():

@@ -37,6 +37,24 @@ class Splices:
         """Positions of the word."""
         return self.word.shape[1]
 
+    def some(self, index: np.ndarray) -> Splices:
+        """Those at `index`, in that order."""
+        return Splices(self.left, self.right, self.start[index], self.word[index])
+
+    def firsts(self) -> np.ndarray:
+        """The first mutants of all runs of neighbours with the same letters, ascending.
+
+        Without one of two equal letters, it is the same sequence whichever of them is deleted.
+        """
+        start, word = self.start[:-1], self.word
+        behind = np.minimum(start + self.width, len(self.right) - 1)
+        # Both mutants from the junction of the first one on, and one position further.
+        first = np.concatenate([word[:-1], self.right[behind][:, None]], 1)
+        second = np.concatenate([self.left[start][:, None], word[1:]], 1)
+        moved = (np.diff(self.start) == 1) & (first == second).all((1, 2))
+        alike = (np.diff(self.start) == 0) & (word[:-1] == word[1:]).all((1, 2))
+        return np.flatnonzero(np.concatenate([[True], ~(moved | alike)]))
+
     def sequences(self, index: np.ndarray) -> np.ndarray:
         """The spliced sequences themselves, shape (len(index), length, characters)."""
         position = np.arange(len(self.left))
