@@ -117,7 +117,10 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     begin, done = clock(), 0
     gc.collect()
-    gc.freeze()  # what is there by now need not be looked at between runs, which takes long
+    # What is there by now need not be looked at between runs, which takes long. A caller that has
+    # seen to that already keeps it so.
+    frozen = gc.get_freeze_count()
+    gc.freeze()
     try:
         while repeats.wants_another(done, clock() - begin):
             done += 1
@@ -128,7 +131,8 @@ def alternate(
                 run()
                 seconds[name].append(clock() - start)
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
     return seconds
 
 

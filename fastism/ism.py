@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.backends import get_backend
+from fastism.backends import available_backends, get_backend
 from fastism.backends.base import Backend
 from fastism.backends.precision import each_in, products_in
 from fastism.base_ism import MOST_SEQUENCES
@@ -42,11 +42,14 @@ from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan, mutant_bytes
 from fastism.planning.worth import least_speedup
 from fastism.running.engine import Engine, prepare_weights
+from fastism.running.fastest import POSITIONS, time_each
 from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
 from fastism.scans.plan import splice_plan
 from fastism.scans.splices import Splices
 
+#: In place of a backend's name: the fastest of those that are installed.
+AUTO = "auto"
 #: Bytes that mutants may take at a time unless the user says otherwise, on a CPU and on a GPU.
 DEFAULT_MEMORY, DEVICE_MEMORY = 256 << 20, 1 << 30
 #: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
@@ -86,7 +89,9 @@ class FastISM(Scans):
         compare with naive ISM on a few random perturbations; raise if either does not hold.
     backend : str, optional
         Framework to run on: tensorflow, torch or jax; the model's own by default. Layers without a
-        rule run only in their own framework.
+        rule run only in their own framework. "auto" times a few positions on each framework that
+        is installed and can run the model, once, and takes the fastest; `backend_seconds` has the
+        times.
     seqlen : int, optional
         Sequence length, where the model leaves it open.
     memory : int, optional
@@ -137,21 +142,47 @@ class FastISM(Scans):
             raise FastISMError(f"memory={memory} bytes is too little; give at least {1 << 20}.")
         stops = [early_stop_layers] if isinstance(early_stop_layers, str) else early_stop_layers
         self._graph = simplify(self._front.graph(stops or ()))
+        #: What is checked is delta propagation, whatever the plan expects of it.
+        self._least = 0.0
+        #: Seconds of a few mutants by framework, where ``backend="auto"`` compared them.
+        self.backend_seconds: dict[str, float] = {}
+        self._asked_memory = memory
+        if backend == AUTO:
+            self.backend_seconds = self._time_backends(precision)
+            backend = min(self.backend_seconds, key=self.backend_seconds.__getitem__)
         name = backend or self._front.framework
+        self._use(name, precision)
+        if test_correctness:
+            self._check_some()
+        # Who names another backend wants the model to run there, and naive ISM runs the model.
+        chosen = bool(self.backend_seconds)
+        self._least = least if chosen or name == self._front.framework else 0.0
+
+    def _use(self, name: str, precision: str) -> None:
+        """Run on a framework from now on."""
         self._backend = get_backend(name, self._graph.dtype, self._front.device)
         self._settle(precision, name)
-        self._memory = _default_memory(self._backend) if memory is None else memory
+        asked = self._asked_memory
+        self._memory = _default_memory(self._backend) if asked is None else asked
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
         self._splice_engines: dict[int, SpliceEngine] = {}
-        #: What is checked is delta propagation, whatever the plan expects of it.
-        self._least = 0.0
-        if test_correctness:
-            self._check_some()
-        # Who names another backend wants the model to run there, and naive ISM runs the model.
-        self._least = least if name == self._front.framework else 0.0
+
+    def _time_backends(self, precision: str) -> dict[str, float]:
+        """Seconds that mutants in the middle of a random sequence take, by framework."""
+        own = self._front.framework
+        names = [own, *(name for name in available_backends() if name != own)]
+        inputs = random_sequences(self._front, 1)
+        given = inputs if self.num_inputs > 1 else inputs[0]
+        first = max(self.seqlen - POSITIONS, 0) // 2
+        positions = np.arange(first, min(first + POSITIONS, self.seqlen))
+        return time_each(
+            names,
+            partial(self._use, precision=precision),
+            partial(self.saturate, given, positions=positions),
+        )
 
     @property
     def backend(self) -> str:

@@ -98,7 +98,7 @@ def evolve(
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length)
+            opened = open_model(model, given, length=source.length, quiet=quiet)
             ism = opened.ism
             allowed = _allowed(positions, keep, ism.seqlen)
             records = list(source.records(ism.seqlen, letters, "error"))

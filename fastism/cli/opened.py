@@ -6,6 +6,7 @@ Requirements: numpy, typer; the framework of the model is imported when it is lo
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,10 @@ from fastism.backends.precision import PRECISIONS
 from fastism.base_ism import BaseISM
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.options import read_shape, read_size
+from fastism.cli.progress import note, slow
 from fastism.cli.silence import without_logs
 from fastism.errors import FastISMError, NotFiniteError
-from fastism.ism import FastISM, NaiveISM
+from fastism.ism import AUTO, FastISM, NaiveISM
 from fastism.loading.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
 
 #: Mutants per batch of naive ISM: fixed, because a size chosen by timing changes the rounding of
@@ -46,8 +48,10 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.naive and self.backend is not None:
             raise refuse("--backend has no effect on --naive, which runs the model itself.")
-        if self.backend is not None and self.backend not in NAMES:
-            raise refuse(f"--backend {self.backend}: expected one of {', '.join(NAMES)}.")
+        if self.backend is not None and self.backend not in (*NAMES, AUTO):
+            raise refuse(
+                f"--backend {self.backend}: expected one of {', '.join(NAMES)}, or {AUTO}."
+            )
         if self.precision not in PRECISIONS:
             expected = " or ".join(PRECISIONS)
             raise refuse(f"--precision {self.precision}: expected {expected}.")
@@ -73,11 +77,22 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that is ready to be scored."""
+    """A model that is ready to be scored.
+
+    Parameters
+    ----------
+    ism : BaseISM
+    loaded : LoadedModel
+    given : mapping from str
+        Settings that naive ISM of the same model takes as well.
+    seconds : float
+        How long it took to load, read and check the model.
+    """
 
     ism: BaseISM
     loaded: LoadedModel
     given: Mapping[str, Any]
+    seconds: float
 
     def naive(self) -> NaiveISM:
         """Naive ISM of the same model."""
@@ -115,6 +130,7 @@ def open_model(
     length: Callable[[], int] | None = None,
     check: bool = True,
     not_finite: bool = False,
+    quiet: bool = False,
 ) -> Opened:
     """Load a model and build its FastISM or NaiveISM.
 
@@ -129,10 +145,13 @@ def open_model(
         Compare fast and naive ISM on a few changes.
     not_finite : bool
         Take a model that gives no finite output for the sequences of that check.
+    quiet : bool
+        Say nothing of what takes long.
     """
-    with stage(Exit.MODEL), without_logs():
+    with stage(Exit.MODEL), slow("loading the model", quiet), without_logs():
         loaded = load_model(spec, **options.loading)
-    return made_ready(loaded, options, length=length, check=check, not_finite=not_finite)
+    settings = {"length": length, "check": check, "not_finite": not_finite, "quiet": quiet}
+    return made_ready(loaded, options, **settings)
 
 
 def made_ready(
@@ -142,8 +161,10 @@ def made_ready(
     length: Callable[[], int] | None = None,
     check: bool = True,
     not_finite: bool = False,
+    quiet: bool = False,
 ) -> Opened:
     """Build the FastISM or NaiveISM of a model; parameters as for `open_model`."""
+    begun = time.monotonic()
     shape = loaded.input_shape if options.shape is None else options.shape
     seqlen = options.seqlen
     if seqlen is None and shape is None and _open_length(loaded.model):
@@ -158,7 +179,7 @@ def made_ready(
         "input_shape": shape,
         "precision": options.precision,
     }
-    with stage(Exit.MODEL), without_logs():
+    with stage(Exit.MODEL), slow(_building(options, check), quiet), without_logs():
         if options.naive:
             ism: BaseISM = NaiveISM(loaded.model, batch_size=NAIVE_BATCH, **given)
         else:
@@ -178,12 +199,30 @@ def made_ready(
                 "Give module:function that returns a model whose other inputs are fixed, or use "
                 "fastism.FastISM in Python."
             )
-    return Opened(ism, loaded, given)
+    _say_backend(ism, quiet)
+    return Opened(ism, loaded, given, time.monotonic() - begun)
+
+
+def _building(options: ModelOptions, check: bool) -> str:
+    """What is done with a model that was loaded."""
+    doing = "reading the layers of the model"
+    if options.backend == AUTO:
+        doing += ", trying frameworks"
+    return f"{doing} and comparing fast with naive ISM" if check else doing
+
+
+def _say_backend(ism: BaseISM, quiet: bool) -> None:
+    """Say which framework was chosen, and by which times."""
+    seconds = getattr(ism, "backend_seconds", {})
+    if seconds:
+        times = ", ".join(f"{name} {seconds[name]:.3g} s" for name in sorted(seconds))
+        note(f"backend: {ism.backend}, the fastest on a few positions ({times})", quiet)
 
 
 def _check_gpu(options: ModelOptions) -> None:
     wanted = options.device is not None and not options.device.lower().startswith("cpu")
-    if wanted and options.backend is not None and not gpu_count(options.backend):
+    named = options.backend not in (None, AUTO)
+    if wanted and named and not gpu_count(options.backend):
         raise Failure(Exit.MODEL, f"{options.backend} finds no GPU for --device {options.device}.")
 
 

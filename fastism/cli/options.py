@@ -47,7 +47,8 @@ Backend = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Framework to run on: tensorflow, torch or jax. The model's own by default.",
+        help="Framework to run on: tensorflow, torch or jax, or auto for the one that is fastest "
+        "on a few positions. The model's own by default.",
     ),
 ]
 Device = Annotated[

@@ -152,7 +152,7 @@ def pairs(
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length)
+            opened = open_model(model, given, length=source.length, quiet=quiet)
             run = _run(request, opened, source)
             if resume and output.exists() and not partial.exists():
                 typer.echo(f"{output} is finished already.")

@@ -35,7 +35,10 @@ def plan(
     opened = open_model(model, options, check=False)
     with stage(Exit.MODEL):
         made = opened.ism.plan
-    typer.echo(json.dumps(as_dict(made), indent=2) if as_json else str(made))
+    if as_json:
+        typer.echo(json.dumps(as_dict(made) | {"build_seconds": opened.seconds}, indent=2))
+    else:
+        typer.echo(f"{made}\nRead and planned in {opened.seconds:.1f} s.")
 
 
 def as_dict(made: Plan) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Requirements: rich, typer.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +72,41 @@ class Lines:
         rate = (self._done - self._first) / max(now - self._begin, 1e-9)
         left = duration((self._total - self._done) / max(rate, 1e-9))
         return f"{self._done} of {self._total} {self._unit}, {rate:.3g} per second, {left} left"
+
+
+@contextmanager
+def slow(message: str, quiet: bool = False, after: float = 3.0) -> Iterator[None]:
+    """Say what takes long, as soon as it has taken some seconds.
+
+    Parameters
+    ----------
+    message : str
+    quiet : bool
+        Say nothing.
+    after : float
+        Seconds.
+    """
+    try:
+        # What runs meanwhile may hold back what is written to stderr.
+        stderr = os.dup(2)
+    except OSError:
+        yield
+        return
+
+    def say() -> None:
+        os.write(stderr, f"fastism: {message} ...\n".encode())
+
+    timer = threading.Timer(after, say)
+    timer.daemon = True
+    try:
+        if not quiet:
+            timer.start()
+        yield
+    finally:
+        timer.cancel()
+        if timer.is_alive():
+            timer.join()
+        os.close(stderr)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def scan(
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length)
+            opened = open_model(model, given, length=source.length, quiet=quiet)
             plan = _planned(opened, source, positions, outputs, (letters, ambiguous.value))
             header = plan.header(opened, {"fill": fill, "anchor": anchor.value})
             with (

@@ -154,7 +154,8 @@ def score(
             if reading := source.reading():
                 note(reading, quiet)
             models = Models(model, given)
-            how = {"length": source.length, "not_finite": not_finite is not o.NotFinite.error}
+            keep = not_finite is not o.NotFinite.error
+            how = {"length": source.length, "not_finite": keep, "quiet": quiet}
             several = models.several or sd
             job = Folds.of(models, request, how, sd) if several else Alone.of(models, request, how)
             header = job.header

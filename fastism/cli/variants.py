@@ -155,7 +155,9 @@ def variants(
     try:
         with interrupts() as signals:
             total = files.count()
-            opened = open_model(model, given, not_finite=not_finite is not o.NotFinite.error)
+            opened = open_model(
+                model, given, not_finite=not_finite is not o.NotFinite.error, quiet=quiet
+            )
             place = _place(files, share, opened.ism.seqlen, quiet)
             counts = _run(
                 files,
