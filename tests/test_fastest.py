@@ -95,4 +95,4 @@ def test_what_takes_long_is_said_while_it_does(capfd):
 
 
 def test_the_plan_says_how_long_it_took(given):
-    assert re.search(r"Read and planned in \d+\.\d s", succeed("plan", given.keras).stdout)
+    assert re.search(r"read and planned in \d+\.\d s", succeed("plan", given.keras).stderr)

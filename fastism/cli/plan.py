@@ -14,6 +14,7 @@ import typer
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.opened import ModelOptions, open_model
+from fastism.cli.progress import note
 from fastism.planning.plan import Plan
 from fastism.planning.report import runs_on
 
@@ -38,7 +39,8 @@ def plan(
     if as_json:
         typer.echo(json.dumps(as_dict(made) | {"build_seconds": opened.seconds}, indent=2))
     else:
-        typer.echo(f"{made}\nRead and planned in {opened.seconds:.1f} s.")
+        typer.echo(str(made))
+        note(f"read and planned in {opened.seconds:.1f} s")
 
 
 def as_dict(made: Plan) -> dict[str, Any]:
