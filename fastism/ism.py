@@ -31,13 +31,18 @@ from fastism.calls.naive import (
     tune_batch_size,
 )
 from fastism.calls.result import listed
+from fastism.edits.engine import EditEngine
+from fastism.edits.hulls import joined
+from fastism.edits.listed import Edits
+from fastism.edits.plan import EditPlan, Seam, Strategy, make_edit_plan
 from fastism.errors import FastISMError, NotFiniteError
 from fastism.frontends.batches import random_sequences
 from fastism.frontends.mutant_batches import Batches
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.pairs.engine import PairEngine
-from fastism.pairs.plan import PairPlan, Strategy, make_pair_plan
+from fastism.pairs.plan import PairPlan, make_pair_plan
+from fastism.pairs.plan import Strategy as PairStrategy
 from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan, mutant_bytes
 from fastism.planning.worth import least_speedup
@@ -169,6 +174,7 @@ class FastISM(Scans):
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
         self._splice_engines: dict[int, SpliceEngine] = {}
+        self._edit_engines: dict[tuple[int, ...], EditEngine] = {}
 
     def _time_backends(self, precision: str) -> dict[str, float]:
         """Seconds that mutants in the middle of a random sequence take, by framework."""
@@ -378,6 +384,60 @@ class FastISM(Scans):
         parts = (Part(part.index, shown(part.outputs)) for part in each_in(parts, context))
         return shown(reference), parts
 
+    def edit_plan(self, outputs: Any = None) -> EditPlan:
+        """How `perturb` runs mutants of several edits: what adds up, from which distance on.
+
+        Parameters
+        ----------
+        outputs : optional
+            As for `perturb`.
+        """
+        return self._edit_plan(tuple(check_outputs(outputs, self.output_shapes)))
+
+    def _edit_plan(self, outputs: tuple[int, ...]) -> EditPlan:
+        plan = self._pair_engine(outputs).plan
+        return make_edit_plan(plan, self._runs_naive(plan))
+
+    def _run_edits(
+        self, inputs: Sequence[np.ndarray], edits: Edits, select: dict[int, np.ndarray | None]
+    ) -> tuple[list[np.ndarray], Iterator[Part]]:
+        plan = self._edit_plan(tuple(select))
+        if plan.strategy is not Strategy.ADDITION:
+            return super()._run_edits(inputs, edits, select)
+        edits = joined(inputs[self.seq_input_idx], edits, plan.near)
+        counts = np.bincount(edits.mutant, minlength=len(edits))
+        alone, far = np.flatnonzero(counts < 2), np.flatnonzero(counts > 1)
+        reference, parts = self._run_hulls(inputs, edits.some(alone), select)
+
+        def every() -> Iterator[Part]:
+            for part in parts:
+                yield Part(alone[part.index], part.outputs)
+            if len(far):
+                for part in self._run_far(inputs, edits.some(far), plan.seam, select):
+                    yield Part(far[part.index], part.outputs)
+
+        return reference, every()
+
+    def _run_far(
+        self,
+        inputs: Sequence[np.ndarray],
+        edits: Edits,
+        seam: Seam,
+        select: dict[int, np.ndarray | None],
+    ) -> Iterator[Part]:
+        """Mutants of edits that do not act on each other before the seam."""
+        outputs = tuple(select)
+        if outputs not in self._edit_engines:
+            engine = self._pair_engine(outputs)
+            given = (self._backend, self._memory, engine.weights)
+            self._edit_engines[outputs] = EditEngine(seam, *given)
+        parts = self._edit_engines[outputs].run(inputs, self.seq_input_idx, edits)
+        every = dict.fromkeys(select)
+        for part in each_in(parts, partial(products_in, self.backend, self.precision)):
+            shown = zip(self._shown(every, part.outputs), select.values(), strict=True)
+            chosen = [y if y is None or e is None else y[:, e] for y, e in shown]
+            yield Part(part.index, chosen)
+
     def pair_plan(self, positions: Any = None, outputs: Any = None) -> PairPlan:
         """How `pairs` runs: by which method and why, and what it costs.
 
@@ -403,8 +463,8 @@ class FastISM(Scans):
         leading: tuple[int, int],
     ) -> Iterator[PairPart]:
         plan = self.pair_plan(mutants.start, dict.fromkeys(select))
-        if plan.strategy is not Strategy.INTERACTIONS:
-            runner = self._whole if plan.strategy is Strategy.NAIVE else super()
+        if plan.strategy is not PairStrategy.INTERACTIONS:
+            runner = self._whole if plan.strategy is PairStrategy.NAIVE else super()
             yield from runner._run_pairs(inputs, mutants, select, leading)
             return
         engine = self._pair_engine(tuple(select))

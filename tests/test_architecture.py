@@ -21,6 +21,7 @@ LIBRARY = (
     "fastism.calls",
     "fastism.running",
     "fastism.pairs",
+    "fastism.edits",
     "fastism.base_ism",
     "fastism.scans",
     "fastism.ism",

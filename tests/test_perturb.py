@@ -213,3 +213,23 @@ def test_a_torch_module_takes_characters_first(fast):
         given = torch.from_numpy(mutated(sequence, start, replacement).swapaxes(1, 2).copy())
         expected = module(given).numpy()
     np.testing.assert_allclose(made.mutants, expected, **NEAR)
+
+
+def test_several_edits_of_a_mutant_are_what_the_model_says(ism):
+    """Far ones and near ones, of several widths, none, and some that change nothing."""
+    rng = np.random.default_rng(2)
+    starts = [[], [0, 36], [3, 6, 30], [17], [2, 12, 22, 32], [36, 0]]
+    sequence = np.array([0, 1, 4, 2, 1, 3])
+    news = [[np.eye(4)[rng.integers(4, size=1 + i % 3)] for i in each] for each in starts]
+    news[5][0] = X[3, 36:37]
+    made = ism.perturb(X, sequence, starts, news)
+    mutants = X[sequence].copy()
+    for row, (places, rows) in enumerate(zip(starts, news, strict=True)):
+        for place, new in zip(places, rows, strict=True):
+            mutants[row, place : place + len(new)] = new
+    for y, expected in zip(made.mutants, predict(mutants), strict=True):
+        np.testing.assert_allclose(y, expected, **NEAR)
+    for y, reference in zip(made.mutants, made.reference, strict=True):
+        np.testing.assert_array_equal(y[0], reference[0])
+    (kept,) = ism.perturb(X, sequence, starts, news, outputs={0: [2, 0]}).mutants[:1]
+    np.testing.assert_allclose(kept, made.mutants[0][:, [2, 0]], **NEAR)
