@@ -1,6 +1,6 @@
 """Timing: alternating runs, paired ratios, peak memory.
 
-Requirements: numpy and psutil. Knows nothing of models or methods.
+Requirements: none; psutil for memory. Knows nothing of models or methods.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import psutil
 
 Clock = Callable[[], float]
 
@@ -151,6 +149,8 @@ class PeakMemory:
     _INTERVAL = 0.002
 
     def __init__(self) -> None:
+        import psutil
+
         self._process = psutil.Process()
         self.before = self.peak = 0
 

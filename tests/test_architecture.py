@@ -50,6 +50,7 @@ BENCHMARK = (
     "benchmarks.attribution",
     "benchmarks.methods",
     "benchmarks.timing",
+    "benchmarks.gpu",
     "benchmarks.peers",
     "benchmarks.workflow",
     "benchmarks.studies",

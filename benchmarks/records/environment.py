@@ -1,6 +1,6 @@
 """The process and the machine: settings before frameworks are imported, and what a record says.
 
-Requirements: psutil. Imports no framework, as some settings count only before that.
+Requirements: none. Imports no framework, as some settings count only before that.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-
-import psutil
 
 from benchmarks.records import Where
 
@@ -59,7 +57,7 @@ def describe(device: str = "cpu") -> Where:
         cpu=_cpu(),
         gpu=_gpu() if device == "gpu" else "",
         threads=_threads(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=_memory(),
         system=f"{platform.system()} {platform.machine()}",
         versions=_versions(),
         commit=_commit(),
@@ -83,6 +81,14 @@ def _cpu() -> str:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, "") or platform.processor() or platform.machine()
+
+
+def _memory() -> int:
+    """Bytes of the machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def _gpu() -> str:

@@ -1,0 +1,258 @@
+"""Naive and fast ISM in turns, and what both differ from float64 by.
+
+Requirements: numpy and torch.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.clock import Repeats, alternate
+from benchmarks.gpu.rows import Row
+from benchmarks.gpu.subject import DATA, Subject, build
+from benchmarks.records import How, Record, Result, What, Where
+from fastism import FastISM, NaiveISM
+
+#: Seconds that one run of naive ISM may take; longer ones are a sample of positions and scaled.
+MOST_NAIVE = 1.0
+#: Positions whose effects are compared.
+COMPARED = 24
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How rows are run.
+
+    Attributes
+    ----------
+    device : {"cpu", "gpu"}
+    torch_device : str
+        The same as PyTorch calls it.
+    repeats : Repeats
+    where : Where
+    largest_batch : int
+        Most mutants in a batch of naive ISM; below 1024 that is its size, and nothing is tried.
+    """
+
+    device: str
+    torch_device: str
+    repeats: Repeats
+    where: Where
+    largest_batch: int
+
+
+def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]:
+    """Seconds of naive ISM with its best batch and of fast ISM with each number of sequences."""
+    given = {"input_shape": subject.sequences.shape[1:], "precision": row.precision}
+    naive = NaiveISM(subject.module, test_correctness=False, **given)
+    begun = time.perf_counter()
+    fast = FastISM(subject.module, test_correctness=False, **given)
+    built = time.perf_counter() - begun
+    calls: dict[str, Callable[[], object]] = {}
+    seconds_first, peaks = {}, {}
+    for number in row.sequences:
+        chosen = subject.sequences[:number]
+        calls[f"fast {number}"] = lambda chosen=chosen: fast.saturate(chosen)
+        seconds_first[number], peaks[number] = _first_call(calls[f"fast {number}"], setting)
+    some, positions = _tuned(naive, subject, setting.largest_batch)
+    calls["naive"] = lambda: naive.saturate(some, positions=positions)
+    calls["naive"]()
+    found = alternate(calls, setting.repeats)
+    job = uuid.uuid4().hex[:12]
+    share = len(some) * len(positions) / subject.length
+    yield record_of(
+        row, setting, subject, "naive_ism", len(some), len(positions), found["naive"], job,
+        batch=naive.batch_size,
+        scale=subject.length / len(positions),
+        macs=float(fast.plan.naive_macs),
+    )  # fmt: skip
+    difference, spread = compared(fast, naive, subject)
+    for number in row.sequences:
+        made = record_of(
+            row, setting, subject, "fast_ism", number, subject.length, found[f"fast {number}"],
+            job,
+            macs=float(fast.plan.fast_macs),
+            first_call=round(seconds_first[number], 3),
+            gpu_peak_bytes=peaks[number],
+            launches=_launches(calls[f"fast {number}"], setting) if number == 1 else -1,
+        )  # fmt: skip
+        result = replace(
+            made.result, difference=difference, spread=spread, build_seconds=round(built, 3)
+        )
+        yield replace(made, result=result)
+    naive_each = statistics.median(found["naive"]) / share
+    print(f"  naive: {naive_each:.4g} s a sequence in batches of {naive.batch_size}", flush=True)
+    for number in row.sequences:
+        each = statistics.median(found[f"fast {number}"]) / number
+        pairs = zip(found["naive"], found[f"fast {number}"], strict=True)
+        ratios = sorted(n / share / (f / number) for n, f in pairs)
+        print(
+            f"  fast, {number} a call: {each:.4g} s, "
+            f"{statistics.median(ratios):.3g} times naive ({ratios[0]:.3g} to {ratios[-1]:.3g}); "
+            f"first call {seconds_first[number]:.3g} s, "
+            f"{peaks[number] / 2**20:.0f} MiB above the model; "
+            f"largest difference {difference / max(spread, 1e-30):.2g} sd of the effects",
+            flush=True,
+        )
+
+
+def _first_call(call: Callable[[], object], setting: Setting) -> tuple[float, int]:
+    """Seconds of a first call, and the most memory of the device that a later one takes."""
+    begun = time.perf_counter()
+    call()
+    taken = time.perf_counter() - begun
+    if setting.device == "cpu":
+        return taken, 0
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return taken, torch.cuda.max_memory_allocated() - before
+
+
+def _tuned(naive: NaiveISM, subject: Subject, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the batch size; sequences and positions of a run that takes not too long."""
+    if largest < 1024:
+        naive.batch_size = largest
+    else:
+        naive.tune(subject.sequences[:1])
+    every = np.arange(subject.length)
+    # Whole batches of different mutants, so that nothing is filled up.
+    count = -(-naive.batch_size // (3 * subject.length))
+    some = subject.sequences[: max(count, 1)]
+    begun = time.perf_counter()
+    naive.saturate(some[:1], positions=every[: max(naive.batch_size // 3, 1)])
+    begun = time.perf_counter()
+    mutants = 3 * min(max(naive.batch_size // 3, 1), subject.length)
+    naive.saturate(some[:1], positions=every[: mutants // 3])
+    each = (time.perf_counter() - begun) / max(mutants, naive.batch_size)
+    fitting = int(MOST_NAIVE / each)
+    whole = 3 * subject.length * len(some)
+    if whole <= fitting:
+        return some, every
+    batches = max(min(fitting, whole) // naive.batch_size, 1)
+    number = batches * naive.batch_size // (3 * len(some))
+    return some, every[: min(max(number, 1), subject.length)]
+
+
+def _launches(call: Callable[[], object], setting: Setting) -> int:
+    """Kernels that a call launches; -1 where that is not known."""
+    if setting.device == "cpu":
+        return -1
+    try:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
+            call()
+            torch.cuda.synchronize()
+        return sum(e.count for e in seen.key_averages() if "LaunchKernel" in e.key)
+    except RuntimeError:
+        return -1
+
+
+def compared(fast: FastISM, other: NaiveISM, subject: Subject) -> tuple[float, float]:
+    """Largest difference of effects on a few positions, and their standard deviation.
+
+    Both are of the output where the former is largest as a part of the latter.
+    """
+    positions = np.unique(np.linspace(0, subject.length - 1, COMPARED).astype(int))
+    x = subject.sequences[:1]
+    pairs = [_effects(ism.saturate(x, positions=positions)) for ism in (fast, other)]
+    return max(
+        ((float(np.abs(a - b).max()), float(b.std())) for a, b in zip(*pairs, strict=True)),
+        key=lambda found: found[0] / max(found[1], 1e-30),
+    )
+
+
+def _effects(made: Any) -> list[np.ndarray]:
+    delta = made.delta()
+    return [y.astype(np.float64) for y in (delta if isinstance(delta, list) else [delta])]
+
+
+def errors(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]:
+    """How far effects are from those in float64, of naive and fast ISM in each precision."""
+    double = build(row.architecture, row.length, setting.torch_device, "float64")
+    shape = subject.sequences.shape[1:]
+    truth = NaiveISM(double, input_shape=shape, batch_size=64, test_correctness=False)
+    wide = replace(subject, module=double, sequences=subject.sequences.astype(np.float64))
+    positions = np.unique(np.linspace(0, subject.length - 1, COMPARED).astype(int))
+    exact = _effects(truth.saturate(wide.sequences[:1], positions=positions))
+    for precision in ("float32", "tf32") if setting.device == "gpu" else ("float32",):
+        for method, maker in (("naive_ism", NaiveISM), ("fast_ism", FastISM)):
+            ism = maker(
+                subject.module, input_shape=shape, precision=precision, test_correctness=False
+            )
+            if method == "naive_ism":
+                ism.batch_size = 64
+            made = _effects(ism.saturate(subject.sequences[:1], positions=positions))
+            pairs = list(zip(made, exact, strict=True))
+            most = [float(np.abs(a - e).max() / e.std()) for a, e in pairs]
+            rms = [float(np.sqrt(np.mean((a - e) ** 2)) / e.std()) for a, e in pairs]
+            worst = int(np.argmax(most))
+            print(
+                f"  {method}, {precision}: largest {most[worst]:.2g}, rms {rms[worst]:.2g} "
+                "sd of the effects",
+                flush=True,
+            )
+            record = record_of(
+                replace(row, precision=precision), setting, subject, method, 1, len(positions), [],
+                uuid.uuid4().hex[:12],
+                rms_in_sd=rms[worst],
+            )  # fmt: skip
+            spread = float(exact[worst].std())
+            result = replace(record.result, difference=most[worst] * spread, spread=spread)
+            yield replace(record, result=result)
+
+
+def record_of(
+    row: Row,
+    setting: Setting,
+    subject: Subject,
+    method: str,
+    number: int,
+    positions: int,
+    seconds: list[float],
+    job: str,
+    batch: int | None = None,
+    scale: float = 1.0,
+    macs: float | None = None,
+    **settings: int | float | str,
+) -> Record:
+    """A record of one method on this row."""
+    return Record(
+        What(
+            study="gpu",
+            kind=row.kind,
+            method=method,
+            architecture=row.architecture,
+            length=subject.length,
+            sequences=number,
+            positions=positions,
+            alternatives=3,
+            data=DATA.format(length=subject.length),
+        ),
+        How(
+            backend="torch",
+            keras_backend="torch",
+            device=setting.device,
+            batch_size=batch,
+            warm_up=1,
+            extrapolated=scale != 1.0,
+            scale=scale,
+            settings={"precision": row.precision, **settings},
+            job=job,
+            model="torch",
+            mode="eager",
+        ),
+        Result(seconds=tuple(seconds), macs=macs),
+        setting.where,
+    )
