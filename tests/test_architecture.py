@@ -35,6 +35,7 @@ LIBRARY = (
     "fastism.batch",
     "fastism.plots",
     "fastism.plot",
+    "fastism.report",
     "fastism.cli",
     "fastism.__main__",
 )

@@ -26,6 +26,7 @@ COMMANDS = (
     "score",
     "export",
     "plot",
+    "report",
     "pairs",
     "variants",
     "scan",
