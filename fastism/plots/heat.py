@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fastism.plots.axis import mark_size
+from fastism.plots.layout import key_lines
 
 #: Increases above this part of the scale carry a plus: in greyscale their colour says nothing.
 _MARKED, _DARK = 0.25, 0.6
@@ -80,7 +81,7 @@ def draw_scale(figure: Figure, mesh: Any, bar: Axes, label: str) -> None:
 
 
 def draw_key(figure: Figure, left: float, entries: dict[str, str]) -> None:
-    """What marks mean, in a line at the bottom of the figure.
+    """What marks mean, at the bottom of the figure.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def draw_key(figure: Figure, left: float, entries: dict[str, str]) -> None:
         handles=handles,
         loc="lower left",
         bbox_to_anchor=((left - 0.1) / width, 0.03 / height),
-        ncols=len(handles),
+        ncols=len(handles) // key_lines(width, len(handles)),
         frameon=False,
         fontsize=8,
         borderpad=0.2,

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from fastism.errors import FastISMError
 
 LEFT, RIGHT, GAP = 0.85, 1.15, 0.08  # inches beside the axes, and between them
-TITLE, KEY, TICKS, LABEL = 0.32, 0.26, 0.24, 0.2  # inches of lines of text
+TITLE, TICKS, LABEL = 0.32, 0.24, 0.2  # inches of lines of text
+_KEY, _KEY_WIDTH = 0.26, 5.9  # inches of a line of the key, and of both entries side by side
 #: Up to so many positions stand in one row; more are cut into rows of about `_PART`, unless they
 #: are so many that only an overview is of use.
 _WHOLE, _PART, _OVERVIEW = 150, 120, 1000
@@ -59,6 +60,22 @@ def axes_width(positions: int, width: float | None, left: float = LEFT) -> float
             f"{left + RIGHT + 0.5:.1f}."
         )
     return inner
+
+
+def key_lines(width: float, entries: int) -> int:
+    """Lines that the key of a figure of so many inches takes.
+
+    Examples
+    --------
+    >>> [key_lines(width, 2) for width in (4.0, 12.0)]
+    [2, 1]
+    """
+    return 1 if entries == 1 or width >= _KEY_WIDTH else entries
+
+
+def key_height(width: float, entries: int) -> float:
+    """Inches of the key."""
+    return _KEY * key_lines(width, entries)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from fastism.errors import FastISMError
 from fastism.plots import heat, layout, tracks
 from fastism.plots.axis import label_positions
-from fastism.plots.layout import KEY, LABEL, RIGHT, TICKS, TITLE, Sheet
+from fastism.plots.layout import LABEL, RIGHT, TICKS, TITLE, Sheet
 from fastism.plots.sequences import AXIS
 from fastism.plots.style import SETTINGS, Look
 
@@ -69,7 +69,8 @@ def plot_outputs(
     left = 0.35 + 0.075 * max(map(len, shown))
     width = layout.axes_width(len(importance), look.width, left)
     with matplotlib.rc_context(SETTINGS):
-        sheet = Sheet(left + width + RIGHT, 0.1 + TITLE + height + TICKS + LABEL + 0.08 + KEY)
+        below = TICKS + LABEL + 0.08 + layout.key_height(width, 1)
+        sheet = Sheet(left + width + RIGHT, 0.1 + TITLE + height + below)
         sheet.text(left, 0.13, look.title or title, 10, "normal")
         cells = sheet.axes(left, 0.1 + TITLE, width, height)
         limit = look.limit or float(np.abs(importance).max()) or 1.0

@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from fastism.errors import FastISMError
 from fastism.plots import heat, layout, logo, tracks
 from fastism.plots.axis import label_positions
-from fastism.plots.layout import GAP, KEY, LABEL, LEFT, RIGHT, TICKS, TITLE, Sheet
+from fastism.plots.layout import GAP, LABEL, LEFT, RIGHT, TICKS, TITLE, Sheet
 from fastism.plots.style import SETTINGS, Look
 from fastism.plots.tracks import Bar
 
 AXIS = "position in the sequence (bp, 0-based)"
+_KEY = {"o": heat.DOT, "+": heat.PLUS}
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,10 @@ class _Drawing:
         """The whole figure."""
         groups = [list(self._rows(effects)) for effects in self._sequences]
         named = self._look.title and len(groups) > 1
-        height = 0.1 + (TITLE if named else 0.0) + KEY
+        width = LEFT + self._width + RIGHT
+        height = 0.1 + (TITLE if named else 0.0) + layout.key_height(width, len(_KEY))
         height += sum(self._height(row) for group in groups for row in group)
-        sheet = Sheet(LEFT + self._width + RIGHT, height)
+        sheet = Sheet(width, height)
         top = 0.1
         if named:
             sheet.text(LEFT, top, self._look.title, 11, "bold")
@@ -213,7 +215,7 @@ class _Drawing:
                 scale = row.first and (self._look.own_limits or number == 0)
                 self._draw(sheet, top, row, limit, between, scale)
                 top += self._height(row)
-        heat.draw_key(sheet.figure, LEFT, {"o": heat.DOT, "+": heat.PLUS})
+        heat.draw_key(sheet.figure, LEFT, _KEY)
         return sheet.figure
 
     def _rows(self, effects: Effects) -> Iterator[_Row]:
