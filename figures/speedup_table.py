@@ -35,8 +35,10 @@ SPREAD = "in brackets, least and most of the ratio within a round"
 REFERENCE = "tensorflow"
 #: Beside a ratio that is not of runs in turns.
 APART = "(apart)"
+#: The column of frameworks that fast ISM is slower on.
+OTHERS = "on others, s"
 #: Columns of words.
-LEFT = ("model", "runs", "naive on", "fast on")
+LEFT = ("model", "runs", "naive on", "fast on", OTHERS)
 BACKEND = "Fast on: the framework that is fastest for fastISM, of those that were timed."
 LEGEND = (
     "Multiply-adds: naive over fast, as the plan counts them. Fraction of floor: the time that "
@@ -187,6 +189,7 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         "naive on": [FRAMEWORKS[c.naive.how.backend] for c in comparisons],
         "fastISM, s": [f"{seconds_per_sequence(c.best)[0]:.3g}" for c in comparisons],
         "fast on": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
+        OTHERS: [_on_others(c) for c in comparisons],
         "speedup": [shown_ratio(c, c.best, bold=True) for c in comparisons],
         both: [_own_ratio(c.on(reference)) for c in comparisons],
         "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
@@ -197,9 +200,19 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         del columns["runs"]
     if not _several_backends(comparisons):
         del columns["naive on"], columns["fast on"], columns[both]
+    if not any(len(c.fast) > 1 for c in comparisons):
+        del columns[OTHERS]
     header = list(columns)
     left = [i for i, name in enumerate(header) if name in LEFT]
     return markdown_table(header, list(zip(*columns.values(), strict=True)), left)
+
+
+def _on_others(comparison: Comparison) -> str:
+    """Seconds of fast ISM on the frameworks that are slower than the best one."""
+    return ", ".join(
+        f"{FRAMEWORKS[fast.how.backend]} {seconds_per_sequence(fast)[0]:.3g}"
+        for fast in comparison.fast[1:]
+    )
 
 
 def _several_backends(comparisons: Sequence[Comparison]) -> bool:

@@ -18,6 +18,9 @@ from benchmarks.records.compare import Comparison, compare, main_cases, seconds_
 from figures.provenance import FRAMEWORKS, caption
 from figures.speedup_table import shown_model
 
+#: From here on it is said that a framework is slower than the best one.
+MUCH_SLOWER = 2.0
+
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """One row per comparison, with its fastest backend."""
@@ -51,6 +54,22 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     return result
 
 
+def slow_backends(comparisons: Sequence[Comparison]) -> list[str]:
+    """A line for each framework on which fast ISM is much slower than on the best one."""
+    lines = []
+    for c in comparisons:
+        best = seconds_per_sequence(c.best)[0]
+        for fast in c.fast[1:]:
+            times = seconds_per_sequence(fast)[0] / best
+            if times >= MUCH_SLOWER:
+                lines.append(
+                    f"{shown_model(c.naive)}, {c.naive.what.length} bp: "
+                    f"{FRAMEWORKS[fast.how.backend]} takes {times:.1f} times as long as "
+                    f"{FRAMEWORKS[c.best.how.backend]}."
+                )
+    return lines
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the speedups and the files."""
     parser = argparse.ArgumentParser(prog="python -m figures.summary", description=main.__doc__)
@@ -62,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if comparisons:
         console.print(table(comparisons))
         console.print(caption(comparisons, "range: of the ratio within a round"), style="dim")
+        for line in slow_backends(comparisons):
+            console.print(line, soft_wrap=True)
         console.print()
     for path in given.files:
         console.print(str(path), soft_wrap=True, markup=False)

@@ -102,6 +102,19 @@ def test_records_from_before_identities_can_still_be_read(tmp_path):
     assert records.read(path) == [make_record()]
 
 
+def test_the_summary_names_frameworks_that_are_much_slower():
+    times = {"torch": (2.0,), "jax": (3.9,), "tensorflow": (9.0,)}
+    (comparison,) = compare.compare(
+        [
+            make_record("naive_ism", "tensorflow", (10.0,)),
+            *(make_record("fast_ism", name, seconds) for name, seconds in times.items()),
+        ]
+    )
+    assert summary.slow_backends([comparison]) == [
+        "Basset, 1000 bp: TensorFlow takes 4.5 times as long as PyTorch."
+    ]
+
+
 def test_tables_of_speedups_pass_over_other_methods():
     speedups = [
         make_record("naive_ism", "tensorflow", (10.0, 30.0, 20.0), scale=5.0, macs=100.0),
