@@ -112,6 +112,10 @@ class FastISM(Scans):
         if the process allows it. With "tf32" (about three digits), for NVIDIA GPUs that have it,
         factors of products of *deltas* are rounded, and nothing else: effects keep three digits,
         where naive ISM in TF32 loses digits of the outputs that effects are differences of.
+    naive_below : float, optional
+        The speedup below which deltas are not propagated: where the plan expects less, every mutant
+        runs through the whole model as with `NaiveISM`, which gives the same and costs no more.
+        1.2, or what the environment variable ``FASTISM_NAIVE_BELOW`` says; 0 always propagates.
 
     Raises
     ------
