@@ -162,10 +162,13 @@ class BaseISM(ABC):
             replace_with, self.perturb_width, self.num_chars, self._order.characters_first
         )
         select = dict.fromkeys(range(self.num_outputs))
-        whole = Filled(len(inputs[0]), (len(self._ranges),))
+        whole, finish = Filled(len(inputs[0]), (len(self._ranges),)), _nothing
         for part, chosen in self._groups(inputs, self.perturb_width, 1):
             mutants, index = range_mutants(chosen[self.seq_input_idx], self._ranges, replacement)
-            self._fill(whole, part, chosen, mutants, index, select)
+            begun = self._begin(whole, part, chosen, mutants, index, select)
+            finish()
+            finish = begun
+        finish()
         return self._packed(whole.mutants)
 
     def saturate(
@@ -174,6 +177,7 @@ class BaseISM(ABC):
         outputs: Any = None,
         positions: Any = None,
         dtype: Any = None,
+        as_tensors: bool = False,
     ) -> Saturation:
         """Outputs for every character at every position.
 
@@ -190,6 +194,9 @@ class BaseISM(ABC):
             A slice or list of positions; all by default.
         dtype : optional
             Floating-point type of the result; the model's by default.
+        as_tensors : bool
+            Whether arrays of the result are tensors of PyTorch that stay on the device; for
+            `FastISM` on PyTorch, without `dtype`.
 
         Returns
         -------
@@ -202,8 +209,16 @@ class BaseISM(ABC):
         FastISMError
             If something given does not fit the model.
         """
+        if as_tensors and dtype is not None:
+            raise FastISMError(f"dtype={dtype!r} was given with as_tensors: convert the tensors.")
+        if as_tensors:
+            return self._as_tensors(self._inputs(x), outputs, positions)
         made = self._saturated(self._inputs(x), outputs, positions, dtype, self._order)
         return replace(made, mutants=self._outward(made.mutants, (1, 2)), axes=self.axes)
+
+    def _as_tensors(self, inputs: list[np.ndarray], outputs: Any, positions: Any) -> Saturation:
+        """`saturate` with a result of tensors."""
+        raise FastISMError("as_tensors=True is for FastISM; naive ISM gives arrays of NumPy.")
 
     def saturate_by_position(
         self, x: np.ndarray, outputs: Any = None, positions: Any = None, dtype: Any = None
@@ -237,12 +252,15 @@ class BaseISM(ABC):
         select = check_outputs(outputs, self._output_shapes(inputs))
         kind = None if dtype is None else _float_type(dtype)
         count = len(inputs[0])
-        whole = Filled(count, (len(chosen), self.num_chars), order, kind)
+        whole, finish = Filled(count, (len(chosen), self.num_chars), order, kind), _nothing
         alternatives = np.zeros((count, len(chosen)), dtype=np.int64)
         for part, group in self._groups(inputs, 1, self._other_chars):
             mutants, index = saturating_mutants(group[self.seq_input_idx], chosen)
             np.add.at(alternatives[part], index[:2], 1)
-            self._fill(whole, part, group, mutants, index, select)
+            begun = self._begin(whole, part, group, mutants, index, select)
+            finish()
+            finish = begun
+        finish()
         packed = self._packed(whole.reference), self._packed(whole.mutants)
         return Saturation(*packed, chosen, alternatives)
 
@@ -575,6 +593,19 @@ class BaseISM(ABC):
     def _packed(self, arrays: list[np.ndarray]) -> Outputs:
         return arrays if self.num_outputs > 1 else arrays[0]
 
+    def _begin(
+        self,
+        whole: Filled,
+        part: slice,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        index: tuple[np.ndarray, ...],
+        select: dict[int, np.ndarray | None],
+    ) -> Callable[[], None]:
+        """Run a group of sequences; what is returned is called once the next group is begun."""
+        self._fill(whole, part, inputs, mutants, index, select)
+        return _nothing
+
     def _fill(
         self,
         whole: Filled,
@@ -593,6 +624,10 @@ class BaseISM(ABC):
             for array, y in zip(filled, made.outputs, strict=True):
                 if y is not None:
                     array[where] = y
+
+
+def _nothing() -> None:
+    """What is left to do where all is done."""
 
 
 def _float_type(dtype: Any) -> np.dtype:

@@ -5,20 +5,21 @@ Requirements: numpy; frameworks only through front ends and backends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 
 from fastism.backends import available_backends, get_backend
-from fastism.backends.base import Backend
+from fastism.backends.base import Array, Backend
 from fastism.backends.precision import each_in, products_in
 from fastism.base_ism import MOST_SEQUENCES
-from fastism.calls.inputs import Ranges, check_outputs, check_positions
+from fastism.calls.filled import Filled
+from fastism.calls.inputs import Ranges, check_outputs, check_positions, saturating_mutants
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.naive import (
     LARGE_BATCH_SIZES,
@@ -30,12 +31,12 @@ from fastism.calls.naive import (
     run_while_tuning,
     tune_batch_size,
 )
-from fastism.calls.result import listed
+from fastism.calls.result import Saturation, listed
 from fastism.edits.engine import EditEngine
 from fastism.edits.hulls import joined
 from fastism.edits.listed import Edits
 from fastism.edits.plan import EditPlan, Seam, Strategy, make_edit_plan
-from fastism.errors import FastISMError, NotFiniteError
+from fastism.errors import FastISMError, NotFiniteError, no_memory
 from fastism.frontends.batches import random_sequences
 from fastism.frontends.mutant_batches import Batches
 from fastism.graph import with_outputs
@@ -48,6 +49,7 @@ from fastism.planning.plan import Plan, make_plan, mutant_bytes
 from fastism.planning.worth import least_speedup
 from fastism.running.engine import Engine, prepare_weights
 from fastism.running.fastest import POSITIONS, time_each
+from fastism.running.resident import ResidentEngine, laid_out, reordered
 from fastism.scans.engine import SpliceEngine
 from fastism.scans.methods import Made, Scans
 from fastism.scans.plan import splice_plan
@@ -175,6 +177,7 @@ class FastISM(Scans):
         self._memory = _default_memory(self._backend) if asked is None else asked
         self._weights = prepare_weights(self._graph, self._backend)
         self._engines: dict[tuple[int, int], Engine] = {}
+        self._resident: dict[tuple[int, int], ResidentEngine] = {}
         self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
         self._pair_engines: dict[tuple[int, ...], Engine] = {}
         self._splice_engines: dict[int, SpliceEngine] = {}
@@ -369,7 +372,113 @@ class FastISM(Scans):
         if self._runs_naive(engine.plan):
             return self._whole._sequences_per_run(width, alternatives)
         room = self._memory // 4 // max(engine.reference_bytes, 1)
+        if self._backend.resident:
+            # Results of a group lie on the device twice: as they come, and as they leave.
+            numbers = sum(map(prod, self.output_shapes)) * self.seqlen * self.num_chars
+            size = np.dtype(self._graph.dtype).itemsize
+            room = min(room, self._memory // 8 // (numbers * size))
         return max(1, min(MOST_SEQUENCES, room))
+
+    def _begin(
+        self,
+        whole: Filled,
+        part: slice,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        index: tuple[np.ndarray, ...],
+        select: dict[int, np.ndarray | None],
+    ) -> Callable[[], None]:
+        given = (whole, part, inputs, mutants, index, select)
+        if not self._backend.resident:
+            return super()._begin(*given)
+        swapped = whole.order.characters_first
+        made = self._on_device(inputs, mutants, index, select, whole.shape, swapped)
+        if made is None:
+            return super()._begin(*given)
+        copies = [[self._backend.start_copy(x) for x in arrays] for arrays in made]
+
+        def finish() -> None:
+            whole.put(part, *([copy() for copy in each] for each in copies))
+
+        return finish
+
+    def _on_device(
+        self,
+        inputs: Sequence[np.ndarray],
+        mutants: Mutants,
+        index: tuple[np.ndarray, ...],
+        select: dict[int, np.ndarray | None],
+        shape: tuple[int, ...],
+        swapped: bool,
+    ) -> tuple[list[Array], list[Array]] | None:
+        """References and mutants of a group as results hold them, on the device.
+
+        None where mutants run through the whole model, or where the device has no room for all.
+        """
+        alternatives = self._other_chars if len(shape) == 2 else 1
+        plan = self._engine(mutants.delta.shape[1], alternatives).plan
+        if self._runs_naive(plan):
+            return None
+        key = mutants.delta.shape[1], alternatives
+        if key not in self._resident:
+            given = (plan, self._backend, self._memory, self._weights, self.precision)
+            self._resident[key] = ResidentEngine(*given)
+        b = self._backend
+        try:
+            with self._exactly():
+                reference, parts = self._resident[key].run(inputs, mutants, self._kept(select))
+                made = laid_out(b, reference, parts, index, shape, swapped)
+        except Exception as error:
+            if not no_memory(error):
+                raise
+            return None
+        ranks = 1, 1 + len(shape)
+        orders = [self._element_order(i, entries) for i, entries in select.items()]
+        return tuple(
+            [
+                x if order is None else reordered(b, x, order, rank)
+                for x, order in zip(arrays, orders, strict=True)
+            ]
+            for arrays, rank in zip((reference, made), ranks, strict=True)
+        )
+
+    def _element_order(self, number: int, entries: np.ndarray | None) -> np.ndarray | None:
+        """Which elements of an output of the graph stand where in the model's own order of axes."""
+        view = self._front.view(number)
+        if not view:
+            return None
+        shape = self._graph.nodes[self._graph.outputs[number]].shape
+        order = view(np.arange(prod(shape)).reshape(1, *shape))[0]
+        return order if entries is None else order[entries]
+
+    def _as_tensors(self, inputs: list[np.ndarray], outputs: Any, positions: Any) -> Saturation:
+        if self.backend != "torch":
+            raise FastISMError(
+                f"as_tensors=True gives tensors of PyTorch; this model runs on {self.backend}. "
+                'Use FastISM(model, backend="torch"), or leave it out for arrays of NumPy.'
+            )
+        chosen = check_positions(positions, self.seqlen)
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        shape, b = (len(chosen), self.num_chars), self._backend
+        swapped = self._order.characters_first
+        alternatives = np.zeros((len(inputs[0]), len(chosen)), dtype=np.int64)
+        groups = []
+        for part, group in self._groups(inputs, 1, self._other_chars):
+            mutants, index = saturating_mutants(group[self.seq_input_idx], chosen)
+            np.add.at(alternatives[part], index[:2], 1)
+            made = self._on_device(group, mutants, index, select, shape, swapped)
+            if made is None:
+                # Through the whole model, or by smaller pieces: on the host, and back.
+                whole = Filled(len(group[0]), shape, self._order)
+                self._fill(whole, slice(None), group, mutants, index, select)
+                moved = (self._order.outward(y) for y in whole.mutants)
+                made = tuple([b.asarray(y) for y in each] for each in (whole.reference, moved))
+            groups.append(made)
+        columns = [
+            [b.concatenate(pieces, 0) for pieces in zip(*each, strict=True)]
+            for each in zip(*groups, strict=True)
+        ]
+        return Saturation(*map(self._packed, columns), chosen, b.asarray(alternatives), self.axes)
 
     def _run(
         self,

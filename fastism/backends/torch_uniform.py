@@ -86,6 +86,10 @@ class UniformTorchBackend(TorchBackend):
 
     # ---- transfer and compilation -------------------------------------------------------
 
+    @property
+    def resident(self) -> bool:
+        return self.accelerated
+
     def prepare_rows(self, kernel: np.ndarray) -> PositionRows:
         tiles = torch_triton.tiles() if self._triton else ()
         return PositionRows(self.constant(kernel), tiles, self._choices)

@@ -110,6 +110,11 @@ class Transfer(ABC):
         """Whether arrays live in a device's own memory, and the host need not wait for it."""
         return self.available_memory() is not None
 
+    @property
+    def resident(self) -> bool:
+        """Whether results are brought into their final layout before they leave the device."""
+        return False
+
     def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
         """Begin to copy an array to the host; what is returned waits for the copy and gives it."""
         return partial(self.to_numpy, x)

@@ -49,12 +49,7 @@ class Filled:
         list of ndarray, each (sequences of the part, *shape, *output)
             Views of their mutants, which hold the reference as yet.
         """
-        if not self.reference:
-            for y in reference:
-                kind = y.dtype if self.dtype is None else self.dtype
-                self.reference.append(np.empty((self.count, *y.shape[1:]), kind))
-                axes = ((self.count,), self.shape)
-                self.mutants.append(self.order.empty(axes, y.shape[1:], kind))
+        self._make(reference)
         views = []
         for all_reference, all_mutants, y in zip(
             self.reference, self.mutants, reference, strict=True
@@ -64,3 +59,23 @@ class Filled:
             view[...] = y.reshape(len(y), *[1] * len(self.shape), *y.shape[1:])
             views.append(view)
         return views
+
+    def put(
+        self, part: slice, reference: Sequence[np.ndarray], mutants: Sequence[np.ndarray]
+    ) -> None:
+        """Take all that there is of the sequences in `part`, mutants in the order of `order`."""
+        self._make(reference)
+        groups = (1, len(self.shape))
+        for number, (before, made) in enumerate(zip(reference, mutants, strict=True)):
+            self.reference[number][part] = before
+            self.order.outward(self.mutants[number], groups)[part] = made
+
+    def _make(self, reference: Sequence[np.ndarray]) -> None:
+        """Make the arrays, when the first group has come."""
+        if self.reference:
+            return
+        for y in reference:
+            kind = y.dtype if self.dtype is None else self.dtype
+            self.reference.append(np.empty((self.count, *y.shape[1:]), kind))
+            axes = ((self.count,), self.shape)
+            self.mutants.append(self.order.empty(axes, y.shape[1:], kind))

@@ -66,7 +66,9 @@ class Saturation:
         def mean_effect(mutants: np.ndarray, reference: np.ndarray) -> np.ndarray:
             total = (mutants - reference[:, None, None]).sum(characters)
             count = self.alternatives.reshape(*self.alternatives.shape, *[1] * (total.ndim - 2))
-            return (-total / count).astype(total.dtype)
+            mean = -total / count
+            # Tensors of PyTorch divide by integers without changing their type.
+            return mean.astype(total.dtype) if isinstance(mean, np.ndarray) else mean
 
         return self._each(mean_effect)
 

@@ -80,7 +80,8 @@ class Started:
     filled : ndarray of int
         Which slots hold a mutant.
     copies : list of callable or None
-        Per wanted output what waits for it; None for one that does not depend on the input.
+        Per wanted output what waits for that of the mutants; None for one that does not depend on
+        the input.
     """
 
     slots: np.ndarray
@@ -89,9 +90,7 @@ class Started:
 
     def part(self) -> Part:
         """Wait for the outputs."""
-        whole = len(self.filled) == len(self.slots)
-        arrived = [None if copy is None else copy() for copy in self.copies]
-        outputs = [y if y is None or whole else y[self.filled] for y in arrived]
+        outputs = [None if copy is None else copy() for copy in self.copies]
         return Part(self.slots[self.filled], outputs)
 
 
@@ -233,8 +232,17 @@ class Engine:
         wanted = [(self.plan.graph.outputs[i], entries) for i, entries in select.items()]
         self.b.expect(self.plan.seconds(len(mutants)))
         tables = self.reference(inputs)
-        reference = [self.b.to_numpy(self._selected(tables[i], e)) for i, e in wanted]
+        reference = [self._arrived(self._selected(tables[i], e)) for i, e in wanted]
         return reference, self._parts(tables, mutants, wanted)
+
+    def _arrived(self, x: Array) -> Any:
+        """An output of the reference as `run` gives it."""
+        return self.b.to_numpy(x)
+
+    def _leaving(self, x: Array, filled: np.ndarray) -> Callable[[], Any]:
+        """Begin to hand over an output of slots; what is returned gives that of those filled."""
+        copy, whole = self.b.start_copy(x), len(filled) == x.shape[0]
+        return copy if whole else lambda: copy()[filled]
 
     def _selected(self, x: Array, chosen: np.ndarray | None) -> Array:
         return x if chosen is None else self.b.take(x, chosen, 1)
@@ -364,7 +372,7 @@ class Engine:
         slots = np.concatenate([c.slots.reshape(-1) for c in chunks])
         filled = np.flatnonzero(slots >= 0)
         copies = [
-            self.b.start_copy(self._selected(given[index], chosen)) if index in given else None
+            self._leaving(self._selected(given[index], chosen), filled) if index in given else None
             for index, chosen in wanted
         ]
         return Started(slots, filled, copies)
