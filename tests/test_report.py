@@ -157,12 +157,20 @@ def test_long_sequences_are_drawn_around_the_strongest_effect(tmp_path):
     outputs = (OutputHeader("counts", ()),)
     header = replace(HEADER, length=260, positions=(5, 255), outputs=outputs, expected=1)
     path = store(tmp_path / "long.h5", header)
-    succeed("report", path, "-o", tmp_path / "long.html")
+    succeed("report", path, "-o", tmp_path / "long.html", "--highlight", "5:255")
     text = (tmp_path / "long.html").read_text()
     first, last = map(int, re.search(r"Positions (\d+) to (\d+) of peak0", text).groups())
     assert last - first == 200 and first >= 5 and last <= 255
     position = int(re.search(r"at position (\d+)", text)[1])
     assert first <= position < last
+
+
+def test_a_run_that_scored_nothing_says_why(tmp_path):
+    path = store(tmp_path / "none.h5", replace(HEADER, expected=2), skip=(0, 1))
+    succeed("report", path, "-o", tmp_path / "none.html")
+    page = Page((tmp_path / "none.html").read_text())
+    assert page.rows["skipped"][1] == ["other", "2", "peak0: N at 3"]
+    assert "sequences" not in page.rows
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,13 @@ def report(
     rows: Annotated[
         int, typer.Option(min=1, metavar="N", help="Sequences of the table at most.")
     ] = 1000,
+    highlight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A:B|BED",
+            help="Part of figures that stands out: A:B, CHROM:A-B, or a BED file. Repeated.",
+        ),
+    ] = None,
     annotate: Annotated[
         list[Path] | None,
         typer.Option(metavar="BED", help="Intervals to draw as labelled bars. Repeated."),
@@ -83,7 +90,7 @@ def report(
         raise refuse(f"{out} must end in one of {', '.join(ENDINGS)}.")
     with stage(Exit.OUTPUT):
         check_free([out], force)
-    tracks = read_tracks((), annotate or [])
+    tracks = read_tracks(highlight or [], annotate or [])
     with stage(Exit.INPUT), opened(stores) as scores:
         with stage(Exit.USAGE):
             chosen = _chosen(scores, output)

@@ -88,13 +88,18 @@ def page(everything: Scores, scores: Scores, choice: Choice, draw: Draw) -> str:
         "<h2>What was scored</h2>",
         *tables.about(header, choice.files, len(found), len(skipped)),
         *_skipped(skipped),
-        "<h2>Effects</h2>",
-        "<p>An effect is the output for a sequence with one substitution, minus the output for the "
-        "sequence as it is.</p>",
-        *tables.outputs(of_outputs(everything)),
-        *_along(mean, header.positions[0], name),
-        *_figures(drawn, scores, draw),
-        *_table(ordered, choice.rows, name),
+    ]
+    if found:
+        lines += [
+            "<h2>Effects</h2>",
+            "<p>An effect is the output for a sequence with one substitution, minus the output for "
+            "the sequence as it is.</p>",
+            *tables.outputs(of_outputs(everything)),
+            *_along(mean, header.positions[0], name),
+            *_figures(drawn, scores, draw),
+            *_table(ordered, choice.rows, name),
+        ]
+    lines += [
         f"<script>{SCRIPT}</script></body></html>",
     ]
     return "\n".join(lines) + "\n"
@@ -121,7 +126,7 @@ def _opening(
     )
     change = ordered[0].strongest if ordered else None
     if change is None:
-        return said + "No substitution has an effect."
+        return said + ("No substitution has an effect." if found else "There is nothing to show.")
     return said + (
         f"The strongest effect on {header.outputs[0].name} is {tables.number(change.effect)}, of "
         f"{change.before} to {change.after} at position {change.position}"
