@@ -28,6 +28,7 @@ from fastism.calls.inputs import (
     listed_mutants,
     range_mutants,
     saturating_mutants,
+    without_single_axis,
 )
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.result import (
@@ -563,6 +564,7 @@ class BaseISM(ABC):
 
     def _inputs(self, given: Any) -> list[np.ndarray]:
         """What users give, checked, with positions before characters."""
+        given = without_single_axis(given, self.seq_input_idx, self._front.single_axis)
         arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
         if not self._order.characters_first:
             check_axes(arrays[self.seq_input_idx])

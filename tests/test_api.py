@@ -676,7 +676,7 @@ def test_plan_is_a_table_of_layers_costs_and_reasons():
     text = str(plan)
     for word in ("layer", "width", "naive", "fast", "ratio", "first", "memory", "out"):
         assert word in text
-    assert "In full: memory (LSTM): no rule for LSTM." in text
+    assert "In full: memory (LSTM): no rule for LSTM: a state is handed on from one" in text
     assert plan.opaque == ("memory",)
     assert plan.naive_macs >= LENGTH * 3 * 16
     assert plan.speedup == pytest.approx(plan.naive_macs / plan.fast_macs)

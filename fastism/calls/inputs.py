@@ -32,6 +32,27 @@ def host_array(x: Any, name: str) -> np.ndarray:
     return array
 
 
+def without_single_axis(inputs: Any, sequence: int, axis: int | None) -> Any:
+    """Inputs whose sequence has no further axis of size one; as they are if it has none.
+
+    Parameters
+    ----------
+    inputs : array, or sequence of arrays
+    sequence : int
+        Which of them is the sequence.
+    axis : int or None
+        Where the model has that axis, without the batch axis; None if it has none.
+    """
+    if axis is None:
+        return inputs
+    many = isinstance(inputs, (list, tuple))
+    given = list(inputs) if many else [inputs]
+    if sequence < len(given) and np.ndim(given[sequence]) == 4:
+        x = host_array(given[sequence], "The sequence")
+        given[sequence] = x.squeeze(axis + 1) if x.shape[axis + 1] == 1 else x
+    return given if many else given[0]
+
+
 def check_inputs(
     inputs: Any, shapes: Sequence[tuple[int | None, ...]], dtype: str
 ) -> list[np.ndarray]:

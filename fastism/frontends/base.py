@@ -33,6 +33,8 @@ class FrontEnd(Protocol):
         axes.
     channels_first : bool
         Whether the sequence is ``(characters, length)`` in the model's order of axes.
+    single_axis : int or None
+        Where the model's own sequence has a further axis of size one, which is left out here.
     device : str or None
         Where the model lives, for backends that must be told.
     precision : str
@@ -45,6 +47,7 @@ class FrontEnd(Protocol):
     dtype: str
     input_shapes: list[tuple[int, ...]]
     channels_first: bool
+    single_axis: int | None
     device: str | None
     precision: str
 

@@ -20,10 +20,13 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     keras_flat,
     keras_ops,
 )
+from fastism.frontends.keras_axis import single_axis, without_axis
 from fastism.frontends.keras_layers import LAST_AXIS, LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
 from fastism.frontends.keras_trace import Traced, inference, is_own, left_as_found, traced
 from fastism.frontends.mutant_batches import Batches, host_batches
+from fastism.frontends.reach import no_rule
+from fastism.frontends.registered import REGISTERED
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Convolution, Opaque, Source
 
@@ -82,17 +85,6 @@ def input_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
     return [tuple(x.shape[1:]) for x in _functional(model).inputs]
 
 
-def _without_axis(shape: tuple[int | None, ...]) -> str:
-    """How to make a model of a sequence out of one that takes a further axis of size one."""
-    rest = tuple(n for n in shape if n != 1)
-    if len(shape) != 3 or len(rest) != 2 or rest[1] is None:
-        return ""
-    return (
-        f" A model that takes it with an axis of size one is wrapped: x = keras.Input({rest}); "
-        f"keras.Model(x, model(keras.layers.Reshape({shape})(x)))."
-    )
-
-
 def _functional(operation: Any) -> Any:
     """The functional model that lists the layers of `operation`; None if it is no such model."""
     if isinstance(operation, keras.Sequential):
@@ -147,7 +139,6 @@ class _Translation:
             raise FastISMError(
                 f"Input {index} ({x.name!r}) has shape {shape} without the batch axis; the "
                 "perturbed sequence needs (length, channels). Is seq_input_idx right?"
-                + _without_axis(shape)
             )
         if shape[0] is None:
             if self.seqlen is None:
@@ -211,9 +202,14 @@ class _Translation:
             self.dtype = "float64"
 
     def _layer(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
-        handler = LAYERS.get(type(operation))
-        reason, macs = f"no rule for {type(operation).__name__}", None
-        if handler is not None:
+        handler, declared = LAYERS.get(type(operation)), REGISTERED.get(type(operation))
+        reason, macs = no_rule(type(operation).__name__), None
+        if declared is not None:
+            found = self._declared(operation, declared, inputs)
+            if isinstance(found, list):
+                return found
+            reason = found
+        elif handler is not None:
             emit = Emit(self.builder, operation, self._function, self.prefix, self._node_of)
             made = self._handled(emit, handler, operation, call, inputs)
             if not isinstance(made, str):
@@ -277,6 +273,15 @@ class _Translation:
         known = all(node.rule.macs is not None for node in unknown)
         del self.builder.nodes[first:]
         return f"in its call, {unknown[0].rule.reason}", sum(costs) if known else None
+
+    def _declared(self, layer: Any, function: Callable, inputs: list[int]) -> list[int] | str:
+        """A layer as the function that its author registered; or why that cannot be read."""
+        specs = [self.specs[i] for i in inputs]
+        with left_as_found(layer):
+            found = traced(function, specs, lambda tensors: ((layer, *tensors), {}))
+            if found is None:
+                return "the function that was registered for it does more than Keras can trace"
+            return self._inlined(found, inputs, layer.name)
 
     def _inlined(self, found: Traced, inputs: list[int], name: str) -> list[int]:
         """Nodes for what was traced; their names begin with that of the layer."""
@@ -386,6 +391,10 @@ class KerasFrontEnd:
             raise FastISMError(
                 f"seq_input_idx={seq_input_idx}, but the model has {len(inputs)} input(s)."
             )
+        self.single_axis = single_axis(tuple(inputs[seq_input_idx].shape[1:]))
+        if self.single_axis is not None:
+            model = without_axis(model, inputs, seq_input_idx)
+            inputs = _functional(model).inputs
         self.model, self.sequence, self.seqlen = model, seq_input_idx, seqlen
         self.framework, self.precision = keras.backend.backend(), "float32"
         translation = _Translation(model, seq_input_idx, seqlen, ())

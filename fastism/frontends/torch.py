@@ -58,6 +58,7 @@ class TorchFrontEnd:
     """
 
     framework = "torch"
+    single_axis = None
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     torch_pooling,
     torch_views,
 )
+from fastism.frontends.reach import no_rule
 from fastism.frontends.torch_folds import FOLDED, attention_pool, is_folded
 from fastism.frontends.torch_macs import Sized, multiply_adds
 from fastism.frontends.torch_ops import ANY_OPERAND, OPERATORS
@@ -196,7 +197,7 @@ class Translation:
             return repeated
         if handler is None:
             made_from_nothing = not any(_is_tensor(x) for x in node.all_input_nodes)
-            return Deferred("" if made_from_nothing else f"no rule for {_operator_name(node)}")
+            return Deferred("" if made_from_nothing else no_rule(_operator_name(node)))
         return self._handled(node, handler)
 
     def _repeated(self, node: fx.Node) -> Repeated | None:
@@ -316,7 +317,7 @@ class Translation:
         reasons.sort(key=lambda pair: _is_view(pair[0]))
         first = reasons[0][0] if reasons else node
         name, kind = self._label(first)
-        reason = _told([text for _, text in reasons]) or f"no rule for {_operator_name(node)}"
+        reason = _told([text for _, text in reasons]) or no_rule(_operator_name(node))
         shape = tuple(node.meta["val"].shape[1:])
         dtype = getattr(torch, self.dtype)
         region = Subgraph(steps, inputs, constants, sizes, shape or (1,), dtype, self._captured)
