@@ -436,6 +436,6 @@ def test_a_full_disk(wrong, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_opened", full)
+    monkeypatch.setattr(files, "opened", full)
     ended = wrong()
     assert (ended.code, "No space left on device" in ended.err) == (Exit.OUTPUT, True)

@@ -33,6 +33,7 @@ GENERATORS: dict[str, str] = {
     "formats": "docs.generate.formats:formats",
     "store_layout": "docs.generate.formats:store_layout",
     "variant_columns": "docs.generate.formats:variant_columns",
+    "haplotype_columns": "docs.generate.formats:haplotype_columns",
     "skip_reasons": "docs.generate.formats:skip_reasons",
     "variant_statuses": "docs.generate.formats:variant_statuses",
     "library_rooms": "docs.generate.rooms:library_rooms",

@@ -35,6 +35,13 @@ def variant_columns() -> str:
     return ", ".join(f"`{column}`" for column in COLUMNS)
 
 
+def haplotype_columns() -> str:
+    """Columns of a table of haplotypes, before those of the values."""
+    from fastism.batch.haplotype_files import COLUMNS
+
+    return ", ".join(f"`{column}`" for column in COLUMNS)
+
+
 def variant_statuses() -> str:
     """What the status of a variant says."""
     from fastism.genomics.locate import Status

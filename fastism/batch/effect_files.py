@@ -88,13 +88,13 @@ def write_effects(
         lines = table(effects, labels)
     else:
         lines = annotated(source, declarations(labels, about), _infos(effects, labels))
-    with whole_file(path) as beside, _opened(beside, ending) as handle:
+    with whole_file(path) as beside, opened(beside, ending) as handle:
         for line in lines:
             handle.write(f"{line}\n".encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
-def _opened(path: Path, ending: str) -> Iterator[IO[bytes]]:
+def opened(path: Path, ending: str) -> Iterator[IO[bytes]]:
     """A file to write, compressed as its ending asks for, with no date in it."""
     with path.open("wb") as raw:
         if ending == ".vcf.gz":

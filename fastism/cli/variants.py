@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +19,7 @@ import typer
 
 from fastism import __version__
 from fastism.batch.effect_files import VCFS, format_of, write_effects
+from fastism.batch.haplotype_files import Tally, haplotype_file, haplotype_table
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
 from fastism.cli.interrupts import Interrupts, interrupts
@@ -27,7 +29,9 @@ from fastism.errors import FastISMError
 from fastism.files.text import check_readable, readable
 from fastism.genomics.bed import is_narrow_peak, read_bed
 from fastism.genomics.genome import Genome
+from fastism.genomics.haplotypes import Haplotypes
 from fastism.genomics.locate import Around, Effect, GenomeWindow, Status, Within, locate
+from fastism.genomics.phased import read_calls
 from fastism.genomics.regions import Region, Skipped
 from fastism.genomics.variants import WINDOWS, run_located, value_labels
 from fastism.genomics.vcf import Variant, annotated, read_vcf
@@ -47,6 +51,12 @@ class Files:
     output: Path
     pad: bool = False
     rename: bool = False
+    phased: bool = False
+
+    @property
+    def outputs(self) -> list[Path]:
+        """What is written."""
+        return [self.output, *([haplotype_file(self.output)] if self.phased else [])]
 
     def check(self, force: bool) -> None:
         """End the command if one is missing, or the output cannot be written."""
@@ -55,8 +65,9 @@ class Files:
         with stage(Exit.OUTPUT):
             if not self.output.parent.is_dir():
                 raise FastISMError(f"There is no folder {self.output.parent}. Make it.")
-            if self.output.exists() and not force:
-                raise FastISMError(f"{self.output} exists already. Add --force to replace it.")
+            for output in self.outputs:
+                if output.exists() and not force:
+                    raise FastISMError(f"{output} exists already. Add --force to replace it.")
         with stage(Exit.INPUT):
             check_readable(self.vcf, "a VCF file")
             check_readable(self.genome, "a genome in a FASTA file")
@@ -68,6 +79,9 @@ class Files:
         with stage(Exit.INPUT):
             if format_of(self.output) in VCFS:
                 for _ in annotated(self.vcf, [], repeat("")):
+                    pass
+            if self.phased:
+                for _ in read_calls(self.vcf):
                     pass
             return sum(1 for _ in read_vcf(self.vcf))
 
@@ -108,6 +122,15 @@ def variants(
             "peaks, with their strands; variants outside of them are not scored.",
         ),
     ] = None,
+    phased: Annotated[
+        bool,
+        typer.Option(
+            "--phased",
+            help="Score the haplotypes of phased genotypes (GT with |) too, into a table beside "
+            "OUT, OUT.haplotypes.tsv. Variants share windows by --regions or --share, or else by "
+            "stretches of half a window.",
+        ),
+    ] = False,
     outputs: o.Outputs = None,
     alphabet: o.Alphabet = "dna",
     ambiguous: Annotated[
@@ -140,6 +163,9 @@ def variants(
     model (method naive): what is left of them stays in place, the right end is filled up from the
     genome or cut. What cannot be scored, such as a REF that the genome does not have there, says
     why in its status.
+
+    With --phased, variants that a copy of a chromosome carries in one window are scored together
+    too, beside the sum of their single effects.
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     if sorted(letters) != sorted(DNA):
@@ -149,7 +175,8 @@ def variants(
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
     if strict and not_finite is o.NotFinite.skip:
         raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
-    files = Files(vcf, genome, regions, output, pad is o.Pad.n, contigs is o.Contigs.rename)
+    renamed = contigs is o.Contigs.rename
+    files = Files(vcf, genome, regions, output, pad is o.Pad.n, renamed, phased)
     files.check(force)
     begin = time.monotonic()
     try:
@@ -158,6 +185,9 @@ def variants(
             opened = open_model(
                 model, given, not_finite=not_finite is not o.NotFinite.error, quiet=quiet
             )
+            if phased and regions is None and share == 1:
+                share = max(opened.ism.seqlen // 2, 1)
+                note(f"--phased: variants in the same {share} bases share a window", quiet)
             place = _place(files, share, opened.ism.seqlen, quiet)
             counts = _run(
                 files,
@@ -269,9 +299,17 @@ def _run(
             wanted.not_finite,
         )
         about = f"fastism-suite {__version__}, model {opened.loaded.name} {opened.loaded.hash[:12]}"
-        with stage(Exit.OUTPUT):
-            made = counted(staged(Exit.MODEL, effects), advance)
-            write_effects(files.output, made, labels, files.vcf, about)
+        given = (ism, genome, place, wanted.letters, kept, files.pad, wanted.not_finite)
+        with stage(Exit.OUTPUT), ExitStack() as stack:
+            made = staged(Exit.MODEL, effects)
+            if files.phased:
+                watched = Haplotypes(*given, wanted.batch)
+                table = haplotype_table(files.outputs[1], labels)
+                tally = Tally(stack.enter_context(table))
+                made = staged(Exit.MODEL, watched.watch(made, read_calls(files.vcf), tally))
+            write_effects(files.output, counted(made, advance), labels, files.vcf, about)
+        if files.phased:
+            note(tally.said(watched.unphased), shown[2])
     return counts
 
 

@@ -254,8 +254,8 @@ class _Runner:
         replacement = one_hot(letters, self.alphabet, "zero")
         with np.errstate(invalid="ignore", over="ignore"):
             made = ism.perturb_by_position(x, sequence, start, replacement, self.outputs)
-            reference = _flat(made.reference)[sequence]
-            change = _flat(made.delta())
+            reference = side_by_side(made.reference)[sequence]
+            change = side_by_side(made.delta())
         return {i: (method, reference[row], change[row]) for row, i in enumerate(members)}
 
 
@@ -273,6 +273,6 @@ def _widened(perturbation: Perturbation, start: int, width: int) -> str:
     )
 
 
-def _flat(outputs: Any) -> np.ndarray:
+def side_by_side(outputs: Any) -> np.ndarray:
     """All outputs side by side, shape (mutants, values)."""
     return np.concatenate([y.reshape(len(y), -1) for y in listed(outputs)], axis=1)

@@ -22,7 +22,8 @@ from fastism.files.text import check_readable, text_lines, whole_number
 
 #: INFO keys of this program begin so; those of an earlier run are replaced.
 PREFIX = "FASTISM_"
-_KIND = "a VCF file (make one of a BCF file by bcftools view)"
+#: What a file is said to be where it is none.
+VCF_KIND = "a VCF file (make one of a BCF file by bcftools view)"
 _LETTERS = re.compile(r"[A-Za-z]+")
 #: Number of the column INFO, from 0.
 _INFO = 7
@@ -101,27 +102,27 @@ def read_vcf(path: str | Path) -> Iterator[Variant]:
         is no text, and for damaged compression.
     """
     path = Path(path)
-    check_readable(path, _KIND)
+    check_readable(path, VCF_KIND)
     return _variants(path)
 
 
 def _variants(path: Path) -> Iterator[Variant]:
-    for number, line in text_lines(path, _KIND):
+    for number, line in text_lines(path, VCF_KIND):
         if number == 1:
             _check_version(path, line)
         if line.startswith("#") or not line.strip():
             continue
-        yield from _alleles(_columns(line), number)
+        yield from _alleles(columns(line), number)
 
 
-def _columns(line: str) -> list[str]:
+def columns(line: str) -> list[str]:
     """Columns of a line: separated by tabs, or by blanks where an editor replaced the tabs."""
     return line.split("\t") if "\t" in line else line.split()
 
 
 def _check_version(path: Path, line: str) -> None:
     if line.startswith("BCF"):
-        raise FastISMError(f"{path} is not text but BCF. Expected {_KIND}.")
+        raise FastISMError(f"{path} is not text but BCF. Expected {VCF_KIND}.")
     if line.startswith("##fileformat=") and not line.startswith("##fileformat=VCFv4"):
         raise FastISMError(
             f"{path} has the format {line.removeprefix('##fileformat=')!r}; expected VCFv4.x. "
@@ -180,9 +181,9 @@ def annotated(path: str | Path, declarations: Sequence[str], infos: Iterable[str
     """
     path, added = Path(path), iter(infos)
     complete = False
-    for number, line in text_lines(path, _KIND):
+    for number, line in text_lines(path, VCF_KIND):
         if line.startswith("#CHROM"):
-            fields = _columns(line)
+            fields = columns(line)
             complete = len(fields) >= _INFO + 1
             line = "\t".join(fields)
             yield from declarations
@@ -199,7 +200,7 @@ def annotated(path: str | Path, declarations: Sequence[str], infos: Iterable[str
 
 
 def _with_info(number: int, line: str, added: str) -> str:
-    fields = _columns(line)
+    fields = columns(line)
     if len(fields) <= _INFO:
         if any(variant.problem for variant in _alleles(fields, number)):
             return line
