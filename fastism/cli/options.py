@@ -66,7 +66,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Memory for mutants, such as 2G; 256M by default, on a GPU a quarter of what is free.",
+        help="Memory for mutants, such as 2G; 256M by default, 1G on a GPU.",
     ),
 ]
 Genome = Annotated[
