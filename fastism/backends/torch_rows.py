@@ -6,6 +6,7 @@ Requirements: torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ Way = Callable[[Sequence[_Tensor], Sequence[np.ndarray]], "_Tensor | None"]
 
 #: How many times the rows of all mutants a product of filled-up groups may have.
 FILLED = 3
+#: How many groups may be larger than the others.
+APART = 8
 
 
 class PositionRows:
@@ -80,31 +83,69 @@ class PositionRows:
         return way
 
     def _grouped(self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor | None:
-        """All mutants in one product.
+        """All mutants in one product, and in a few more.
 
         Mutants whose windows begin at one position are a group; groups are filled up to one size,
-        and each is multiplied with its part of the kernel. The parts overlap.
+        and each is multiplied with its part of the kernel. The parts overlap. A few groups, those
+        of windows that were moved inside at the ends, are larger: their rest is multiplied apart.
         """
         if len({x.shape[0] for x in windows}) > 1:
             return None
-        first = np.concatenate(per_mutant(windows, starts))
-        groups, group, count = np.unique(first, return_inverse=True, return_counts=True)
-        most = int(count.max())
-        if most * len(groups) > FILLED * len(first):
+        groups = _groups(np.concatenate(per_mutant(windows, starts)))
+        if groups.size * len(groups.start) > FILLED * len(groups.place):
             return None
-        order = np.argsort(group, kind="stable")
-        slot = np.empty(len(first), dtype=np.int64)
-        slot[order] = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-        place = _indices(slot + group * most, self.kernel)
         (length, channels, features), width = self.kernel.shape, len(windows[0])
-        rows = torch.cat([x.reshape(width, -1, channels) for x in windows], 1)
-        filled = rows.new_zeros((len(groups) * most, width, channels))
-        filled[place] = rows.transpose(0, 1)
+        flat = torch.cat([x.reshape(width, -1, channels) for x in windows], 1).transpose(0, 1)
+        filled = flat.new_zeros((len(groups.start) * groups.size, width, channels))
+        room = groups.place < len(filled)
+        inside = _indices(np.flatnonzero(room), self.kernel)
+        filled[_indices(groups.place[room], self.kernel)] = flat[inside]
         parts = self.kernel.as_strided(
             (length - width + 1, width * channels, features), (channels * features, features, 1)
         )
-        made = torch.bmm(filled.view(len(groups), most, -1), parts[_slice(groups)])
-        return made.view(-1, features).index_select(0, place)
+        product = filled.view(len(groups.start), groups.size, -1)
+        made = [torch.bmm(product, parts[_slice(groups.start)]).view(-1, features)]
+        for start, rest in groups.rest:
+            made.append(flat[_indices(rest, self.kernel)].flatten(1) @ parts[start])
+        return torch.cat(made).index_select(0, _indices(groups.place, self.kernel))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Mutants by the position that their windows begin at.
+
+    Parameters
+    ----------
+    start : ndarray of int, shape (groups,)
+    size : int
+        Places of every group.
+    rest : list of (int, ndarray of int)
+        Mutants that had no place in their group, with its start.
+    place : ndarray of int, shape (mutants,)
+        Where each mutant is: in its group, or behind all of them in the order of `rest`.
+    """
+
+    start: np.ndarray
+    size: int
+    rest: list[tuple[int, np.ndarray]]
+    place: np.ndarray
+
+
+def _groups(first: np.ndarray) -> _Groups:
+    """Groups of mutants by the first position of each, so large that few do not fit."""
+    start, group, count = np.unique(first, return_inverse=True, return_counts=True)
+    ordered = np.sort(count)[::-1]
+    size = int(max(np.median(count), ordered[min(APART, len(ordered) - 1)]))
+    order = np.argsort(group, kind="stable")
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[order] = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+    place, behind, rest = group * size + rank, len(start) * size, []
+    for number in np.flatnonzero(count > size):
+        left = np.flatnonzero((group == number) & (rank >= size))
+        place[left] = behind + np.arange(len(left))
+        behind += len(left)
+        rest.append((int(start[number]), left))
+    return _Groups(start, size, rest, place)
 
 
 def _indices(x: np.ndarray, like: _Tensor) -> _Tensor:
