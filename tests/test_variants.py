@@ -364,6 +364,40 @@ def test_on_the_minus_strand_the_model_reads_the_reverse_complement(ism, genome)
         check(effect)
 
 
+def removed(pos0: int, count: int) -> Variant:
+    return at(pos0, lambda ref: ref[:1], count + 1)
+
+
+def added(pos0: int, word: str) -> Variant:
+    return at(pos0, lambda ref: ref + word)
+
+
+#: Indels of one window: five that remove three letters, five that add four, and others.
+MANY = [
+    *(removed(pos0, 3) for pos0 in (72, 80, 81, 100, 125)),
+    *(added(pos0, "GATA") for pos0 in (71, 85, 99, 110)),
+    added(99, "CCCC"),
+    snv(90),
+    removed(77, 2),
+    added(120, "T"),
+]
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_indels_of_one_window_and_one_shift_are_splices(ism, genome, strand):
+    place = Within([region(70, strand)], LENGTH)
+    effects = score(ism, genome, MANY, place)
+    for effect in effects:
+        assert effect.window.strand == strand
+        check(effect)
+    assert [e.method for e in effects] == ["splice"] * 10 + ["fast", "naive", "naive"]
+    # Fewer of them run through the whole model, as before, and have the same effects.
+    for effect in effects[:10]:
+        (alone,) = score(ism, genome, [effect.variant], place)
+        assert alone.method == "naive"
+        np.testing.assert_allclose(effect.effect, alone.effect, **NEAR)
+
+
 # ---- models ------------------------------------------------------------------------------
 
 

@@ -159,7 +159,7 @@ def declarations(labels: Sequence[str], about: str) -> list[str]:
             "Float",
             f"Mutant minus reference for each ALT{order and ', values' + order}, by {about}",
         ),
-        ("METHOD", "A", "String", "Whether an ALT was scored the fast or the naive way"),
+        ("METHOD", "A", "String", "How an ALT was scored: fast, splice or naive"),
         ("STATUS", "A", "String", f"Whether an ALT was scored. {statuses}"),
     ]
     return [

@@ -160,9 +160,10 @@ def variants(
     A variant is placed by its shortest, leftmost spelling, however the file writes it: the
     position of that is in the middle of the window (index L // 2). Substitutions of any width are
     followed through the model (method fast). Insertions and deletions run through the whole
-    model (method naive): what is left of them stays in place, the right end is filled up from the
-    genome or cut. What cannot be scored, such as a REF that the genome does not have there, says
-    why in its status.
+    model (method naive), or, where several that shift the rest by the same number of letters share
+    a window, as splices of two sequences (method splice): what is left of them stays in place, the
+    right end is filled up from the genome or cut. What cannot be scored, such as a REF that the
+    genome does not have there, says why in its status.
 
     With --phased, variants that a copy of a chromosome carries in one window are scored together
     too, beside the sum of their single effects.

@@ -95,7 +95,7 @@ class Effect:
     status : Status
     window : GenomeWindow or None
         Where it was scored; None if it did not come to that.
-    method : {"fast", "naive", ""}
+    method : {"fast", "splice", "naive", ""}
         Empty where it was not scored.
     reference, effect : ndarray, shape (values,), or None
         Outputs for the window as it is, and mutant minus reference: the chosen entries of all
@@ -122,14 +122,19 @@ class Perturbation:
         First letter of the window that changes.
     letters : str
         What stands there instead, without changing the length.
-    fast : bool
-        Whether it is a substitution.
+    shift : int
+        By how many letters the sequence grows: 0 for a substitution.
     """
 
     before: str
     start: int
     letters: str
-    fast: bool
+    shift: int
+
+    @property
+    def fast(self) -> bool:
+        """Whether it is a substitution."""
+        return self.shift == 0
 
 
 class Located(NamedTuple):
@@ -283,7 +288,8 @@ class _Reader:
         """The change of a window by a variant in its shortest spelling."""
         before = self._letters(window)
         first = variant.pos0 - window.start
-        if fast := len(variant.ref) == len(variant.alt):
+        shift = len(variant.alt) - len(variant.ref)
+        if not shift:
             if first + len(variant.ref) > self.length:
                 return Status.BEYOND_WINDOW
             letters = variant.alt
@@ -306,7 +312,7 @@ class _Reader:
         if window.strand == "-":
             first = self.length - first - len(letters)
             before, letters = reverse_complement(before), reverse_complement(letters)
-        return Perturbation(before, first, letters, fast)
+        return Perturbation(before, first, letters, shift)
 
     def _letters(self, window: GenomeWindow) -> str:
         """Letters of a window on the plus strand; neighbouring variants often share it."""

@@ -16,6 +16,7 @@ from fastism.calls.inputs import check_outputs
 from fastism.calls.result import listed
 from fastism.errors import FastISMError
 from fastism.genomics.genome import Genome
+from fastism.genomics.indels import FEWEST, splices_of
 from fastism.genomics.locate import (
     Effect,
     GenomeWindow,
@@ -84,9 +85,11 @@ def score_variants(
 
     Substitutions of any width go the fast way: those that lie in one window share its reference
     pass, unless `windows` other windows lie between them in the list. Insertions and deletions go
-    the naive way: what is left of POS stays where it is, ALT follows, then the genome after REF;
-    what leaves the window on the right is cut, what is missing there comes from the genome. Left
-    and right are those of the plus strand.
+    the naive way, unless at least `fastism.genomics.indels.FEWEST` of them that make the sequence
+    longer by the same number of letters (or shorter) lie in one window: these are splices of it and
+    of the shifted window. What is left of POS stays where it is, ALT follows, then the genome after
+    REF; what leaves the window on the right is cut, what is missing there comes from the genome.
+    Left and right are those of the plus strand.
 
     Parameters
     ----------
@@ -189,15 +192,20 @@ class _Runner:
             if quick:
                 width = max(len(perturbations[i].letters) for i in quick)
                 groups.setdefault(self._width(width), []).append(quick)
-            if len(quick) < len(members):
-                slow.append([i for i in members if i not in set(quick)])
+            rest = [i for i in members if i not in set(quick)]
+            if fast and len(rest) >= FEWEST:
+                spliced = self._spliced(batch, rest)
+                values |= spliced
+                rest = [i for i in rest if i not in spliced]
+            if rest:
+                slow.append(rest)
         for width, windows in sorted(groups.items()):
             values |= self._perturbed(self.ism, "fast", batch, windows, width)
         values |= self._naively(batch, slow)
         if fast:
             # Differences of values that are infinite on the way are none: the model itself is
             # asked before it is said not to be finite.
-            again = [i for i, made in values.items() if made[0] == "fast" and not _finite(made)]
+            again = [i for i, made in values.items() if made[0] != "naive" and not _finite(made)]
             windows = batch.windows.values()
             grouped = ([i for i in members if i in set(again)] for members in windows)
             values |= self._naively(batch, [members for members in grouped if members])
@@ -219,6 +227,27 @@ class _Runner:
                 "such variants a status, --not-finite keep writes what the model gives."
             )
         return replace(effect, status=Status.NOT_FINITE)
+
+    def _spliced(
+        self, batch: _Batch, members: list[int]
+    ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
+        """Those indels of one window that are worth running as splices."""
+        by_shift: dict[int, list[int]] = {}
+        for i in members:
+            by_shift.setdefault(batch.perturbations[i].shift, []).append(i)
+        values = {}
+        for alike in by_shift.values():
+            perturbations = [batch.perturbations[i] for i in alike]
+            chosen, splices = splices_of(perturbations, self.alphabet)
+            if splices is None:
+                continue
+            x = one_hot([perturbations[0].before], self.alphabet, "zero")
+            with np.errstate(invalid="ignore", over="ignore"):
+                made = self.ism.spliced(x, splices, self.outputs)
+                reference, change = _flat(made.reference)[0], _flat(made.delta())
+            for row, number in enumerate(chosen):
+                values[alike[number]] = "splice", reference, change[row]
+        return values
 
     def _naively(
         self, batch: _Batch, windows: list[list[int]]

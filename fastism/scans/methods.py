@@ -13,6 +13,7 @@ import numpy as np
 
 from fastism.base_ism import BaseISM
 from fastism.calls.inputs import check_outputs, check_positions
+from fastism.calls.result import Perturbed
 from fastism.errors import FastISMError
 from fastism.scans import splices as made_of
 from fastism.scans.result import Scan
@@ -175,6 +176,34 @@ class Scans(BaseISM):
 
         return self._scan(left, splices, ["splice"], where, outputs)
 
+    def spliced(self, x: np.ndarray, splices: Splices, outputs: Any = None) -> Perturbed:
+        """Outputs of splices, for callers that hold sequences (L, C), whatever order models take.
+
+        Parameters
+        ----------
+        x : array, shape (1, L, C)
+            Of a model with one input: what the splices are compared with.
+        splices : Splices
+        outputs : optional
+            As for `saturate`.
+
+        Returns
+        -------
+        Perturbed
+            One mutant for each splice, all of sequence 0.
+        """
+        inputs = self._by_position(x)
+        given = (splices.left, splices.right, splices.start, splices.word)
+        splices = Splices(*(v if v.ndim == 1 else v.astype(inputs[0].dtype) for v in given))
+        select = check_outputs(outputs, self._output_shapes(inputs))
+        reference = self._chosen_references(inputs, select)
+        whole = [np.empty((len(splices), *y.shape[1:]), y.dtype) for y in reference]
+        for index, made in self._run_splices(inputs, splices, select):
+            for array, y in zip(whole, made, strict=True):
+                array[index] = y
+        packed = self._packed(reference), self._packed(whole)
+        return Perturbed(*packed, np.zeros(len(splices), np.int64))
+
     def _scan(
         self,
         inputs: Sequence[np.ndarray],
@@ -185,10 +214,7 @@ class Scans(BaseISM):
     ) -> Scan:
         """Run all changes of all sequences: ``splices(sequence, change)`` says what they are."""
         select = check_outputs(outputs, self._output_shapes(inputs))
-        reference = [
-            y if entries is None else y[:, entries]
-            for y, entries in self._selected_references(inputs, select)
-        ]
+        reference = self._chosen_references(inputs, select)
         whole = [
             np.empty((len(y), len(names), len(positions), *y.shape[1:]), y.dtype) for y in reference
         ]
@@ -200,8 +226,9 @@ class Scans(BaseISM):
                         array[i, change, index] = y
         return Scan(self._packed(reference), self._packed(whole), positions, tuple(names))
 
-    def _selected_references(
+    def _chosen_references(
         self, inputs: Sequence[np.ndarray], select: dict[int, np.ndarray | None]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    ) -> list[np.ndarray]:
+        """Selected outputs of the sequences as they are."""
         made = self._front.forward(inputs)
-        return ((made[i], entries) for i, entries in select.items())
+        return [made[i] if e is None else made[i][:, e] for i, e in select.items()]
