@@ -41,6 +41,7 @@ GENERATORS: dict[str, str] = {
     "targets": "docs.generate.measurements:targets",
     "profiles": "docs.generate.measurements:profiles",
     "pairs": "docs.generate.measurements:pairs",
+    "scans": "docs.generate.measurements:scans",
     "rounding": "docs.generate.measurements:rounding",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "grid_and_library": "docs.generate.measurements:grid_and_library",

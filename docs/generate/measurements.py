@@ -48,6 +48,11 @@ def pairs() -> str:
     return (ROOT / RECORDS / "pairs.md").read_text().strip()
 
 
+def scans() -> str:
+    """The committed table of deletions and insertions (`python -m benchmarks.studies.scans`)."""
+    return (ROOT / RECORDS / "scans.md").read_text().strip()
+
+
 def reference_figures() -> str:
     """The figures of ``figures/reference`` by folder, each with its table where there is one.
 

@@ -109,8 +109,11 @@ class Junctions:
             Values of the `whole` nodes.
         """
         given = [tables[i] for i in self._tabulated]
-        indices = [self.b.asarray(x) for x in self._indices(windows, len(word))]
-        made = self._windows(given, indices, [self.b.asarray(word)])
+        indices = list(self._indices(windows, len(word)))
+        if self.b.uniform:
+            # One array on its way to the device instead of many small ones.
+            indices = [np.concatenate(indices, 1)]
+        made = self._windows(given, list(map(self.b.asarray, indices)), [self.b.asarray(word)])
         count = len(self.kept)
         junctions = dict(zip(self.kept, made[:count], strict=True))
         return junctions, dict(zip(self.whole, made[count:], strict=True))
@@ -127,7 +130,7 @@ class Junctions:
                 if self._spliced(source):
                     yield self._rows(graph.nodes[source].shape[0], windows.get(source), reads)
                 else:
-                    yield np.full(count, LEFT)
+                    yield np.full((count, 1), LEFT)
         for index in self.whole:
             length = graph.nodes[index].shape[0]
             whole = np.broadcast_to(np.arange(length), (count, length))
@@ -166,14 +169,14 @@ class Junctions:
         graph, last = self.plan.graph, self._last
         by_node = dict(zip(self._tabulated, tables, strict=True))
         made: dict[int, Array] = {graph.perturbed: word[0]}
-        where = iter(indices)
+        where = self._unpacked(indices[0]) if self.b.uniform else iter(indices)
         for index in self._nodes:
             node = graph.nodes[index]
             positions = next(where)
             inputs = [
                 self._read(by_node[i], made.get(i), next(where), node.rule.outside)
                 if self._spliced(i)
-                else self.b.take(by_node[i], next(where), 0)
+                else self.b.take(by_node[i], next(where)[:, 0], 0)
                 for i in node.inputs
             ]
             made[index] = node.rule.values(self.b, self.weights[index], inputs, positions)
@@ -182,6 +185,20 @@ class Junctions:
                     del made[source]
         whole = [self._read(by_node[i], made[i], next(where), np.zeros) for i in self.whole]
         return [made[i] for i in self.kept] + whole
+
+    def _unpacked(self, packed: Array) -> Iterator[Array]:
+        """What `_indices` gives, which has the same widths for all splices."""
+        first = 0
+        for index in self._indices(self._anywhere, 1):
+            width = index.shape[1]
+            yield packed[:, first : first + width]
+            first += width
+
+    @property
+    def _anywhere(self) -> dict[int, Interval]:
+        """Windows of the first hull."""
+        windows = self.plan.layout.windows.items()
+        return {i: Interval(x.start[:1], x.stop[:1]) for i, x in windows}
 
     @property
     def _last(self) -> dict[int, int]:
