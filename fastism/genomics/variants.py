@@ -244,7 +244,7 @@ class _Runner:
             x = one_hot([perturbations[0].before], self.alphabet, "zero")
             with np.errstate(invalid="ignore", over="ignore"):
                 made = self.ism.spliced(x, splices, self.outputs)
-                reference, change = _flat(made.reference)[0], _flat(made.delta())
+                reference, change = side_by_side(made.reference)[0], side_by_side(made.delta())
             for row, number in enumerate(chosen):
                 values[alike[number]] = "splice", reference, change[row]
         return values
