@@ -80,3 +80,20 @@ def test_the_folder_is_the_users_cache_unless_another_is_named(monkeypatch, tmp_
     assert cache_folder() == Path.home() / ".cache" / "fastism"
     monkeypatch.setenv("FASTISM_CACHE_DIR", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+@pytest.mark.torch
+def test_a_backend_on_a_gpu_has_uniform_windows_and_keeps_what_it_measures(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    from fastism.backends import torch_uniform
+
+    monkeypatch.setenv("FASTISM_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("FASTISM_UNIFORM", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    torch_uniform._choices.cache_clear()
+    assert not torch_uniform.torch_backend("float32", "cpu").uniform
+    monkeypatch.setattr(torch_uniform.TorchBackend, "accelerated", True)
+    made = torch_uniform.torch_backend("float32", "cpu")
+    assert made.uniform and made.resident
+    assert made._choices._kept.path.parent == tmp_path
+    torch_uniform._choices.cache_clear()

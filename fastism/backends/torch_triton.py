@@ -74,6 +74,15 @@ def installed() -> bool:
     return find_spec("triton") is not None
 
 
+def version() -> str:
+    """Of Triton, whatever the package is called that brought it; "none" without one."""
+    if not installed():
+        return "none"
+    import triton
+
+    return str(triton.__version__)
+
+
 def interpreted() -> bool:
     """Whether programs run on a CPU, in Triton's interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"

@@ -13,7 +13,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,12 +55,11 @@ def _name_of(device: torch.device) -> str:
 @cache
 def _choices(device: str) -> Choices:
     """What was measured on a kind of device, in this process and before."""
-    triton = version("triton") if torch_triton.installed() else "none"
     programs = Path(__file__).with_name("triton_programs.py").read_bytes()
     facts = {
         "device": device,
         "torch": torch.__version__,
-        "triton": triton,
+        "triton": torch_triton.version(),
         "programs": hashlib.sha256(programs).hexdigest()[:16],
     }
     return Choices(kept=KeptTimes(facts))
