@@ -344,3 +344,13 @@ def test_torch_copies_through_pinned_memory_and_waits_for_its_event(monkeypatch)
     assert happened == ["pinned", "record"]
     np.testing.assert_array_equal(wait(), [0, 1, 2])
     assert happened == ["pinned", "record", "wait"]
+
+
+def test_mutants_at_the_same_places_are_gathered_once():
+    engine, inputs, mutants = engine_on(NumpyBackend("float64"))
+    first = list(engine.batches(mutants))
+    again = Mutants(*(x.copy() for x in (mutants.sequence, mutants.start)), None, mutants.delta)
+    assert all(a is b for a, b in zip(first, engine.batches(again), strict=True))
+    some = mutants.some(np.arange(7))
+    (batch,) = engine.batches(some)
+    assert sorted(np.concatenate([c.slots[c.slots >= 0] for c in batch])) == list(range(7))

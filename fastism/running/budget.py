@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from fastism.calls.mutants import Mutants
 from fastism.errors import FastISMError
@@ -14,6 +17,24 @@ from fastism.planning.plan import Plan
 from fastism.running.chunks import Chunk, make_batches
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The chunks of the last mutants: those of other sequences mostly are at the same places."""
+
+    sequence: np.ndarray
+    start: np.ndarray
+    sizes: tuple[int, int, int]
+    batches: list[list[Chunk]]
+
+    def serves(self, mutants: Mutants, sizes: tuple[int, int, int]) -> bool:
+        """Whether other mutants are gathered in the same way."""
+        return (
+            sizes == self.sizes
+            and np.array_equal(mutants.start, self.start)
+            and np.array_equal(mutants.sequence, self.sequence)
+        )
 
 
 class Budget:
@@ -29,6 +50,7 @@ class Budget:
 
     def __init__(self, plan: Plan, memory: int) -> None:
         self.plan, self.memory, self._most_bytes = plan, memory, memory
+        self._last: _Gathered | None = None
 
     @property
     def most_in_full(self) -> int:
@@ -57,7 +79,11 @@ class Budget:
         chunk_bytes = min(chunk_bytes, self._most_bytes)
         per_chunk = min(max(chunk_bytes // plan.window_bytes, 1), most)
         per_batch = max(self.memory // 2 // max(plan.stored_bytes, 1), slots)
-        yield from make_batches(plan.layout, mutants, slots, per_chunk, per_batch)
+        sizes = slots, per_chunk, per_batch
+        if self._last is None or not self._last.serves(mutants, sizes):
+            made = list(make_batches(plan.layout, mutants, *sizes))
+            self._last = _Gathered(mutants.sequence, mutants.start, sizes, made)
+        yield from self._last.batches
 
     def spans(self, batch: Sequence[Chunk]) -> Iterator[tuple[int, int]]:
         """Runs of chunks ``(first, last)`` whose steps in full fit (at least one chunk each)."""
