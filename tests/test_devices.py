@@ -347,7 +347,7 @@ def test_torch_copies_through_pinned_memory_and_waits_for_its_event(monkeypatch)
 
 
 def test_mutants_at_the_same_places_are_gathered_once():
-    engine, inputs, mutants = engine_on(NumpyBackend("float64"))
+    engine, _, mutants = engine_on(NumpyBackend("float64"))
     first = list(engine.batches(mutants))
     again = Mutants(*(x.copy() for x in (mutants.sequence, mutants.start)), None, mutants.delta)
     assert all(a is b for a, b in zip(first, engine.batches(again), strict=True))
