@@ -72,6 +72,7 @@ CASES = {
     "clamp, one limit": (lambda x: x.clamp(min=-0.2) - x.clamp(max=0.1),),
     "clamp, limits exchanged": (lambda x: x * torch.clamp(x, 0.5, 0.2),),
     "hardtanh": (lambda x: F.hardtanh(x, -0.3, 0.5),),
+    "masked_fill": (lambda x: x.masked_fill(torch.arange(x.shape[2]) % 3 == 0, 0.5),),
     "repeat of channels": (lambda x: x.repeat(1, 3, 1),),
     "repeat of positions": (lambda x: x.repeat(1, 1, 2),),
     "gelu": (F.gelu,),

@@ -16,10 +16,10 @@ from torch import fx
 from torch.utils import _pytree
 
 from fastism.frontends import torch_views  # noqa: F401  (registers its handlers)
-from fastism.frontends.torch_ops import OPERATORS, Handler, Made, constants
+from fastism.frontends.torch_ops import OPERATORS, Handler, Made, constants, handles
 from fastism.frontends.torch_pointwise import scaled
 from fastism.frontends.torch_values import Emit, Value, host
-from fastism.rules import AveragePool, Convolution, MaxPool, SoftmaxPool
+from fastism.rules import AveragePool, Convolution, MaxPool, PositionAffine, SoftmaxPool
 
 FOLDED: dict[Any, Handler] = {}
 #: Operators on every element alone, which do not care how positions are laid out.
@@ -127,6 +127,26 @@ def matmul(emit: Emit, x: Any, weight: Any) -> Made:
     if not isinstance(x, Value) or not constants(weight) or weight.dim() != 2:
         return "a product of two tensors that depend on the input"
     return linear(emit, x, weight.T)
+
+
+@_handles("masked_fill")
+@handles("masked_fill.Scalar")
+def masked_fill(emit: Emit, x: Value, mask: Any, number: Any) -> Made:
+    """A number where a constant mask says so, as for what an attention pool was padded with."""
+    if mask is None or not constants(mask) or isinstance(number, Value):
+        return "a mask that depends on the input"
+    shape = emit.shape(x)
+    if x.axes not in ((1, 0), (1, 0, 0)) or mask.dim() > len(shape) + 1:
+        return "a mask in another order of axes"
+    table = host(mask)
+    if table.ndim > len(shape):
+        if len(table) > 1:
+            return "a mask that differs between sequences"
+        table = table[0]
+    table = np.broadcast_to(table, shape).reshape(shape[0], -1).T
+    filled = np.where(table, float(number), 0.0).astype(emit.dtype)
+    kept = np.where(table, 0.0, 1.0).astype(emit.dtype)
+    return Value(emit.add(PositionAffine(kept, filled), [x.node]), x.axes, x.fold)
 
 
 # ---- views ----------------------------------------------------------------------------------

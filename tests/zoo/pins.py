@@ -36,6 +36,8 @@ BEGIN, END = "<!-- zoo: begin -->", "<!-- zoo: end -->"
 MODULES = {"torch": ("torch_stacks", "torch_mixers"), "keras": ("keras_families",)}
 #: Runs of fast and naive ISM in turns.
 TURNS = 3
+#: Sequences of a timed run: a call of TensorFlow takes as long as many small mutants.
+SEQUENCES = {"torch": 1, "keras": 16}
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,29 @@ def pinned(family: Family, ism: Any) -> Pin:
     return Pin(dict(kinds), None if plan.uncounted else round(plan.speedup, 3))
 
 
-def measured(family: Family) -> tuple[float, str]:
-    """Naive over fast seconds of one sequence, runs in turns; and the backend of both."""
+def measured(family: Family) -> float:
+    """Naive over fast seconds of the same sequences, runs in turns.
+
+    Naive ISM runs one sequence, and takes as many times longer for several.
+    """
     from exactness import built, inputs_of, packed, ready
 
     model = ready(family)
-    ism, x = built(family, model), packed(inputs_of(family, 1))
+    ism = built(family, model)
     naive = ism.naive()
-    naive.tune(x)
-    naive.saturate(x)
-    ism.saturate(x)
+    count = SEQUENCES[family.framework]
+    one, several = (packed(inputs_of(family, n)) for n in (1, count))
+    # The first run chooses a batch size, and compiles.
+    naive.saturate(one)
+    ism.saturate(several)
     ratios = []
     for _ in range(TURNS):
-        seconds = []
-        for one in (ism, naive):
-            begin = time.perf_counter()
-            one.saturate(x)
-            seconds.append(time.perf_counter() - begin)
-        ratios.append(seconds[1] / seconds[0])
-    return median(ratios), ism.backend
+        begin = time.perf_counter()
+        ism.saturate(several)
+        between = time.perf_counter()
+        naive.saturate(one)
+        ratios.append(count * (time.perf_counter() - between) / (between - begin))
+    return median(ratios)
 
 
 def renewed(anew: bool, names: list[str]) -> Iterator[tuple[str, Pin]]:
@@ -112,7 +118,7 @@ def renewed(anew: bool, names: list[str]) -> Iterator[tuple[str, Pin]]:
                 continue
             pin = pinned(family, built(family, ready(family)))
             old = before.get(family.name)
-            gain = measured(family)[0] if anew else old.measured if old else None
+            gain = measured(family) if anew else old.measured if old else None
             print(f"{family.name}: {asdict(pin)}, measured {gain}", flush=True)
             yield family.name, Pin(pin.opaque, pin.expected, gain and round(gain, 2))
 
