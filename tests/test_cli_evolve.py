@@ -7,7 +7,7 @@ import pandas
 import pytest
 from cli_cases import LENGTH, files, invoke, succeed
 
-pytestmark = pytest.mark.keras
+pytestmark = pytest.mark.tensorflow
 keras = pytest.importorskip("keras", reason="Keras is not installed.")
 
 from fastism.cli.evolve import read_goals  # noqa: E402

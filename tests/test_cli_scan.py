@@ -9,7 +9,7 @@ import pytest
 from cli_cases import LENGTH, files, invoke, succeed
 from scanned import deleted, inserted
 
-pytestmark = pytest.mark.keras
+pytestmark = pytest.mark.tensorflow
 keras = pytest.importorskip("keras", reason="Keras is not installed.")
 
 from fastism.cli.exit_codes import Exit  # noqa: E402

@@ -148,7 +148,7 @@ def test_parts_are_timed_in_turns_and_told_apart():
     assert len({r.how.job for r in done}) == 1
 
 
-@pytest.mark.keras
+@pytest.mark.tensorflow
 def test_the_convolutions_end_where_the_dense_part_begins():
     pytest.importorskip("keras")
     from benchmarks.architectures import build

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the study runs their PyTorch twins")
 
 from benchmarks.studies import pairs
 
-pytestmark = [pytest.mark.keras, pytest.mark.torch]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.torch]
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_a_strange_description_is_refused(tmp_path):
 # ---- models ----------------------------------------------------------------------------------
 
 
-@pytest.mark.keras
+@pytest.mark.tensorflow
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["basset", "factorized_basset", "bpnet", "deepsea"])
 def test_the_models_of_the_torch_peers_are_ours(monkeypatch, name):

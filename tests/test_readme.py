@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("keras", reason="the example is a Keras model")
 
-pytestmark = [pytest.mark.keras, pytest.mark.slow]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -95,7 +95,7 @@ def printed_by(code, models, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.keras
+@pytest.mark.tensorflow
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="builds Keras models")
 def test_ten_models_in_one_process_print_nothing(tmp_path):
     # Only TensorFlow counts models.

@@ -18,7 +18,7 @@ from fastism.errors import FastISMError  # noqa: E402
 from fastism.models import torch as twins  # noqa: E402
 from fastism.models.transfer import to_keras, to_torch  # noqa: E402
 
-pytestmark = [pytest.mark.keras, pytest.mark.torch]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.torch]
 
 CASES = {
     "basset": ("basset_model", {"seqlen": 210, "num_outputs": 3}),

@@ -26,7 +26,7 @@ from fastism.genomics.vcf import Variant  # noqa: E402
 from fastism.running.engine import Engine  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
 
-pytestmark = pytest.mark.keras
+pytestmark = pytest.mark.tensorflow
 
 LENGTH = 60
 NEAR = {"rtol": 1e-4, "atol": 1e-5}

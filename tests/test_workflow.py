@@ -146,7 +146,7 @@ Partial.append = killed
 """
 
 
-@pytest.mark.keras
+@pytest.mark.tensorflow
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="times a Keras model")
 def test_a_job_that_is_killed_keeps_what_it_had_measured(tmp_path):
     given = {"architecture": "basset", "length": 100, "sequences": [1, 2]}
