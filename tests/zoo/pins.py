@@ -74,7 +74,9 @@ def pinned(family: Family, ism: Any) -> Pin:
     """What the plan says on PyTorch, and for Keras models on TensorFlow, whatever backend runs."""
     from fastism.planning.plan import make_plan
 
-    plan = make_plan(ism.plan.graph, uniform=family.framework == "keras")
+    plan, uniform = ism.plan, family.framework == "keras"
+    if plan.layout.uniform != uniform:
+        plan = make_plan(plan.graph, uniform=uniform)
     names = set(plan.opaque)
     nodes = [plan.graph.nodes[i] for i in plan.reasons]
     kinds = Counter(node.kind for node in nodes if node.name in names)
