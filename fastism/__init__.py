@@ -8,7 +8,8 @@ extends fastISM (Nair et al. 2022, doi:10.1093/bioinformatics/btac135).
 from fastism.calls.result import Saturation
 from fastism.errors import FastISMError
 from fastism.frontends.registered import register, see_through
-from fastism.ism import FastISM, NaiveISM
+from fastism.ism import FastISM
+from fastism.naive_ism import NaiveISM
 
 __version__ = "0.6.0"
 __all__ = [

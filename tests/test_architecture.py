@@ -24,6 +24,7 @@ LIBRARY = (
     "fastism.edits",
     "fastism.base_ism",
     "fastism.scans",
+    "fastism.naive_ism",
     "fastism.ism",
     "fastism.design",
     "fastism",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -82,12 +84,12 @@ def test_tuning_hands_on_other_errors():
 def test_an_accelerated_model_is_tuned_over_large_batches(monkeypatch):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 1)).eval()
     naive, offered = NaiveISM(module, input_shape=(4, 9)), []
-    monkeypatch.setattr("fastism.backends.torch.TorchBackend.accelerated", True)
+    monkeypatch.setattr("fastism.naive_ism.get_backend", lambda *_: accelerated())
 
     def tuned(forward, inputs, sizes):
         offered.extend(sizes)
         return 16
 
-    monkeypatch.setattr("fastism.ism.tune_batch_size", tuned)
+    monkeypatch.setattr("fastism.naive_ism.tune_batch_size", tuned)
     naive.tune(np.zeros((1, 4, 9), dtype=np.float32))
     assert offered == list(LARGE_BATCH_SIZES)

@@ -124,7 +124,7 @@ def models():
 
 @pytest.fixture
 def _untuned(monkeypatch):
-    monkeypatch.setattr("fastism.ism.tune_batch_size", lambda forward, inputs, sizes=(): 32)
+    monkeypatch.setattr("fastism.naive_ism.tune_batch_size", lambda forward, inputs, sizes=(): 32)
 
 
 @pytest.mark.torch

@@ -237,7 +237,7 @@ def test_a_size_that_was_chosen_for_few_mutants_is_chosen_again(monkeypatch):
         yield from ()
         return 32
 
-    monkeypatch.setattr("fastism.ism.run_while_tuning", run)
+    monkeypatch.setattr("fastism.naive_ism.run_while_tuning", run)
     naive.saturate(one_hot())
     assert tried == [16, 32, 64, 128]
     assert naive.batch_size == 32

@@ -26,7 +26,8 @@ from fastism.genomics.phased import Calls, Copy
 from fastism.genomics.spelling import shortest
 from fastism.genomics.variants import NAIVE_BATCH, NotFinite, side_by_side
 from fastism.genomics.vcf import Variant
-from fastism.ism import FastISM, NaiveISM
+from fastism.ism import FastISM
+from fastism.naive_ism import NaiveISM
 from fastism.sequences import one_hot
 
 #: A difference is rounding up to these parts of the largest output and of the largest effect.

@@ -26,7 +26,8 @@ from fastism.genomics.locate import (
     locate,
 )
 from fastism.genomics.vcf import Variant
-from fastism.ism import FastISM, NaiveISM
+from fastism.ism import FastISM
+from fastism.naive_ism import NaiveISM
 from fastism.sequences import DNA, Ambiguous, one_hot
 
 NotFinite = Literal["error", "skip", "keep"]
