@@ -67,7 +67,7 @@ install: python ## install what the benchmark needs, and this project, into .ven
 	@$(INSTALL) run
 
 install-all: python ## install what the tests and the documentation need as well
-	@$(INSTALL) run test docs
+	@$(INSTALL) run test docs triton
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \

@@ -201,6 +201,8 @@ class Installer:
                 steps.append(Step(f"{title} {pins[name].version}", (self.python, *words)))
         others = len(pins) - len(steps)
         words = (*INSTALL, *WHEELS, "--no-deps", f"--requirement={path}")
+        if PURPOSES[purpose].apart:
+            words = (*words, "--upgrade", f"--target={self.environment / purpose}")
         steps.append(Step(f"{others} packages of {path.name}", (self.python, *words)))
         return Part(purpose, digest_of([path]), tuple(steps))
 

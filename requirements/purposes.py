@@ -43,12 +43,16 @@ class Purpose:
         The purpose whose lock is installed before; its packages are not repeated.
     alone : tuple of Alone
         Packages that are no extra.
+    apart : bool
+        Whether it is installed into a folder of its own, named like the purpose, in the
+        environment: only processes see it that have that folder on their path.
     """
 
     title: str
     extras: tuple[str, ...]
     over: str = ""
     alone: tuple[Alone, ...] = ()
+    apart: bool = False
 
 
 PURPOSES = {
@@ -75,6 +79,13 @@ PURPOSES = {
         ("cli", "docs"),
         over="run",
     ),
+    "triton": Purpose(
+        # TensorFlow and Triton each bring a copy of LLVM: where TensorFlow was imported before,
+        # importing Triton ends the process. PyTorch imports it where it is installed.
+        "What tests of the kernels for GPUs need, in a folder of its own.",
+        ("triton",),
+        apart=True,
+    ),
 }
 
 #: Asked for by a package of the locks, but left out, and why.
@@ -93,4 +104,5 @@ def requirements_of(purpose: str) -> list[str]:
     table = project()
     extras = table["optional-dependencies"]
     lines = [line for extra in PURPOSES[purpose].extras for line in extras[extra]]
-    return list(dict.fromkeys([*table["dependencies"], *lines]))
+    own = [] if PURPOSES[purpose].apart else table["dependencies"]
+    return list(dict.fromkeys([*own, *lines]))

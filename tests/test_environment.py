@@ -36,8 +36,11 @@ def bounds(lines: list[str]) -> dict[str, str]:
 
 
 def project_bounds() -> dict[str, str]:
-    extras = PROJECT["optional-dependencies"].values()
-    return bounds([*PROJECT["dependencies"], *(line for extra in extras for line in extra)])
+    """Those of all extras but the ones that cannot be in one environment with the others."""
+    apart = {extra for purpose in PURPOSES.values() if purpose.apart for extra in purpose.extras}
+    extras = PROJECT["optional-dependencies"].items()
+    lines = [line for name, extra in extras if name not in apart for line in extra]
+    return bounds([*PROJECT["dependencies"], *lines])
 
 
 def environment_lines() -> list[str]:

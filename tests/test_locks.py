@@ -24,6 +24,10 @@ WHEELS = {
 }
 ALL = [pin for purpose in PURPOSES for pin in read_lock(purpose).values()]
 each_lock = pytest.mark.parametrize("purpose", PURPOSES)
+#: Those whose packages are seen by every process of the environment.
+each_common_lock = pytest.mark.parametrize(
+    "purpose", [name for name, purpose in PURPOSES.items() if not purpose.apart]
+)
 
 
 def is_wheel_for_all(tags: str) -> bool:
@@ -66,7 +70,7 @@ def test_the_check_itself_refuses_other_wheels(tags):
     assert not is_wheel_for_all(tags)
 
 
-@each_lock
+@each_common_lock
 def test_what_is_installed_are_the_wheels_of_the_lock(purpose):
     """A wheel that was made here has other tags; so may a line that was written by hand."""
     pins = [*read_lock(purpose).values()]
@@ -113,7 +117,7 @@ def asked_for(name: str, extras: frozenset[str]) -> list[Requirement]:
     return [line for line in lines if any(applies(line, extra) for extra in (*extras, ""))]
 
 
-@each_lock
+@each_common_lock
 def test_a_lock_holds_all_that_its_packages_ask_for_and_nothing_else(purpose):
     """By what the installed packages themselves say."""
     locked = with_those_before(purpose)

@@ -84,7 +84,8 @@ def test_tuning_hands_on_other_errors():
 def test_an_accelerated_model_is_tuned_over_large_batches(monkeypatch):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 1)).eval()
     naive, offered = NaiveISM(module, input_shape=(4, 9)), []
-    monkeypatch.setattr("fastism.naive_ism.get_backend", lambda *_: accelerated())
+    there = SimpleNamespace(accelerated=True)
+    monkeypatch.setattr("fastism.naive_ism.get_backend", lambda *_: there)
 
     def tuned(forward, inputs, sizes):
         offered.extend(sizes)

@@ -7,9 +7,13 @@ precision; float64 runs on PyTorch's operators.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from math import prod
 from typing import Any, ClassVar
@@ -76,11 +80,11 @@ def installed() -> bool:
 
 def version() -> str:
     """Of Triton, whatever the package is called that brought it; "none" without one."""
-    if not installed():
-        return "none"
-    import triton
-
-    return str(triton.__version__)
+    for name in ("triton", "pytorch-triton", "pytorch-triton-rocm"):
+        with suppress(PackageNotFoundError):
+            # Not by importing it: see `usable`.
+            return metadata.version(name)
+    return "unknown" if installed() else "none"
 
 
 def interpreted() -> bool:
@@ -89,9 +93,14 @@ def interpreted() -> bool:
 
 
 def usable(device: torch.device, dtype: str) -> bool:
-    """Whether the kernels of this file can run."""
+    """Whether the kernels of this file can run.
+
+    TensorFlow and Triton each bring a copy of LLVM. Where TensorFlow was imported before, importing
+    Triton would end the process, so that PyTorch's own operators run there.
+    """
     there = device.type == "cuda" or (device.type == "cpu" and interpreted())
-    return there and dtype == "float32" and installed()
+    loadable = "triton" in sys.modules or "tensorflow" not in sys.modules
+    return there and dtype == "float32" and installed() and loadable
 
 
 def tiles() -> tuple[Tile, ...]:

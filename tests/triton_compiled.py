@@ -1,0 +1,49 @@
+"""Programs in Triton are compiled for a GPU, which needs none; `tests/test_triton.py` runs this.
+
+The interpreter takes parts of the language that the compiler might not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from fastism.backends import triton_programs
+
+FLOATS = {"x", "taps", "base", "residual", "pool_sign", "pool_base", "out", "table"}
+INDICES = {"offset", "residual_offset", "pool_offset", "sequence", "start"}
+SWITCHES = (
+    "STACKED", "FORWARD", "FLAT", "OFFSET", "BASE", "RELU", "RESIDUAL", "RESIDUAL_OFFSET",
+    "POOLED", "POOL_OFFSET", "POOL_SIGN",
+)  # fmt: skip
+
+
+def compiled(name: str, constants: dict[str, Any]) -> str:
+    """Machine code of a program for a GPU of compute capability 9.0, which needs no GPU."""
+    program = getattr(triton_programs, name)
+    types = dict.fromkeys(program.arg_names, "i32") | dict.fromkeys(constants, "constexpr")
+    types |= dict.fromkeys(FLOATS & types.keys(), "*fp32")
+    types |= dict.fromkeys(INDICES & types.keys(), "*i64")
+    types |= {"fill": "fp32"} if "fill" in types else {}
+    at = {(program.arg_names.index(n),): value for n, value in constants.items()}
+    made = triton.compile(ASTSource(program, types, at), target=GPUTarget("cuda", 90, 32))
+    return made.asm["ptx"]
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32"])
+def test_programs_compile_for_a_gpu(precision):
+    tile = {"ROWS": 16, "FEATURES": 16, "TERMS": 16, "PRECISION": precision}
+    pooled = {"FLAT", "OFFSET", "BASE", "POOLED", "POOL_OFFSET", "POOL_SIGN"}
+    residual = {"STACKED", "OFFSET", "BASE", "RELU", "RESIDUAL", "RESIDUAL_OFFSET"}
+    product = {"OFFSET", "BASE", "RELU"}
+    code = {}
+    for number, on in enumerate((pooled, residual, product, {"FORWARD", "OFFSET"})):
+        code[number] = compiled("window", {name: name in on for name in SWITCHES} | tile)
+    assert all("st.global" in text for text in code.values())
+    assert ("tf32" in code[2]) == (precision == "tf32")
+    for name, extra in (("looked_up", {}), ("placed", {}), ("rebuilt", {"DELTA": True})):
+        assert "st.global" in compiled(name, {"NUMBERS": 128} | extra)
