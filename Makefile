@@ -8,10 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(PYTHON) -m requirements.install --environment $(VENV)
 SNAKEMAKE_ARGS ?=
-# What jobs say of their progress and results, without Snakemake's own lines around it.
-SNAKEMAKE := $(BIN)/snakemake --quiet host reason rules --cores all
-# Its own lines go into a file, which is named at the end, also where a job fails.
-NAME_LOG = status=$$?; echo "Snakemake's log: $$(ls -t .snakemake/log/*.log | head -n 1)"; exit $$status
+# What jobs say of their progress and results. Snakemake's own lines around it go into a file, which
+# it names at the end.
+SNAKEMAKE := $(BIN)/snakemake --quiet host reason rules progress --cores all
 # Two processes; the threads of PyTorch in both of them would wait for each other.
 PYTEST_ARGS ?= --numprocesses 2
 # The backends other than the default one under which the tests marked "keras" are repeated.
@@ -32,10 +31,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: install ## run the quick benchmark: speedup table and figure in results/quick
-	@$(SNAKEMAKE) $(SNAKEMAKE_ARGS); $(NAME_LOG)
+	$(SNAKEMAKE) $(SNAKEMAKE_ARGS)
 
 regression: install ## compare speedups with the baseline; fails where one is worse
-	@$(SNAKEMAKE) regression $(SNAKEMAKE_ARGS); $(NAME_LOG)
+	$(SNAKEMAKE) regression $(SNAKEMAKE_ARGS)
 
 test: lint ## check the style, then run the tests, those that use Keras on each of its backends
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
