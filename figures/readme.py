@@ -63,6 +63,11 @@ SOURCES = (
         "The same architectures with the same weights as PyTorch modules, "
         "`FastISM(module, input_shape=(4, 1000))`, against naive ISM of the modules:",
     ),
+    Source(
+        "library-amd-cpu.jsonl",
+        "On another kind of processor, an AMD EPYC with AVX-512, with one sequence and three runs:",
+    ),
+    Source("quick-amd-cpu.jsonl", "The quick benchmark of `make run` on that processor:"),
 )
 
 

@@ -108,3 +108,13 @@ def test_ten_models_in_one_process_print_nothing(tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="builds PyTorch modules")
 def test_modules_print_nothing(tmp_path):
     assert printed_by(TORCH_MODULES, 3, tmp_path) == ""
+
+
+def test_the_command_handles_ctrl_c_before_anything_that_takes_long_to_import():
+    script = (
+        "import sys, fastism.cli.start; print(sorted({'numpy', 'rich', 'typer'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
