@@ -688,6 +688,8 @@ def test_everything_public_is_documented_and_exported():
         "FastISMError",
         "NaiveISM",
         "Saturation",
+        "register",
+        "see_through",
         "__version__",
     }
     for name in fastism.__all__:

@@ -852,6 +852,9 @@ def test_every_function_has_a_formula_and_a_case():
 @pytest.mark.parametrize("primitive", sorted(CASES))
 def test_primitive(b: Backend, primitive: str):
     cases = [case for case in CASES[primitive] if b.uniform or not case.per_block]
+    if b.name != "torch" and primitive == "overlap_add":
+        # The many shapes of convolutions are there for the kernels that PyTorch has to choose from.
+        cases = cases[::7]
     assert cases
     check(cases, b)
 
