@@ -64,10 +64,9 @@ SOURCES = (
         "`FastISM(module, input_shape=(4, 1000))`, against naive ISM of the modules:",
     ),
     Source(
-        "library-amd-cpu.jsonl",
-        "On another kind of processor, an AMD EPYC with AVX-512, with one sequence and three runs:",
+        "quick-amd-cpu.jsonl",
+        "The quick benchmark, `make run`, on another kind of processor, an AMD EPYC with AVX-512:",
     ),
-    Source("quick-amd-cpu.jsonl", "The quick benchmark of `make run` on that processor:"),
 )
 
 
