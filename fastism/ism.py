@@ -25,15 +25,14 @@ from fastism.calls.result import Saturation, listed
 from fastism.edits.engine import EditEngine
 from fastism.edits.hulls import joined
 from fastism.edits.listed import Edits
-from fastism.edits.plan import EditPlan, Seam, Strategy, make_edit_plan
+from fastism.edits.plan import EditPlan, EditStrategy, Seam, make_edit_plan
 from fastism.errors import FastISMError, NotFiniteError, no_memory
 from fastism.frontends.batches import random_sequences
 from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.naive_ism import NaiveISM
 from fastism.pairs.engine import PairEngine
-from fastism.pairs.plan import PairPlan, make_pair_plan
-from fastism.pairs.plan import Strategy as PairStrategy
+from fastism.pairs.plan import PairPlan, PairStrategy, make_pair_plan
 from fastism.pairs.result import PairPart
 from fastism.planning.plan import Plan, make_plan, mutant_bytes
 from fastism.planning.worth import least_speedup
@@ -505,7 +504,7 @@ class FastISM(Scans):
         self, inputs: Sequence[np.ndarray], edits: Edits, select: dict[int, np.ndarray | None]
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
         plan = self._edit_plan(tuple(select))
-        if plan.strategy is not Strategy.ADDITION:
+        if plan.strategy is not EditStrategy.ADDITION:
             return super()._run_edits(inputs, edits, select)
         edits = joined(inputs[self.seq_input_idx], edits, plan.near)
         counts = np.bincount(edits.mutant, minlength=len(edits))

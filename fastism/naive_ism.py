@@ -157,10 +157,10 @@ class NaiveISM(Scans):
 
     def _sizes(self, mutants: int) -> list[int]:
         """The batch sizes to choose from for so many mutants; one where nothing may be timed."""
-        front = self._front
-        backend = get_backend(front.framework, front.dtype, front.device)
         if not may_measure():
             return fitting_sizes(USUAL_BATCH_SIZE, most=self._most)[-1:]
+        front = self._front
+        backend = get_backend(front.framework, front.dtype, front.device)
         return fitting_sizes(mutants, backend.accelerated, self._most)
 
     def _tuned(self, inputs: Sequence[np.ndarray], mutants: int) -> int:

@@ -11,7 +11,7 @@ from random_graphs import graphs, single_rules
 
 from fastism.edits.hulls import joined, spanned
 from fastism.edits.listed import check_edits
-from fastism.edits.plan import Strategy, find_seam, make_edit_plan
+from fastism.edits.plan import EditStrategy, find_seam, make_edit_plan
 from fastism.errors import FastISMError
 from fastism.intervals import Interval
 from fastism.planning.layout import affected_windows
@@ -194,7 +194,7 @@ def basset():
 @pytest.mark.torch
 def test_the_plan_says_what_adds_up_and_from_where_on(basset):
     plan = basset.edit_plan()
-    assert plan.strategy is Strategy.ADDITION
+    assert plan.strategy is EditStrategy.ADDITION
     # Five letters before the pool, and the grid of the pool.
     assert plan.distance == 6
     told = str(plan)
@@ -235,7 +235,7 @@ def test_where_the_first_step_is_global_all_edits_are_one():
 
     ism = FastISM(Sorted(), input_shape=(4, 20), test_correctness=False, naive_below=0)
     plan = ism.edit_plan()
-    assert plan.strategy is Strategy.HULL
+    assert plan.strategy is EditStrategy.HULL
     assert "nothing adds up" in str(plan)
 
 

@@ -16,7 +16,7 @@ from random_modules import Example, modules, randomise  # noqa: E402
 from test_random_modules import assert_close, listed, packed, predictions  # noqa: E402
 
 from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
-from fastism.pairs.plan import Strategy  # noqa: E402
+from fastism.pairs.plan import PairStrategy  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -255,7 +255,7 @@ def test_what_does_not_fit(ism, given, message):
 
 def test_the_plan_says_how_pairs_run(ism):
     plan = ism.pair_plan(slice(10, 30), [1])
-    assert plan.strategy is Strategy.INTERACTIONS
+    assert plan.strategy is PairStrategy.INTERACTIONS
     assert plan.speedup > ism.plan.speedup
     assert "Strategy: interactions: effects of single edits add up" in str(plan)
     far = ism.pair_plan([0, 39])
@@ -273,7 +273,7 @@ class Mixing(torch.nn.Module):
 
 def test_where_something_global_comes_first_pairs_are_naive():
     ism = FastISM(Mixing().eval(), input_shape=(4, 12), test_correctness=False)
-    assert ism.pair_plan().strategy is Strategy.NAIVE
+    assert ism.pair_plan().strategy is PairStrategy.NAIVE
     assert "Strategy: naive: steps on whole tensors come so early" in str(ism.pair_plan())
     x = one_hot(np.random.default_rng(6), 1, 12).astype(np.float32)
     example = Example(ism.model, [(4, 12)], 0, False, [], "float32", [])

@@ -28,7 +28,7 @@ from test_random_models import (  # noqa: E402
 )
 
 from fastism import FastISM, FastISMError  # noqa: E402
-from fastism.pairs.plan import Strategy  # noqa: E402
+from fastism.pairs.plan import PairStrategy  # noqa: E402
 
 pytestmark = pytest.mark.keras
 
@@ -91,7 +91,7 @@ def test_random_models_on_torch(example, seed):
 def test_frameworks_that_compile_one_shape_take_references():
     ism = check(small_example(), 0, TOLERANCES["float32"])
     plan = ism.pair_plan()
-    assert plan.strategy is Strategy.REFERENCES
+    assert plan.strategy is PairStrategy.REFERENCES
     assert plan.fast_macs == pytest.approx(ism.plan.fast_macs, rel=0.5)
     assert "Strategy: references: this backend compiles windows of one shape" in str(plan)
 
@@ -101,4 +101,4 @@ def test_frameworks_that_compile_one_shape_take_references():
 @profile(4)
 def test_interactions_on_torch(seed):
     ism = check(small_example(), seed, ACROSS["float32"], "torch")
-    assert ism.pair_plan().strategy is Strategy.INTERACTIONS
+    assert ism.pair_plan().strategy is PairStrategy.INTERACTIONS

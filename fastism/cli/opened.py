@@ -87,7 +87,7 @@ class Opened:
     given : mapping from str
         Settings that naive ISM of the same model takes as well.
     seconds : float
-        How long it took to load, read and check the model.
+        How long it took to read and check the model, loading it left out.
     """
 
     ism: BaseISM

@@ -31,7 +31,7 @@ from fastism.planning.steps import Mode, Step
 from fastism.rules import ReadsOut
 
 
-class Strategy(Enum):
+class EditStrategy(Enum):
     """How edits of a mutant come together: far ones by ``ADDITION``, or all as one ``HULL``."""
 
     ADDITION = "addition"
@@ -95,14 +95,14 @@ class EditPlan:
     ----------
     single : Plan
         Of edits of one position.
-    strategy : Strategy
+    strategy : EditStrategy
     reason : str
         Why that strategy.
     seam : Seam
     """
 
     single: Plan
-    strategy: Strategy
+    strategy: EditStrategy
     reason: str
     seam: Seam
 
@@ -154,7 +154,7 @@ class EditPlan:
     def __str__(self) -> str:
         """The strategy, why, and from which distance on effects add up."""
         lines = [f"Strategy: {self.strategy.value}: {self.reason}."]
-        if self.strategy is Strategy.ADDITION:
+        if self.strategy is EditStrategy.ADDITION:
             nodes, steps = self.seam.graph.nodes, self.seam.steps
             lines.append(
                 f"Letters at least {self.distance} positions apart add up at "
@@ -178,9 +178,9 @@ def make_edit_plan(single: Plan, naive: bool) -> EditPlan:
     seam = find_seam(single.graph, single.steps)
     if naive:
         reason = "steps on whole tensors come so early that nothing is saved"
-        return EditPlan(single, Strategy.HULL, reason, seam)
+        return EditPlan(single, EditStrategy.HULL, reason, seam)
     if single.graph.perturbed in seam.nodes:
         reason = "a step on whole tensors reads the sequence itself, so that nothing adds up"
-        return EditPlan(single, Strategy.HULL, reason, seam)
+        return EditPlan(single, EditStrategy.HULL, reason, seam)
     reason = "effects add up where no nonlinear step sees two edits"
-    return EditPlan(single, Strategy.ADDITION, reason, seam)
+    return EditPlan(single, EditStrategy.ADDITION, reason, seam)

@@ -32,7 +32,7 @@ CACHED = 12 << 20
 WORTH = 0.9
 
 
-class Strategy(Enum):
+class PairStrategy(Enum):
     """How pairs run.
 
     ``INTERACTIONS``: what edits do alone is added up, and only what they do to each other is
@@ -55,7 +55,7 @@ class PairPlan:
         Of edits of one position.
     positions : int
         How many there are.
-    strategy : Strategy
+    strategy : PairStrategy
     reason : str
         Why that strategy.
     block : int
@@ -68,7 +68,7 @@ class PairPlan:
 
     single: Plan
     positions: int
-    strategy: Strategy
+    strategy: PairStrategy
     reason: str
     block: int
     near: float
@@ -136,13 +136,13 @@ def make_pair_plan(
     if not naive or min(referenced, sum(c.fast for c in costs)) >= WORTH * naive:
         reason = "steps on whole tensors come so early that nothing is saved"
         costs = tuple(Cost(c.naive, float(c.naive), nan) for c in single.costs)
-        return PairPlan(*given, Strategy.NAIVE, reason, best.block, 1.0, costs)
+        return PairPlan(*given, PairStrategy.NAIVE, reason, best.block, 1.0, costs)
     if uniform:
         reason = "this backend compiles windows of one shape; backend='torch' has interactions"
         costs = single.costs
-        return PairPlan(*given, Strategy.REFERENCES, reason, best.block, 1.0, costs)
+        return PairPlan(*given, PairStrategy.REFERENCES, reason, best.block, 1.0, costs)
     reason = "effects of single edits add up wherever only one of them reaches"
-    return PairPlan(*given, Strategy.INTERACTIONS, reason, best.block, best.near(), costs)
+    return PairPlan(*given, PairStrategy.INTERACTIONS, reason, best.block, best.near(), costs)
 
 
 class _Tiles:
