@@ -13,6 +13,9 @@ from parameter_ids import name_of
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# JAX compiles every shape, and tests have thousands of tiny ones: what counts is how long it takes
+# to compile them, not how fast they run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Delta propagation is tested where nothing is to be gained by it as well; test_worth.py is about
 # what users get there.
 os.environ["FASTISM_NAIVE_BELOW"] = "0"
