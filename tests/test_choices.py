@@ -166,6 +166,59 @@ def test_only_the_form_of_the_chosen_kernel_is_kept(clock):
 
 
 @pytest.mark.torch
+def test_forms_are_made_once_though_measuring_takes_several_calls(clock):
+    pytest.importorskip("torch")
+    from fastism.backends.torch_products import Chosen
+
+    made = []
+
+    def maker(name: str):
+        return lambda: made.append(name) or name
+
+    seconds = {"one": 1.0, "other": 0.9}
+
+    def sampled():
+        def run(form: str) -> None:
+            clock.now += seconds[form]
+
+        return run
+
+    choices = Choices(clock)
+    chosen = Chosen(choices, ("key",), {name: maker(name) for name in seconds})
+    while not choices.settled(("key", "shape"), list(seconds)):
+        choices.allow(0.5 / SHARE)
+        chosen.pick("shape", sampled)
+    assert clock.now == pytest.approx(ROUNDS * sum(seconds.values()))
+    assert sorted(made) == sorted(seconds)
+    assert chosen.pick("shape", sampled) == "other"
+    assert set(chosen._forms) == {"other"}
+
+
+@pytest.mark.torch
+def test_samples_of_dense_layers_are_small_however_large_the_matrix():
+    pytest.importorskip("torch")
+    from fastism.backends.torch_kernels import MOST_MACS
+    from fastism.backends.torch_products import FEWEST_ROWS, MOST_ROWS, rows_of_sample
+
+    assert rows_of_sample(8, 8) == MOST_ROWS
+    assert rows_of_sample(1000, 1000) * 1000 * 1000 <= MOST_MACS
+    assert rows_of_sample(4000, 4000) == 2 * FEWEST_ROWS
+
+
+@pytest.mark.torch
+def test_a_sample_has_many_mutants_before_it_has_many_positions():
+    torch = pytest.importorskip("torch")
+    from fastism.backends.torch_kernels import Problem, sample
+
+    problem = Problem("float32", "cpu", 11, 300, 200, 1)
+    assert sample(torch.zeros(7, 4, 50, 300), problem).shape == (1, 1, 128, 300)
+    small = Problem("float32", "cpu", 3, 8, 8, 1)
+    assert sample(torch.zeros(7, 4, 50, 8), small).shape == (7, 1, 200, 8)
+    # Dilated taps reach over all positions, which therefore stay.
+    assert len(sample(torch.zeros(7, 4, 50, 300), Problem("float32", "cpu", 11, 300, 200, 2))) == 7
+
+
+@pytest.mark.torch
 def test_a_dense_layer_is_multiplied_in_the_fastest_way(clock):
     torch = pytest.importorskip("torch")
     from fastism.backends.torch_products import Matrix

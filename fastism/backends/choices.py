@@ -142,6 +142,13 @@ def _measures() -> bool:
 
 
 @cache
-def process_choices() -> Choices:
-    """What was measured in this process, for all models."""
-    return Choices()
+def process_choices(on_host: bool) -> Choices:
+    """What was measured in this process, for all models.
+
+    Parameters
+    ----------
+    on_host : bool
+        Whether kernels run on the processor of this thread. Its own time is counted then: what
+        other programs take meanwhile says nothing about a kernel.
+    """
+    return Choices(time.thread_time if on_host else time.perf_counter)

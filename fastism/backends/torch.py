@@ -22,11 +22,19 @@ from fastism.backends.choices import Choices, process_choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.precision import torch_rounds_to_tf32
 from fastism.backends.shelf import Shelf
-from fastism.backends.torch_kernels import JOINING, KERNELS, Kernel, Problem, class_of, sample
+from fastism.backends.torch_kernels import (
+    JOINING,
+    KERNELS,
+    MOST_MACS,
+    Kernel,
+    Problem,
+    class_of,
+    sample,
+)
 from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
 
 #: Multiply-adds of a sample on an accelerator.
-MOST_MACS = 1 << 34
+MACS_ON_ACCELERATOR = 1 << 34
 
 
 class Taps:
@@ -51,6 +59,7 @@ class Taps:
         self._taps, self._device, self._kernels = taps, device, kernels
         self._choices = choices
         self._chosen: dict[int, Chosen[Kernel]] = {}
+        self._problems: dict[int, Problem] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +68,10 @@ class Taps:
 
     def problem(self, dilation: int) -> Problem:
         """What a kernel is asked to do."""
-        return Problem(str(self._taps.dtype), self._device.type, *self._taps.shape, dilation)
+        if dilation not in self._problems:
+            given = (str(self._taps.dtype), self._device.type, *self._taps.shape, dilation)
+            self._problems[dilation] = Problem(*given)
+        return self._problems[dilation]
 
     def chosen(self, dilation: int) -> Chosen[Kernel]:
         """The kernels to choose from for one dilation (a convolution has only one)."""
@@ -103,10 +115,10 @@ class TorchBackend(Backend):
     ) -> None:
         super().__init__(dtype)
         self._kernels = kernels
-        self._choices = process_choices() if choices is None else choices
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
+        self._choices = choices or process_choices(self.device.type == "cpu")
         self._packs = self.device.type == "cpu" and dtype == "float32" and onednn.usable()
         self._float = getattr(torch, dtype)
 
@@ -364,7 +376,7 @@ class TorchBackend(Backend):
         self, x: Array, problem: Problem, epilogue: Epilogue | None
     ) -> Callable[[Kernel], None]:
         """What runs a kernel on a part of a window, for the time that it takes."""
-        x = sample(x, problem, MOST_MACS if self.accelerated else 1 << 26)
+        x = sample(x, problem, MACS_ON_ACCELERATOR if self.accelerated else MOST_MACS)
         width = len(x) + (problem.count - 1) * problem.dilation
         reference = x.new_zeros((width, 1, 1, problem.features))
         base = None if epilogue is not None and epilogue.pooling is None else reference

@@ -20,6 +20,9 @@ from fastism.backends.epilogue import Epilogue, JointEpilogue
 
 _Tensor = torch.Tensor
 
+#: Multiply-adds of a sample at most, as far as it can be so small: about two milliseconds.
+MOST_MACS = 1 << 26
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -326,8 +329,11 @@ def _overlap(out: _Tensor, x: _Tensor, shift: int) -> tuple[_Tensor, _Tensor]:
     return out[first:last], x[first - shift : last - shift]
 
 
-def sample(x: _Tensor, problem: Problem, most: int = 1 << 26, fewest: int = 32) -> _Tensor:
+def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 128) -> _Tensor:
     """A part of a window to measure kernels on, as one block; at least some mutants of it.
+
+    Which kernel is the fastest depends on the number of mutants more than on that of positions, so
+    a sample of what needs many multiply-adds has fewer positions first.
 
     Parameters
     ----------

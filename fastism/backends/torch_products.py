@@ -15,12 +15,18 @@ import torch
 
 from fastism.backends import onednn
 from fastism.backends.choices import Choices
+from fastism.backends.torch_kernels import MOST_MACS
 
 _Tensor = torch.Tensor
 Form = TypeVar("Form")
 
 #: Rows of a sample at most; with fewer than so many nothing is measured.
 MOST_ROWS, FEWEST_ROWS = 1024, 32
+
+
+def rows_of_sample(features_in: int, features_out: int) -> int:
+    """The most rows to multiply with a matrix of some size when ways to do so are measured."""
+    return min(max(MOST_MACS // (features_in * features_out), 2 * FEWEST_ROWS), MOST_ROWS)
 
 
 class Chosen(Generic[Form]):
@@ -104,10 +110,12 @@ class Chosen(Generic[Form]):
         name = self._choices.best(full, self._names, trial if measure else None, advance)
         self._name_of[shape] = name
         chosen = form(name)
-        used = {*self.names, *self._asked}
-        self._forms = {each: made[each] for each in used if each in made}
-        if self._choices.settled(full, self._names):
+        settled = self._choices.settled(full, self._names)
+        if settled:
             self._settled[shape] = chosen
+        # While ways are still compared, their forms stay: making one may take longer than a run.
+        used = {*self.names, *self._asked} if settled else made.keys()
+        self._forms = {each: made[each] for each in used if each in made}
         return chosen
 
 
@@ -146,7 +154,8 @@ class Matrix:
         def sampled() -> Callable[[Any], Any]:
             rows = x.reshape(-1, x.shape[-1])
             # Some ways are slow only for some numbers of rows.
-            parts = [rows[:count].contiguous() for count in (FEWEST_ROWS, MOST_ROWS)]
+            counts = (FEWEST_ROWS, rows_of_sample(*self.shape))
+            parts = [rows[:count].contiguous() for count in counts]
             return lambda form: [part @ form for part in parts]
 
         many = x.shape[:-1].numel() >= FEWEST_ROWS
@@ -223,7 +232,8 @@ class PositionMatrices:
             (one,) = self._made(name, self._kernel[:1])
             # Some ways are slow only for some numbers of rows, and positions differ in them.
             typical = np.quantile(rows[rows > 0], (0.25, 0.5, 0.75, 1.0), method="nearest")
-            some = [min(int(count), MOST_ROWS) for count in np.unique(typical)]
+            most = rows_of_sample(*self._kernel.shape[1:])
+            some = sorted({min(int(count), most) for count in typical})
             x = torch.ones((some[-1], self._kernel.shape[1]), dtype=dtype)
             out = torch.zeros((some[-1], self.features), dtype=dtype)
 
