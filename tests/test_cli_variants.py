@@ -416,26 +416,3 @@ def test_a_model_of_open_length_needs_one(wrong, run, folder, vcf, tmp_path):
     given = [folder / "open.keras", vcf, "--genome", folder / "genome.fa", "-o", out]
     assert run(*given, "--seqlen", 40).code == 0
     assert rows(out)[0]["window_start"] == str(119 - 20)
-
-
-def test_an_interrupted_run_leaves_nothing(wrong, monkeypatch):
-    import fastism.cli.variants as command
-
-    def interrupted(*arguments, **settings):
-        raise KeyboardInterrupt
-        yield
-
-    monkeypatch.setattr(command, "run_located", interrupted)
-    ended = wrong()
-    assert (ended.code, "nothing was written" in ended.err) == (Exit.INTERRUPTED, True)
-
-
-def test_a_full_disk(wrong, monkeypatch):
-    import fastism.batch.effect_files as files
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files, "opened", full)
-    ended = wrong()
-    assert (ended.code, "No space left on device" in ended.err) == (Exit.OUTPUT, True)

@@ -1,6 +1,5 @@
 """Sharded scoring with Snakemake on this machine, and what a sharded run costs."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -22,10 +21,11 @@ from sharded_runs import (
 from benchmarks import records as timed
 from benchmarks.studies import store_size
 from benchmarks.studies.store_size import StoreSize
+from fastism.cli.workflow_options import config_schema, passed_on
 from fastism.errors import FastISMError
 from figures import scale_out
 
-SCHEMA = json.loads((ROOT / "workflows" / "score.schema.json").read_text())
+SCHEMA = config_schema(ROOT / "workflows", "score")
 #: Keys of the config that the workflow itself needs.
 OWN = {"model", "input", "output", "shards", "threads", "select"}
 SHARDS = 2
@@ -194,25 +194,26 @@ def test_an_output_of_no_known_format_is_refused_before_anything_runs(tmp_path):
 
 def test_keys_of_the_config_are_options_of_the_command():
     from fastism.cli.score import score
-    from fastism.cli.workflow_options import passed_on
 
     assert SCHEMA["additionalProperties"] is False
     assert set(SCHEMA["properties"]) - OWN == set(passed_on(score))
     assert set(OPTIONS) <= set(SCHEMA["properties"])
 
 
-def test_the_config_in_the_docs_is_valid():
+def test_the_configs_in_the_docs_are_valid():
     text = (ROOT / "docs" / "cluster.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    wrong = jsonschema.Draft202012Validator(SCHEMA).iter_errors(yaml.safe_load(example))
-    assert [error.message for error in wrong] == []
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    for command, example in zip(("score", "variants"), examples, strict=True):
+        schema = config_schema(ROOT / "workflows", command)
+        wrong = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(example))
+        assert [error.message for error in wrong] == []
 
 
 def test_the_profile_names_rules_of_the_workflow():
     profile = (ROOT / "workflows" / "profiles" / "slurm" / "config.yaml").read_text()
     assert yaml.safe_load(profile)["executor"] == "slurm"
     # The commented part for GPUs too.
-    workflow = (ROOT / "workflows" / "score.smk").read_text()
+    workflow = (ROOT / "workflows" / "sharded.smk").read_text()
     (rule,) = re.findall(r"^# set-resources:\n#   (\w+):$", profile, re.MULTILINE)
     assert f"\nrule {rule}:\n" in workflow
 

@@ -53,7 +53,7 @@ def write_effects(
     path: Path,
     effects: Iterable[Effect],
     labels: Sequence[str],
-    source: Path,
+    source: Path | None,
     about: str = "a model",
 ) -> None:
     """Write effects in the format that the ending of `path` names; it appears when it is whole.
@@ -73,8 +73,8 @@ def write_effects(
         Of all alternatives of `source`, in its order.
     labels : sequence of str
         From `fastism.genomics.variants.value_labels`.
-    source : Path
-        The VCF file that the variants come from.
+    source : Path or None
+        The VCF file that the variants come from; a table needs none.
     about : str
         What made the values, for the header of a VCF file.
 
@@ -86,6 +86,11 @@ def write_effects(
     ending = format_of(path)
     if ending in TABLES:
         lines = table(effects, labels)
+    elif source is None:
+        raise FastISMError(
+            f"{path.name} would be the VCF file that the variants come from, with fields added: "
+            "give that too, or write a table (.tsv)."
+        )
     else:
         lines = annotated(source, declarations(labels, about), _infos(effects, labels))
     with whole_file(path) as beside, opened(beside, ending) as handle:

@@ -5,14 +5,14 @@ Requirements: numpy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fastism.batch.effect_files import VCFS, format_of, opened, shortest
 from fastism.files.whole import whole_file
 from fastism.genomics.haplotypes import Haplotype
+from fastism.genomics.locate import Status
 from fastism.genomics.vcf import Variant
 
 #: Columns before those of the values.
@@ -39,14 +39,20 @@ def haplotype_file(output: Path) -> Path:
     return output.with_name(f"{stem}.haplotypes{kind}")
 
 
-@contextmanager
-def haplotype_table(path: Path, labels: Sequence[str]) -> Iterator[Callable[[Haplotype], None]]:
-    """A table that appears when it is whole; what is given to the function becomes a line.
+def haplotype_row(haplotype: Haplotype, values: int) -> str:
+    """The row of a haplotype of effects that have so many values."""
+    return "\t".join(_fields(haplotype, values * len(VALUES)))
+
+
+def write_haplotypes(path: Path, rows: Iterable[str], labels: Sequence[str]) -> None:
+    """Write a table, which appears when it is whole.
 
     Parameters
     ----------
     path : Path
         From `haplotype_file`.
+    rows : iterable of str
+        From `haplotype_row`.
     labels : sequence of str
         From `fastism.genomics.variants.value_labels`.
 
@@ -57,44 +63,24 @@ def haplotype_table(path: Path, labels: Sequence[str]) -> Iterator[Callable[[Hap
     """
     names = [f"{kind}_{x}" if x else kind for x in labels for kind in VALUES]
     with whole_file(path) as beside, opened(beside, format_of(path)) as handle:
-
-        def write(fields: Sequence[str]) -> None:
-            handle.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
-
-        write([*COLUMNS, *names])
-        yield lambda haplotype: write(_fields(haplotype, len(names)))
+        for row in ("\t".join([*COLUMNS, *names]), *rows):
+            handle.write(f"{row}\n".encode("utf-8", "surrogateescape"))
 
 
-@dataclass
-class Tally:
-    """Counts haplotypes on their way into a table.
-
-    Parameters
-    ----------
-    write : callable
-        From `haplotype_table`.
-    """
-
-    write: Callable[[Haplotype], None]
-    scored: int = 0
-    additive: int = 0
-    others: int = 0
-
-    def __call__(self, haplotype: Haplotype) -> None:
-        """Take one."""
-        self.write(haplotype)
-        self.scored += haplotype.joint is not None
-        self.others += haplotype.joint is None
-        self.additive += bool(haplotype.additive)
-
-    def said(self, unphased: int) -> str:
-        """What came of them, for people; `unphased` genotypes were left out."""
-        text = (
-            f"{self.scored} haplotypes of two variants or more scored, "
-            f"{self.scored - self.additive} of them not additive"
-        )
-        text += f"; {self.others} not scored" if self.others else ""
-        return text + (f"; {unphased} unphased genotypes left out" if unphased else "")
+def told(rows: Iterable[str], unphased: int) -> str:
+    """What came of haplotypes, for people; `unphased` genotypes were left out."""
+    scored = others = 0
+    additive: Counter[str] = Counter()
+    for row in rows:
+        fields = dict(zip(COLUMNS, row.split("\t"), strict=False))
+        scored += fields["status"] == Status.SCORED.value
+        others += fields["status"] != Status.SCORED.value
+        additive[fields["additive"]] += 1
+    text = (
+        f"{scored} haplotypes of two variants or more scored, {additive['no']} of them not additive"
+    )
+    text += f"; {others} not scored" if others else ""
+    return text + (f"; {unphased} unphased genotypes left out" if unphased else "")
 
 
 def _fields(haplotype: Haplotype, values: int) -> list[str]:

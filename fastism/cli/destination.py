@@ -1,33 +1,27 @@
 """The file that a command makes: what must be true before hours are spent on it, and how it ends.
 
-Requirements: h5py and what the format needs (through `fastism.store.export`).
+Requirements: none.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 
 from fastism.cli.exit_codes import Exit, Failure, refuse, stage
 from fastism.errors import FastISMError
 from fastism.files.locks import in_use, is_locked
-from fastism.store.export import check_free, check_planned, export, format_of, output_files
-from fastism.store.reader import Store
-from fastism.store.schema import Header
-from fastism.store.writer import StoreWriter
-
-SHARD_SUFFIX = ".h5"
-#: Formats, as modules of `fastism.store`, that hold no scores: `fastism export` writes them.
-NO_SCORES = ("bed",)
-#: Formats, as modules of `fastism.store`, that say what the scores were made from.
-STORES = ("hdf5", "zarr")
+from fastism.store.export import check_free
+from fastism.store.journal_writer import JournalWriter
 
 
-class Destination:
-    """The output of a run, and the unfinished store beside it.
+class Destination(ABC):
+    """The output of a run, and the unfinished journal beside it.
 
     Parameters
     ----------
@@ -41,6 +35,11 @@ class Destination:
     Failure
         If the output exists, an unfinished one does, or nothing can be written there.
     """
+
+    #: What takes the batches of a run.
+    writer: ClassVar[type[JournalWriter]]
+    #: What a run consists of, for people.
+    unit: ClassVar[str]
 
     def __init__(self, output: Path, shard: tuple[int, int], *, force: bool, resume: bool) -> None:
         if force and resume:
@@ -62,18 +61,25 @@ class Destination:
             and all(file.exists() for file in files)
         )
 
+    @abstractmethod
     def _files(self) -> list[Path]:
-        if self.is_shard and not self.output.name.lower().endswith(SHARD_SUFFIX):
-            raise FastISMError(
-                f"A shard is a store of scores: {self.output} must end in {SHARD_SUFFIX}. "
-                "`fastism export` makes other formats from all of them."
-            )
-        if format_of(self.output)[1].module in NO_SCORES:
-            raise FastISMError(
-                f"{self.output} would hold intervals and no scores. Score into a store, such as "
-                ".h5, from which `fastism export` makes both."
-            )
-        return output_files(self.output)
+        """The files of the output, if its name is one that such an output can have."""
+
+    @abstractmethod
+    def _check_planned(self, header: Any) -> None:
+        """Refuse an output that cannot hold what is planned."""
+
+    @abstractmethod
+    def _header(self) -> Any:
+        """What the finished output was made from; None where its format does not say."""
+
+    @abstractmethod
+    def _progress(self, path: Path) -> tuple[int, int]:
+        """How much an unfinished file holds, and how much it is to hold."""
+
+    @abstractmethod
+    def _write(self) -> list[Path]:
+        """Make the output from the complete journal; the files that were written."""
 
     def parts(self) -> list[Path]:
         """Unfinished stores of several models that are scored one after the other, in order."""
@@ -81,13 +87,13 @@ class Destination:
         numbered = {int(n): path for path in found if (n := path.suffix[1:]).isdecimal()}
         return [numbered[number] for number in sorted(numbered)]
 
-    def part(self, number: int, header: Header) -> StoreWriter:
+    def part(self, number: int, header: Any) -> JournalWriter:
         """The store of one of several models, counted from 1: new, or as far as it came."""
         path = self.partial.with_name(f"{self.partial.name}.{number}")
         with stage(Exit.OUTPUT):
             if self.resume and path.exists():
-                return StoreWriter.resume(path, header)
-            return StoreWriter.create(path, header, replace=self.force)
+                return self.writer.resume(path, header)
+            return self.writer.create(path, header, replace=self.force)
 
     def _check_place(self) -> None:
         folder = self.output.parent
@@ -105,7 +111,7 @@ class Destination:
                 "with it, or --force to begin anew."
             )
 
-    def check_finished(self, header: Header) -> str:
+    def check_finished(self, header: Any) -> str:
         """That the finished output is what this run would make, or why that cannot be told.
 
         Raises
@@ -114,24 +120,24 @@ class Destination:
             If it was made from something else.
         """
         with stage(Exit.OUTPUT):
-            if format_of(self.output)[1].module not in STORES:
+            found = self._header()
+            if found is None:
                 return "its format does not say what it was made from, so that was not compared."
-            with Store(self.output) as store:
-                if difference := store.header.difference(header):
-                    raise FastISMError(
-                        f"{self.output} is finished already, and was made from something else: "
-                        f"{difference} now. Choose another name, or give --force in place of "
-                        "--resume."
-                    )
+            if difference := found.difference(header):
+                raise FastISMError(
+                    f"{self.output} is finished already, and was made from something else: "
+                    f"{difference} now. Choose another name, or give --force in place of "
+                    "--resume."
+                )
         return "it was made from the same."
 
     @contextmanager
-    def filling(self, header: Header) -> Iterator[StoreWriter]:
+    def filling(self, header: Any) -> Iterator[Any]:
         """The store to fill, which is kept if filling it fails, unless it is empty.
 
         It is locked in here, until the output is finished too.
         """
-        with self._writer(header) as writer:
+        with self._begun(header) as writer:
             try:
                 with self._resumable():
                     yield writer
@@ -140,14 +146,14 @@ class Destination:
                     writer.discard()
                 raise
 
-    def _writer(self, header: Header) -> StoreWriter:
+    def _begun(self, header: Any) -> JournalWriter:
         """A new store, or the unfinished one where the user goes on."""
         with stage(Exit.USAGE):
-            check_planned(header, self.output)
+            self._check_planned(header)
         with stage(Exit.OUTPUT):
             if self.resume and self.partial.exists():
-                return StoreWriter.resume(self.partial, header)
-            writer = StoreWriter.create(self.partial, header, replace=self.force)
+                return self.writer.resume(self.partial, header)
+            writer = self.writer.create(self.partial, header, replace=self.force)
             try:
                 # Loading the model took a while: another run may have ended meanwhile.
                 check_free(self._files(), self.force)
@@ -176,7 +182,7 @@ class Destination:
                 os.replace(self.partial, self.output)
                 written = [self.output]
             else:
-                written = export([self.partial], self.output, force=self.force or self.resume)
+                written = self._write()
                 self.partial.unlink()
             for path in self.parts():
                 path.unlink()
@@ -187,29 +193,11 @@ class Destination:
         parts = self.parts()
         if not parts and not self.partial.exists():
             return "nothing was written."
-        with (
-            stage(Exit.OUTPUT),
-            Store(parts[-1] if parts else self.partial, allow_incomplete=True) as store,
-        ):
-            done, total = store.consumed, store.header.expected
-        kept = f"{done} of {total} sequences" + (f" of model {len(parts)}" if parts else "")
+        with stage(Exit.OUTPUT):
+            done, total = self._progress(parts[-1] if parts else self.partial)
+        kept = f"{done} of {total} {self.unit}" + (f" of model {len(parts)}" if parts else "")
         where = f"{self.partial}.*" if parts else self.partial
         return f"{where} keeps {kept}; the same command with --resume goes on from there."
-
-
-def check_deviations(output: Path) -> None:
-    """Refuse a format that cannot hold standard deviations.
-
-    Raises
-    ------
-    FastISMError
-        If it is no store.
-    """
-    if format_of(output)[1].module not in STORES:
-        raise FastISMError(
-            f"--sd: {output.name} holds no standard deviations. Score into .h5 or .zarr, from "
-            "which `fastism export` makes other formats."
-        )
 
 
 def _from_system(error: BaseException | None) -> bool:

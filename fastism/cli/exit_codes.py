@@ -34,7 +34,7 @@ class Exit(IntEnum):
     MODEL = 4, "The model cannot be loaded or run, or its outputs are not numbers."
     OUTPUT = 5, "The output exists already or cannot be written."
     DIFFERENT = 6, "Verification failed: fast and naive ISM differ by more than the tolerance."
-    INTERRUPTED = 130, "Interrupted; what score finished is kept, and --resume goes on from there."
+    INTERRUPTED = 130, "Interrupted; what is finished is kept, and --resume goes on from there."
 
 
 class Failure(Exception):

@@ -71,6 +71,16 @@ class ModelOptions:
         return {"unsafe": self.unsafe, "opaque": self.naive, "device": self.device}
 
     @property
+    def described(self) -> dict[str, Any]:
+        """What of it determines results, as options of a command; None where nothing was given."""
+        return {
+            "--seqlen": self.seqlen,
+            "--input-shape": self.input_shape,
+            "--backend": self.backend,
+            "--precision": None if self.precision == "float32" else self.precision,
+        }
+
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """Input shape, if it was given."""
         return parsed("--input-shape", read_shape, self.input_shape) if self.input_shape else None

@@ -136,6 +136,18 @@ Strict = Annotated[
 ]
 
 
+Shard = Annotated[
+    str,
+    typer.Option(
+        metavar="I/N", help="Score only the I-th of N parts, for `fastism export` to join."
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
+Begin = Annotated[
+    bool, typer.Option("--force", help="Replace the output and what a run left unfinished.")
+]
+
+
 class AmbiguousChoice(StrEnum):
     """What to do with sequences that hold letters outside the alphabet."""
 

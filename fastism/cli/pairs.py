@@ -6,7 +6,6 @@ Requirements: typer, rich, h5py; the framework of the model.
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +21,7 @@ from fastism.cli.inputs import Input
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
+from fastism.cli.wanted import command_line, wanted
 from fastism.errors import FastISMError
 from fastism.genomics.regions import Region, Skipped
 from fastism.ism import FastISM
@@ -68,8 +68,7 @@ class Request:
 
     def command(self, model: str, source: Input) -> str:
         """The command with nothing but what determines the content of the output."""
-        words = ["fastism", "pairs", model, source.path.name]
-        given = {
+        options = {
             "--genome": source.genome and source.genome.name,
             "--positions": self.positions,
             "--outputs": self.outputs,
@@ -77,14 +76,9 @@ class Request:
             "--alphabet": self.alphabet,
             "--ambiguous": self.ambiguous,
             "--content": self.content,
-            "--seqlen": self.model.seqlen,
-            "--input-shape": self.model.input_shape,
-            "--backend": self.model.backend,
-            "--precision": None if self.model.precision == "float32" else self.model.precision,
+            **self.model.described,
         }
-        for option, value in given.items():
-            words += [option, str(value)] if value is not None else []
-        return shlex.join(words + ["--naive"] * self.model.naive)
+        return command_line(["pairs", model, source.path.name], options, self.model)
 
 
 def pairs(
@@ -120,12 +114,8 @@ def pairs(
         ),
     ] = Content.epistasis,
     memory: o.Memory = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the output and what a run left unfinished.")
-    ] = False,
+    resume: o.Resume = False,
+    force: o.Begin = False,
     naive: Annotated[
         bool, typer.Option("--naive", help="Run every mutant through the whole model.")
     ] = False,
@@ -213,28 +203,16 @@ class PairRun:
 
 def _run(request: Request, opened: Opened, source: Input) -> PairRun:
     ism, letters = opened.ism, request.alphabet
-    if len(letters) != ism.num_chars:
-        raise refuse(
-            f"--alphabet {letters} has {len(letters)} letters; the model takes {ism.num_chars}."
-        )
-    with stage(Exit.MODEL):
-        shapes = ism.output_shapes
-    names = opened.output_names
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes, names), request.outputs)
-    where = parsed(
-        "--positions", lambda text: o.read_positions(text, ism.seqlen), request.positions
-    )
+    kept = wanted(opened, letters, request.outputs, request.positions)
     outputs = []
-    for number, entries in kept.items():
-        shape = shapes[number] if entries is None else (len(entries), *shapes[number][1:])
-        one = np.zeros((1, *shape))
-        (made,) = reduced([one], check_reduction(request.reduce))
+    for number, shape in kept.shapes.items():
+        (made,) = reduced([np.zeros((1, *shape))], check_reduction(request.reduce))
         outputs.append(PairOutput(opened.output_names[number], made.shape[1:]))
     found = source.survey(ism.seqlen, letters, request.ambiguous)
     header = PairHeader(
         alphabet=letters,
         length=ism.seqlen,
-        positions=where,
+        positions=kept.positions,
         content=request.content,
         outputs=tuple(outputs),
         model=opened.loaded.name,
@@ -245,7 +223,7 @@ def _run(request: Request, opened: Opened, source: Input) -> PairRun:
         versions=opened.versions(),
     )
     records = list(source.records(ism.seqlen, letters, request.ambiguous))
-    return PairRun(header, kept, request.reduce, records)
+    return PairRun(header, kept.outputs, request.reduce, records)
 
 
 def _fill(

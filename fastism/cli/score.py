@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from fastism.cli import options as o
-from fastism.cli.destination import Destination, check_deviations
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.export import warn_of_gaps
 from fastism.cli.folds import Alone, Folds, Models
@@ -22,6 +21,7 @@ from fastism.cli.inputs import NAMED, Input
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions
 from fastism.cli.progress import duration, note
+from fastism.cli.score_destination import ScoreDestination, check_deviations
 from fastism.cli.score_run import Request
 from fastism.genomics.regions import Skip
 from fastism.store.reader import Store
@@ -96,18 +96,9 @@ def score(
         typer.Option(min=1, help="Sequences per batch; by default at most 16, as memory allows."),
     ] = None,
     memory: o.Memory = None,
-    shard: Annotated[
-        str,
-        typer.Option(
-            metavar="I/N", help="Score only the I-th of N parts, for `fastism export` to join."
-        ),
-    ] = "1/1",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the output and what a run left unfinished.")
-    ] = False,
+    shard: o.Shard = "1/1",
+    resume: o.Resume = False,
+    force: o.Begin = False,
     naive: Annotated[
         bool, typer.Option("--naive", help="Run every mutant through the whole model.")
     ] = False,
@@ -147,7 +138,7 @@ def score(
         not_finite.value,
         strict,
     )
-    destination = Destination(output, part, force=force, resume=resume)
+    destination = ScoreDestination(output, part, force=force, resume=resume)
     begin = time.monotonic()
     try:
         with interrupts() as signals:

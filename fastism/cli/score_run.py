@@ -5,7 +5,6 @@ Requirements: typer, h5py; the framework of the model.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,12 +12,12 @@ from typing import Any
 
 from fastism.batch.scoring import default_batch, shard_rows, values_of
 from fastism.batch.scoring import score as score_records
-from fastism.cli import options as o
-from fastism.cli.exit_codes import Exit, parsed, refuse, stage
+from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.inputs import Input, Survey
 from fastism.cli.interrupts import Interrupts
 from fastism.cli.opened import ModelOptions, Opened
 from fastism.cli.progress import note, progress
+from fastism.cli.wanted import command_line, wanted
 from fastism.genomics.regions import Region, Skipped
 from fastism.ism import DEFAULT_MEMORY
 from fastism.store.schema import Header, OutputHeader
@@ -44,9 +43,8 @@ class Request:
 
     def command(self, models: Sequence[str], sd: bool = False) -> str:
         """The command with nothing but what determines the content of the output."""
-        source, given = self.source, self.model
-        words = ["fastism", "score", *models, source.path.name]
-        pairs = {
+        source = self.source
+        options = {
             "--genome": source.genome and source.genome.name,
             "--positions": self.positions,
             "--outputs": self.outputs,
@@ -54,18 +52,14 @@ class Request:
             "--ambiguous": self.ambiguous,
             "--content": self.content,
             "--dtype": self.dtype,
-            "--seqlen": given.seqlen,
-            "--input-shape": given.input_shape,
-            "--backend": given.backend,
-            "--precision": None if given.precision == "float32" else given.precision,
+            **self.model.described,
             "--pad": "N" if source.pad else None,
             "--contigs": "rename" if source.rename else None,
             # What is left out is listed; only what is kept makes other scores.
             "--not-finite": "keep" if self.not_finite == "keep" else None,
         }
-        for option, value in pairs.items():
-            words += [option, str(value)] if value is not None else []
-        return shlex.join(words + ["--naive"] * given.naive + ["--sd"] * sd)
+        words = ["score", *models, source.path.name]
+        return command_line(words, options, self.model, ["--sd"] * sd)
 
 
 @dataclass(frozen=True)
@@ -111,33 +105,20 @@ def planned(request: Request, opened: Opened, found: Survey | None = None) -> Sc
         What the records are, where they were read before.
     """
     ism, source, letters = opened.ism, request.source, request.alphabet
-    if len(letters) != ism.num_chars:
-        raise refuse(
-            f"--alphabet {letters} has {len(letters)} letters; the model takes {ism.num_chars}."
-        )
-    with stage(Exit.MODEL):
-        shapes = ism.output_shapes
-    names = opened.output_names
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes, names), request.outputs)
-    where = parsed(
-        "--positions", lambda text: o.read_positions(text, ism.seqlen), request.positions
-    )
+    kept = wanted(opened, letters, request.outputs, request.positions)
     outputs = []
-    for number, entries in kept.items():
-        shape = shapes[number]
-        chosen = range(shape[0]) if shape and entries is None else entries or ()
-        shape = (len(chosen), *shape[1:]) if shape else ()
-        outputs.append(
-            OutputHeader(opened.output_names[number], shape, tuple(str(i) for i in chosen))
-        )
+    for number, shape in kept.shapes.items():
+        entries = kept.outputs[number]
+        labels = range(shape[0]) if shape and entries is None else entries or ()
+        outputs.append(OutputHeader(opened.output_names[number], shape, tuple(map(str, labels))))
     found = found or source.survey(ism.seqlen, letters, request.ambiguous, request.strict)
-    values = values_of((output.shape for output in outputs), where, len(letters))
+    values = values_of(kept.shapes.values(), kept.positions, len(letters))
     batch = request.batch or default_batch(values, request.model.bytes or DEFAULT_MEMORY)
     rows = shard_rows(found.count, batch, request.shard)
     header = Header(
         alphabet=letters,
         length=ism.seqlen,
-        positions=where,
+        positions=kept.positions,
         content=request.content,
         dtype=request.dtype,
         outputs=tuple(outputs),
@@ -153,7 +134,8 @@ def planned(request: Request, opened: Opened, found: Survey | None = None) -> Sc
         shard=request.shard,
         not_finite="keep" if request.not_finite == "keep" else "",
     )
-    return ScoreRun(header, kept, source, request.ambiguous, rows.start, request.not_finite, found)
+    policies = request.ambiguous, rows.start, request.not_finite
+    return ScoreRun(header, kept.outputs, source, *policies, found)
 
 
 class _Staged:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -17,28 +16,26 @@ from typing import Annotated
 
 import typer
 
-from fastism import __version__
-from fastism.batch.effect_files import VCFS, format_of, write_effects
-from fastism.batch.haplotype_files import Tally, haplotype_file, haplotype_table
+from fastism.batch.effect_files import VCFS
+from fastism.batch.haplotype_files import told
 from fastism.cli import options as o
-from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
-from fastism.cli.interrupts import Interrupts, interrupts
-from fastism.cli.opened import ModelOptions, Opened, open_model
-from fastism.cli.progress import duration, note, progress
-from fastism.errors import FastISMError
-from fastism.files.text import check_readable, readable
+from fastism.cli.effect_destination import EffectDestination
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.interrupts import interrupts
+from fastism.cli.opened import ModelOptions, open_model
+from fastism.cli.progress import duration, note
+from fastism.cli.variant_run import VariantRequest, VariantRun, fill, planned
+from fastism.cli.variant_survey import Tally
+from fastism.files.text import check_readable
 from fastism.genomics.bed import is_narrow_peak, read_bed
 from fastism.genomics.genome import Genome
-from fastism.genomics.haplotypes import Haplotypes
-from fastism.genomics.locate import Around, Effect, GenomeWindow, Status, Within, locate
+from fastism.genomics.locate import Around, GenomeWindow, Status, Within
 from fastism.genomics.phased import read_calls
 from fastism.genomics.regions import Region, Skipped
-from fastism.genomics.variants import WINDOWS, run_located, value_labels
+from fastism.genomics.variants import WINDOWS
 from fastism.genomics.vcf import Variant, annotated, read_vcf
 from fastism.sequences import DNA
-
-#: Variants between two signs of progress.
-STEP = 64
+from fastism.store.effects import EffectWriter
 
 
 @dataclass(frozen=True)
@@ -53,37 +50,30 @@ class Files:
     rename: bool = False
     phased: bool = False
 
-    @property
-    def outputs(self) -> list[Path]:
-        """What is written."""
-        return [self.output, *([haplotype_file(self.output)] if self.phased else [])]
-
-    def check(self, force: bool) -> None:
-        """End the command if one is missing, or the output cannot be written."""
-        with stage(Exit.USAGE):
-            format_of(self.output)
-        with stage(Exit.OUTPUT):
-            if not self.output.parent.is_dir():
-                raise FastISMError(f"There is no folder {self.output.parent}. Make it.")
-            for output in self.outputs:
-                if output.exists() and not force:
-                    raise FastISMError(f"{output} exists already. Add --force to replace it.")
+    def check(self) -> None:
+        """End the command if one is missing."""
         with stage(Exit.INPUT):
             check_readable(self.vcf, "a VCF file")
             check_readable(self.genome, "a genome in a FASTA file")
             if self.regions is not None:
                 check_readable(self.regions, "a BED file")
 
-    def count(self) -> int:
-        """Number of variants, all lines of the VCF file checked: mistakes show before the work."""
+    def check_lines(self) -> None:
+        """Read all lines of the VCF file: mistakes show before a model is loaded."""
         with stage(Exit.INPUT):
-            if format_of(self.output) in VCFS:
+            if self.output.name.lower().endswith(VCFS):
                 for _ in annotated(self.vcf, [], repeat("")):
                     pass
             if self.phased:
                 for _ in read_calls(self.vcf):
                     pass
-            return sum(1 for _ in read_vcf(self.vcf))
+            for _ in read_vcf(self.vcf):
+                pass
+
+    def opened(self) -> Genome:
+        """The genome, to be closed."""
+        with stage(Exit.INPUT):
+            return Genome(self.genome, rename=self.rename)
 
 
 def variants(
@@ -102,7 +92,7 @@ def variants(
             "-o",
             metavar="OUT",
             help="File to write: a table (.tsv, .tsv.gz), or the VCF with INFO fields added "
-            "(.vcf, .vcf.gz).",
+            "(.vcf, .vcf.gz). Of a shard: .effects, which `fastism export` joins.",
         ),
     ],
     share: Annotated[
@@ -143,7 +133,9 @@ def variants(
     strict: o.Strict = False,
     batch: Annotated[int, typer.Option(min=1, help="Windows that are scored together.")] = WINDOWS,
     memory: o.Memory = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
+    shard: o.Shard = "1/1",
+    resume: o.Resume = False,
+    force: o.Begin = False,
     naive: Annotated[
         bool, typer.Option("--naive", help="Run every mutant through the whole model.")
     ] = False,
@@ -167,6 +159,9 @@ def variants(
 
     With --phased, variants that a copy of a chromosome carries in one window are scored together
     too, beside the sum of their single effects.
+
+    The output appears when it is complete. Until then OUT.partial holds what is finished:
+    after an interruption (exit code 130) the same command with --resume goes on from there.
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     if sorted(letters) != sorted(DNA):
@@ -177,12 +172,15 @@ def variants(
     if strict and not_finite is o.NotFinite.skip:
         raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
     renamed = contigs is o.Contigs.rename
+    part = parsed("--shard", o.read_shard, shard)
+    destination = EffectDestination(output, part, vcf, phased=phased, force=force, resume=resume)
     files = Files(vcf, genome, regions, output, pad is o.Pad.n, renamed, phased)
-    files.check(force)
+    files.check()
+    policies = (pad is o.Pad.n, renamed, not_finite.value, strict, batch, part, given)
     begin = time.monotonic()
     try:
-        with interrupts() as signals:
-            total = files.count()
+        with interrupts() as signals, files.opened() as letters_of:
+            files.check_lines()
             opened = open_model(
                 model, given, not_finite=not_finite is not o.NotFinite.error, quiet=quiet
             )
@@ -190,20 +188,43 @@ def variants(
                 share = max(opened.ism.seqlen // 2, 1)
                 note(f"--phased: variants in the same {share} bases share a window", quiet)
             place = _place(files, share, opened.ism.seqlen, quiet)
-            counts = _run(
-                files,
-                opened,
-                place,
-                Wanted(outputs, letters, ambiguous.value, batch, not_finite.value, strict),
-                (total, 0, quiet),
-                signals,
-            )
+            wanted = (outputs, letters, ambiguous.value)
+            request = VariantRequest(vcf, genome, regions, share, phased, *wanted, *policies)
+            run = planned(request, opened, letters_of, place)
+            if destination.finished:
+                typer.echo(
+                    f"{output} is finished already; {destination.check_finished(run.header)}"
+                )
+                return
+            with destination.filling(run.header) as writer:
+                fill(run, writer, signals, quiet)
+                tally = _told(run, writer, quiet)
+                written = destination.finish()
     except KeyboardInterrupt:
-        raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
-    _warn(counts, genome, quiet)
-    said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        raise Failure(Exit.INTERRUPTED, destination.left()) from None
+    _warn(tally.counts, genome, quiet)
+    said = ", ".join(f"{count} {status}" for status, count in tally.counts.most_common())
     spent = duration(time.monotonic() - begin)
-    typer.echo(f"{total} variants read{said and ': ' + said}, in {spent}: {output}")
+    names = ", ".join(str(path) for path in written)
+    typer.echo(f"{run.header.expected} variants read{said and ': ' + said}, in {spent}: {names}")
+
+
+def _told(run: VariantRun, writer: EffectWriter, quiet: bool) -> Tally:
+    """Say what was not scored and what came of haplotypes; how many there are of each status."""
+    with stage(Exit.OUTPUT), writer.opened() as held:
+        tally = Tally(held.effects())
+        if run.request.phased:
+            note(told(held.haplotypes(), held.unphased), quiet)
+    if run.request.shard == (1, 1):
+        try:
+            tally.check(run.genome)
+        except Failure:
+            # Going on would come to the same.
+            writer.discard()
+            raise
+    for line in tally.examples(run.genome):
+        note(f"not scored, for example: {line}", quiet)
+    return tally
 
 
 def _place(
@@ -229,101 +250,6 @@ def _place(
                 quiet,
             )
         return Within(found, length)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be scored in which way, as the user wrote it."""
-
-    outputs: str | None
-    letters: str
-    ambiguous: str
-    batch: int
-    not_finite: str
-    strict: bool
-
-
-def _run(
-    files: Files,
-    opened: Opened,
-    place: Callable[[Variant], GenomeWindow | None],
-    wanted: Wanted,
-    shown: tuple[int, int, bool],
-    signals: Interrupts,
-) -> Counter[str]:
-    """Score all variants into the output; how many there are of each status."""
-    ism = opened.ism
-    if ism.num_chars != len(DNA):
-        raise refuse(f"variants need a model of A, C, G, T; this one takes {ism.num_chars}.")
-    with stage(Exit.MODEL):
-        shapes = ism.output_shapes
-    names = opened.output_names
-    kept = parsed("--outputs", lambda text: o.read_outputs(text, shapes, names), wanted.outputs)
-    labels = value_labels(names, shapes, kept)
-    counts: Counter[str] = Counter()
-
-    def counted(effects: Iterator[Effect], advance: Callable[[int], None]) -> Iterator[Effect]:
-        for effect in effects:
-            counts[effect.status.value] += 1
-            if wanted.strict and effect.status is not Status.SCORED:
-                raise Failure(Exit.INPUT, f"{_said(effect, genome)} --strict ends here.")
-            if effect.status is not Status.SCORED:
-                first.setdefault(effect.status, effect)
-            yield effect
-            signals.check()
-            if counts.total() % STEP == 0:
-                advance(STEP)
-        said = [_said(effect, genome) for effect in first.values()]
-        if said and not counts[Status.SCORED.value]:
-            raise Failure(
-                Exit.INPUT,
-                f"None of the {counts.total()} variants can be scored. {' '.join(said)}",
-            )
-        if rest := counts.total() % STEP:
-            advance(rest)
-        for line in said:
-            note(f"not scored, for example: {line}", shown[2])
-
-    first: dict[Status, Effect] = {}
-    with stage(Exit.INPUT):
-        genome = Genome(files.genome, rename=files.rename)
-    with genome, progress(*shown, "variants") as advance:
-        located = locate(
-            read_vcf(files.vcf), genome, place, ism.seqlen, wanted.ambiguous, files.pad
-        )
-        effects = run_located(
-            ism,
-            staged(Exit.INPUT, located),
-            wanted.letters,
-            kept,
-            wanted.batch,
-            wanted.not_finite,
-        )
-        about = f"fastism-suite {__version__}, model {opened.loaded.name} {opened.loaded.hash[:12]}"
-        given = (ism, genome, place, wanted.letters, kept, files.pad, wanted.not_finite)
-        with stage(Exit.OUTPUT), ExitStack() as stack:
-            made = staged(Exit.MODEL, effects)
-            if files.phased:
-                watched = Haplotypes(*given, wanted.batch)
-                table = haplotype_table(files.outputs[1], labels)
-                tally = Tally(stack.enter_context(table))
-                made = staged(Exit.MODEL, watched.watch(made, read_calls(files.vcf), tally))
-            write_effects(files.output, counted(made, advance), labels, files.vcf, about)
-        if files.phased:
-            note(tally.said(watched.unphased), shown[2])
-    return counts
-
-
-def _said(effect: Effect, genome: Genome) -> str:
-    """Why a variant was not scored, for people."""
-    variant, status = effect.variant, effect.status
-    reason = variant.problem or status.meaning
-    if status is Status.UNKNOWN_CHROMOSOME:
-        reason = genome.missing(genome.name_of(variant.chrom), 0, 0)
-    elif status is Status.OFF_CHROMOSOME:
-        size = genome.sizes[genome.name_of(variant.chrom)]
-        reason = f"position {variant.pos0 + 1} is not on {variant.chrom}, which has {size} bases"
-    return f"line {variant.line}: {status.value} ({readable(reason)})."
 
 
 def _warn(counts: Counter[str], genome: Path, quiet: bool) -> None:

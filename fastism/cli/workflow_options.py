@@ -6,7 +6,9 @@ Requirements: none.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 #: Arguments and options that belong to one job, and are set by the workflow itself.
@@ -44,3 +46,25 @@ def words(command: Callable[..., None], config: Mapping[str, Any]) -> list[str]:
         elif config.get(name):
             made.append(option)
     return made
+
+
+def config_schema(folder: Path, command: str) -> dict[str, Any]:
+    """What the config of a workflow may hold: keys of its own, and those of all sharded runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Of workflows; it holds ``COMMAND.schema.json`` and ``sharded.schema.json``.
+    command : str
+
+    Returns
+    -------
+    dict
+        A JSON schema.
+    """
+    own, shared = (
+        json.loads((folder / f"{name}.schema.json").read_text()) for name in (command, "sharded")
+    )
+    required = [*own["required"], *shared["required"]]
+    properties = {**own["properties"], **shared["properties"]}
+    return {**own, "required": required, "properties": properties}

@@ -111,6 +111,8 @@ class Haplotypes:
     windows : int
         How many windows are open at a time: variants of one window must lie that near to each other
         in the file.
+    done : int
+        Windows whose haplotypes are known from an earlier run: they are not scored again.
 
     Attributes
     ----------
@@ -126,6 +128,7 @@ class Haplotypes:
     pad: bool
     not_finite: NotFinite
     windows: int
+    done: int = 0
     unphased: int = 0
 
     def __post_init__(self) -> None:
@@ -162,8 +165,13 @@ class Haplotypes:
         for window in list(self._open):
             self._finish(window, found)
 
+    @property
+    def closed(self) -> int:
+        """Windows that were finished."""
+        return len(self._closed)
+
     def _add(self, effect: Effect, carriers: Sequence[tuple[Copy, str | None, int]]) -> None:
-        window = effect.window or self._placed(effect)
+        window = window_of(effect, self.genome, self.place)
         if window is None or not carriers or effect.status in _HARMLESS:
             return
         if window in self._closed:
@@ -181,18 +189,14 @@ class Haplotypes:
             else:
                 own.carried.setdefault((copy, phase), []).append(number)
 
-    def _placed(self, effect: Effect) -> GenomeWindow | None:
-        """Where a variant that was refused would have been scored."""
-        variant = replace(effect.variant, chrom=self.genome.name_of(effect.variant.chrom))
-        known = not variant.problem and variant.chrom in self.genome.sizes
-        return self.place(variant) if known else None
-
     # ---- scoring ------------------------------------------------------------------------
 
     def _finish(self, window: GenomeWindow, found: Callable[[Haplotype], None]) -> None:
         """Score the haplotypes of a window."""
         own = self._open.pop(window)
         self._closed.add(window)
+        if self.closed <= self.done:
+            return
         made: list[Haplotype] = []
         edits: dict[int, list[Variant]] = {}
         largest: dict[int, float] = {}
@@ -319,6 +323,17 @@ class Haplotypes:
             rounding = OF_OUTPUT * np.abs(reference).max() + OF_EFFECT * effects
             additive = bool((np.abs(joint - haplotype.summed) <= rounding).all())
         return replace(haplotype, method=method, joint=joint, additive=additive)
+
+
+def window_of(
+    effect: Effect, genome: Genome, place: Callable[[Variant], GenomeWindow | None]
+) -> GenomeWindow | None:
+    """The window of a variant; of one that was refused, where it would have been scored."""
+    if effect.window is not None:
+        return effect.window
+    variant = replace(effect.variant, chrom=genome.name_of(effect.variant.chrom))
+    known = not variant.problem and variant.chrom in genome.sizes
+    return place(variant) if known else None
 
 
 def _substitutions(variants: Sequence[Variant]) -> bool:

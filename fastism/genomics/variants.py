@@ -123,44 +123,29 @@ def score_variants(
         ``not_finite="error"``, and an ambiguous window with ``ambiguous="error"``.
     """
     located = locate(variants, genome, place, ism.seqlen, ambiguous, pad)
-    return run_located(ism, located, alphabet, outputs, windows, not_finite)
+    runner = VariantRunner(ism, alphabet, outputs, not_finite)
+    return (effect for batch in batched(located, windows) for effect in runner.run(batch))
 
 
-def run_located(
-    ism: BaseISM,
-    located: Iterable[Located],
-    alphabet: str = DNA,
-    outputs: Any = None,
-    windows: int = WINDOWS,
-    not_finite: NotFinite = "error",
-) -> Iterator[Effect]:
-    """The effects of what `locate` gives, in its order.
+def batched(located: Iterable[Located], windows: int = WINDOWS) -> Iterator[VariantBatch]:
+    """What `locate` gives, in batches that are run together.
 
-    Parameters and errors as for `score_variants`.
+    Where a batch ends depends on the variants of the batch alone: from any end of a batch on,
+    batches are the same as from the beginning.
     """
-    if sorted(alphabet.upper()) != sorted(DNA) or ism.num_chars != len(DNA):
-        raise FastISMError(
-            f"Variants need a model of A, C, G, T; this one takes {ism.num_chars} characters, with "
-            f"the alphabet {alphabet!r}."
-        )
-    if ism.num_inputs != 1:
-        raise FastISMError(f"The model has {ism.num_inputs} inputs; variants need one.")
-    return _run(_Runner(ism, alphabet.upper(), outputs, not_finite), located, windows)
-
-
-def _run(runner: _Runner, located: Iterable[Located], windows: int) -> Iterator[Effect]:
-    batch = _Batch()
+    batch = VariantBatch()
     for effect, perturbation in located:
         full = len(batch.windows) >= windows and perturbation and effect.window not in batch.windows
         if full or len(batch.effects) >= MOST_VARIANTS:
-            yield from runner.run(batch)
-            batch = _Batch()
+            yield batch
+            batch = VariantBatch()
         batch.add(effect, perturbation)
-    yield from runner.run(batch)
+    if batch.effects:
+        yield batch
 
 
 @dataclass
-class _Batch:
+class VariantBatch:
     """Variants that are run together, and the windows that they lie in."""
 
     effects: list[Effect] = field(default_factory=list)
@@ -168,20 +153,35 @@ class _Batch:
     windows: dict[GenomeWindow, list[int]] = field(default_factory=dict)
 
     def add(self, effect: Effect, perturbation: Perturbation | None) -> None:
+        """Add a variant in its window."""
         if perturbation is not None:
             self.perturbations[len(self.effects)] = perturbation
             self.windows.setdefault(effect.window, []).append(len(self.effects))
         self.effects.append(effect)
 
 
-class _Runner:
-    """Runs batches of perturbations on a model."""
+class VariantRunner:
+    """Runs batches of perturbations on a model; parameters and errors as of `score_variants`."""
 
-    def __init__(self, ism: BaseISM, alphabet: str, outputs: Any, not_finite: NotFinite) -> None:
-        self.ism, self.alphabet, self.outputs, self.policy = ism, alphabet, outputs, not_finite
+    def __init__(
+        self,
+        ism: BaseISM,
+        alphabet: str = DNA,
+        outputs: Any = None,
+        not_finite: NotFinite = "error",
+    ) -> None:
+        if sorted(alphabet.upper()) != sorted(DNA) or ism.num_chars != len(DNA):
+            raise FastISMError(
+                f"Variants need a model of A, C, G, T; this one takes {ism.num_chars} characters, "
+                f"with the alphabet {alphabet!r}."
+            )
+        if ism.num_inputs != 1:
+            raise FastISMError(f"The model has {ism.num_inputs} inputs; variants need one.")
+        self.ism, self.alphabet = ism, alphabet.upper()
+        self.outputs, self.policy = outputs, not_finite
         self.naive = ism.naive() if isinstance(ism, FastISM) else ism
 
-    def run(self, batch: _Batch) -> Iterator[Effect]:
+    def run(self, batch: VariantBatch) -> Iterator[Effect]:
         """The effects of a batch in order."""
         values: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
         fast = not isinstance(self.ism, NaiveISM)
@@ -230,7 +230,7 @@ class _Runner:
         return replace(effect, status=Status.NOT_FINITE)
 
     def _spliced(
-        self, batch: _Batch, members: list[int]
+        self, batch: VariantBatch, members: list[int]
     ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
         """Those indels of one window that are worth running as splices."""
         by_shift: dict[int, list[int]] = {}
@@ -251,7 +251,7 @@ class _Runner:
         return values
 
     def _naively(
-        self, batch: _Batch, windows: list[list[int]]
+        self, batch: VariantBatch, windows: list[list[int]]
     ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
         """Variants of some windows, run through the whole model."""
         if not windows:
@@ -267,7 +267,7 @@ class _Runner:
         return min(1 << (width - 1).bit_length(), self.ism.seqlen)
 
     def _perturbed(
-        self, ism: BaseISM, method: str, batch: _Batch, windows: list[list[int]], width: int
+        self, ism: BaseISM, method: str, batch: VariantBatch, windows: list[list[int]], width: int
     ) -> dict[int, tuple[str, np.ndarray, np.ndarray]]:
         """Method, reference and effect of every variant of some windows."""
         members = [i for window in windows for i in window]

@@ -38,9 +38,9 @@ class Joined(Scores):
     def __init__(self, stores: Sequence[Store]) -> None:
         if not stores:
             raise FastISMError("Got no store to export; expected at least one.")
-        _check_headers(stores)
+        check_headers(stores)
         self._stores = sorted(stores, key=lambda store: store.header.shard)
-        _check_shards(self._stores)
+        check_shards(self._stores)
         _check_counts(self._stores)
         expected = sum(store.header.expected for store in self._stores)
         self.header = replace(self._stores[0].header, shard=(1, 1), expected=expected)
@@ -205,7 +205,19 @@ def _no_entry(output: OutputHeader, number: int, entry: str) -> str:
     return f"Output {number} ({output.name}) has no entry {entry!r}; it has {shown}."
 
 
-def _check_headers(stores: Sequence[Store]) -> None:
+def check_headers(stores: Sequence[Any]) -> None:
+    """Refuse files that are not parts of one run.
+
+    Parameters
+    ----------
+    stores : sequence
+        With ``path`` and ``header``, of which ``shard`` may differ.
+
+    Raises
+    ------
+    FastISMError
+        Naming the first two that do not belong together, and in what they differ.
+    """
     first = stores[0]
     for store in stores[1:]:
         difference = first.header.difference(store.header, ignore=("shard", "expected"))
@@ -221,9 +233,16 @@ def _check_headers(stores: Sequence[Store]) -> None:
             )
 
 
-def _check_shards(stores: Sequence[Store]) -> None:
+def check_shards(stores: Sequence[Any]) -> None:
+    """Refuse parts of a run of which one is missing or there twice; parameters as above.
+
+    Raises
+    ------
+    FastISMError
+        Naming the missing ones, or the files that are one and the same part.
+    """
     count = stores[0].header.shard[1]
-    by_number: dict[int, Store] = {}
+    by_number: dict[int, Any] = {}
     for store in stores:
         number = store.header.shard[0]
         if number in by_number:

@@ -9,8 +9,9 @@ and cut off. A finished journal is turned into HDF5 in one go (`fastism.store.hd
 
 A journal is a sequence of frames: a fixed head (magic, lengths of meta and body, rows, records
 consumed, CRC-32 of meta and body, CRC-32 of the head itself), meta as JSON, and a body. The first
-frame's meta is the header of the store; of every other frame, the meta are the regions and what was
-skipped, the body the arrays of `schema.array_types`, one after the other, little-endian.
+frame's meta is the header of the store; of every other frame of a store of scores, the meta are the
+regions and what was skipped, the body the arrays of `schema.array_types`, one after the other,
+little-endian. Effects of variants have the same frames (`fastism.store.effects`).
 
 Requirements: numpy.
 """
@@ -22,10 +23,11 @@ import math
 import os
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -109,8 +111,8 @@ def _write_all(handle: BinaryIO, view: memoryview) -> None:
         done += handle.write(view[done : done + (1 << 28)])
 
 
-class Journal:
-    """The readable part of a journal: all whole frames from its start.
+class Frames(ABC):
+    """The readable part of a journal of whatever: all whole frames from its start.
 
     Parameters
     ----------
@@ -126,7 +128,10 @@ class Journal:
         If the header cannot be read.
     """
 
+    #: What a journal holds, for people.
+    holds = "scores"
     complete = False
+    header: Any
 
     def __init__(self, path: Path, verify: bool = False, handle: BinaryIO | None = None) -> None:
         self.path = path
@@ -138,10 +143,10 @@ class Journal:
             frames = list(_frames(self._handle))
             if not frames or not _intact(self._handle, frames[0]):
                 raise FastISMError(
-                    f"{path} has no readable header; it is no store of scores. Score again without "
-                    "--resume."
+                    f"{path} has no readable header; it is no store of {self.holds}. Score again "
+                    "without --resume."
                 )
-            self.header = Header.from_json(json.dumps(self._meta(frames[0])))
+            self.header = self._read_header(json.dumps(self._meta(frames[0])))
         except OSError as error:
             raise FastISMError(f"{path} cannot be read ({error.strerror}).") from error
         self.frames = frames[1:]
@@ -153,7 +158,39 @@ class Journal:
         self.end = self.frames[-1].end if self.frames else frames[0].end
         self.rows = sum(frame.rows for frame in self.frames)
         self.consumed = self.frames[-1].consumed if self.frames else 0
+
+    @abstractmethod
+    def _read_header(self, text: str) -> Any:
+        """What the first frame says."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _meta(self, frame: Frame) -> Any:
+        self._handle.seek(frame.meta)
+        return json.loads(self._handle.read(frame.body - frame.meta))
+
+    def _body(self, frame: Frame) -> bytes:
+        self._handle.seek(frame.body)
+        return self._handle.read(frame.end - frame.body)
+
+
+class Journal(Frames):
+    """The journal of a store of scores; parameters and errors as of `Frames`."""
+
+    def __init__(self, path: Path, verify: bool = False, handle: BinaryIO | None = None) -> None:
+        super().__init__(path, verify, handle)
         self._types = array_types(self.header)
+
+    def _read_header(self, text: str) -> Header:
+        return Header.from_json(text)
 
     def column(self, name: str) -> list[Any]:
         """A column of the regions, one entry per row."""
@@ -178,20 +215,6 @@ class Journal:
                 part = np.fromfile(self._handle, kind, (high - low) * size)
                 result[low - start : high - start] = part.reshape(-1, *shape)
         return result
-
-    def close(self) -> None:
-        """Close the file."""
-        self._handle.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _meta(self, frame: Frame) -> Any:
-        self._handle.seek(frame.meta)
-        return json.loads(self._handle.read(frame.body - frame.meta))
 
     def _offset(self, frame: Frame, name: str) -> int:
         offset = frame.body

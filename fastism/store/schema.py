@@ -234,11 +234,16 @@ class Header:
 
     def difference(self, other: Header, ignore: Sequence[str] = ()) -> str:
         """The first field in which two headers differ, with both values; empty if none does."""
-        for name in (f.name for f in fields(self)):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if name not in ignore and mine != theirs:
-                return f"{name}: {_short(mine)} and {_short(theirs)}"
-        return ""
+        return difference(self, other, ignore)
+
+
+def difference(one: Any, other: Any, ignore: Sequence[str] = ()) -> str:
+    """The first field in which two headers of one kind differ, with both values; else empty."""
+    for name in (f.name for f in fields(one)):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if name not in ignore and mine != theirs:
+            return f"{name}: {_short(mine)} and {_short(theirs)}"
+    return ""
 
 
 def _short(value: Any) -> str:
