@@ -507,7 +507,8 @@ def grown(draw: Callable, dtype: str = "float64", opaque: bool = True) -> Exampl
         Gives a value of a strategy.
     """
     d = Draw(draw)
-    keras.backend.clear_session()
+    # Names start anew; collecting what is no longer used by hand costs more than the rest.
+    keras.backend.clear_session(free_memory=False)
     growing = Growing(d, dtype, (d.int(6, 20), d.of(4, 4, 2, 3)), opaque)
     for _ in range(d.int(1, 6)):
         growing.grow()

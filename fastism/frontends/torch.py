@@ -5,11 +5,8 @@ Requirements: torch. The module is left exactly as it was found.
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from math import prod
 from typing import Any
 
@@ -23,6 +20,7 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends.mutant_batches import Batches, host_batches
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
+from fastism.frontends.torch_capture import at_inference, captured
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_macs import Sized, multiply_adds
 from fastism.frontends.torch_subgraphs import depends_on_memory
@@ -31,8 +29,6 @@ from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
 Shape = tuple[int, ...]
-#: Batches to capture a module with that cannot be captured for any batch.
-PRIMES = (7919, 7927, 1009, 1013, 211, 223)
 SHAPE_REMEDY = (
     "give the shape of one input without the batch axis, as in "
     "FastISM(module, input_shape=(4, 1000)), or a list of shapes for several inputs"
@@ -278,7 +274,7 @@ class TorchFrontEnd:
                 f"not have; its layers are {', '.join(names)}."
             )
         try:
-            program = self._exported()
+            program = captured(self.module, self.input_shapes, self._kind, self.device)
             if any(depends_on_memory(node) for node in program.graph.nodes):
                 raise FastISMError("as_strided depends on how tensors lie in memory")
         except Exception as error:
@@ -296,40 +292,6 @@ class TorchFrontEnd:
         self._outputs = translated.outputs
         self._ranks = [len(graph.nodes[i].shape) for i in graph.outputs]
         return graph
-
-    def _exported(self) -> torch.export.ExportedProgram:
-        """The module's calls, with the batch axis open if the module allows that."""
-        try:
-            return self._export(2, torch.export.Dim("batch"))
-        except Exception:
-            # A module that makes a Python number of the batch, as `len` does: one that nothing
-            # else is a multiple of. Tensors of that size are never computed.
-            return self._export(self._rare_number(), None)
-
-    def _rare_number(self) -> int:
-        """A prime that divides no size of the inputs; large, unless they would not fit."""
-        sizes = [n for shape in self.input_shapes for n in shape]
-        bytes_each = 8 * sum(prod(shape) for shape in self.input_shapes)
-        fitting = [p for p in PRIMES if p * bytes_each < 1 << 30] or PRIMES[-1:]
-        return next((p for p in fitting if all(n % p for n in sizes)), fitting[0])
-
-    def _export(self, batch: int, axis: Any) -> torch.export.ExportedProgram:
-        arguments = tuple(
-            torch.empty((batch, *shape), dtype=self._kind, device=self.device)
-            for shape in self.input_shapes
-        )
-        shapes = torch.export.ShapesCollection()
-        for x in arguments:
-            if axis is not None:
-                shapes[x] = {0: axis}
-        dynamic = None if axis is None else shapes
-        with at_inference(self.module), torch.no_grad(), warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(
-                self.module, arguments, dynamic_shapes=dynamic, strict=False
-            )
-            # No decompositions: only what acts on tensors in place becomes functional.
-            return program.run_decompositions({})
 
     def _whole(self, reason: str) -> Translated:
         """The module as one opaque step, whose outputs are laid side by side and cut apart."""
@@ -402,39 +364,6 @@ class _Measured(TorchDispatchMode):
 
 def _cut(first: int, last: int, shape: Shape) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: x[:, first:last].reshape(len(x), *shape)
-
-
-@contextmanager
-def at_inference(module: torch.nn.Module) -> Iterator[None]:
-    """Every submodule in evaluation mode; afterwards modes and buffers are what they were."""
-    training = [m for m in module.modules() if m.training]
-    buffers = [
-        (x, x._version, x.detach().clone()) for x in module.buffers() if not x.is_inference()
-    ]
-    for m in training:
-        m.training = False
-    try:
-        yield
-    finally:
-        for m in training:
-            m.training = True
-        for x, version, before in buffers:
-            if x._version != version:
-                with torch.no_grad():
-                    x.copy_(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch.export from printing what it could not capture; the plan says it."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:
