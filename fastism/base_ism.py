@@ -265,6 +265,26 @@ class BaseISM(ABC):
         packed = self._packed(whole.reference), self._packed(whole.mutants)
         return Saturation(*packed, chosen, alternatives)
 
+    def saturate_changing(
+        self, count: int, positions: Any = None
+    ) -> Callable[[Any, Sequence[int]], Saturation]:
+        """`saturate` for sequences that change a little from call to call, such as designs.
+
+        Parameters
+        ----------
+        count : int
+            How many sequences there are.
+        positions : optional
+            As for `saturate`.
+
+        Returns
+        -------
+        callable
+            Takes sequences, as `saturate` does, and the number of each, from 0 to `count` - 1.
+            Other inputs of a model must be those of the last call with that number.
+        """
+        return lambda x, numbers: self.saturate(x, positions=positions)
+
     def saturate_each(
         self,
         sequences: Any,

@@ -23,6 +23,7 @@ from fastism.calls.inputs import Ranges, check_outputs, check_positions, saturat
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.result import Saturation, listed
 from fastism.edits.engine import EditEngine
+from fastism.edits.following import Following
 from fastism.edits.hulls import joined
 from fastism.edits.listed import Edits
 from fastism.edits.plan import EditPlan, EditStrategy, Seam, make_edit_plan
@@ -48,6 +49,9 @@ from fastism.scans.splices import Splices
 AUTO = "auto"
 #: Bytes that mutants may take at a time unless the user says otherwise, on a CPU and on a GPU.
 DEFAULT_MEMORY, DEVICE_MEMORY = 256 << 20, 1 << 30
+#: Effects of substitutions are kept from step to step of a design where a sequence has so many
+#: times the distance from which on they add up: a change in its middle then leaves half of them.
+FAR = 4
 #: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
 #: With the factors of TF32, naive ISM alone was found to be off by 0.01 to 0.4 of this sum
 #: (benchmarks/records/rounding.md); fast ISM may be off by as much.
@@ -520,6 +524,58 @@ class FastISM(Scans):
 
         return reference, every()
 
+    def saturate_changing(
+        self, count: int, positions: Any = None
+    ) -> Callable[[Any, Sequence[int]], Saturation]:
+        """`saturate` for sequences that change a little from call to call, such as designs.
+
+        Substitutions far from what has changed keep what they add at the seam of `edit_plan`, where
+        that pays: where most are far, and their effects fit into the memory for mutants.
+
+        Parameters
+        ----------
+        count, positions
+            As for `BaseISM.saturate_changing`.
+        """
+        chosen = check_positions(positions, self.seqlen)
+        plan = self._edit_plan(every := tuple(range(self.num_outputs)))
+        adds = plan.strategy is EditStrategy.ADDITION and not self._backend.resident
+        if not adds or FAR * plan.distance > self.seqlen:
+            return super().saturate_changing(count, positions)
+        engine = self._edit_engine(every, plan.seam)
+        kept = Following(engine, plan, self.seq_input_idx, chosen, self.num_chars)
+        if count * kept.sequence_bytes > self._memory:
+            return super().saturate_changing(count, positions)
+        return lambda x, numbers: self._followed(kept, chosen, x, numbers)
+
+    def _followed(
+        self, kept: Following, chosen: np.ndarray, x: Any, numbers: Sequence[int]
+    ) -> Saturation:
+        inputs, select = self._inputs(x), dict.fromkeys(range(self.num_outputs))
+        whole = Filled(len(numbers), (len(chosen), self.num_chars), self._order)
+        alternatives = np.zeros((len(numbers), len(chosen)), dtype=np.int64)
+        for i, number in enumerate(numbers):
+            one = [y[i : i + 1] for y in inputs]
+            mutants, index = saturating_mutants(one[self.seq_input_idx], chosen)
+            np.add.at(alternatives[i], index[1], 1)
+            with products_in(self.backend, self.precision):
+                reference, parts = kept.run(number, one, mutants, index)
+                filled = whole.group(slice(i, i + 1), self._shown(select, reference))
+                for made in parts:
+                    where = tuple(axis[made.index] for axis in index)
+                    for array, y in zip(filled, self._shown(select, made.outputs), strict=True):
+                        if y is not None:
+                            array[where] = y
+        packed = self._packed(whole.reference), self._packed(whole.mutants)
+        made = Saturation(*packed, chosen, alternatives)
+        return replace(made, mutants=self._outward(made.mutants, (1, 2)), axes=self.axes)
+
+    def _edit_engine(self, outputs: tuple[int, ...], seam: Seam) -> EditEngine:
+        if outputs not in self._edit_engines:
+            given = (self._backend, self._memory, self._pair_engine(outputs).weights)
+            self._edit_engines[outputs] = EditEngine(seam, *given)
+        return self._edit_engines[outputs]
+
     def _run_far(
         self,
         inputs: Sequence[np.ndarray],
@@ -528,12 +584,8 @@ class FastISM(Scans):
         select: dict[int, np.ndarray | None],
     ) -> Iterator[Part]:
         """Mutants of edits that do not act on each other before the seam."""
-        outputs = tuple(select)
-        if outputs not in self._edit_engines:
-            engine = self._pair_engine(outputs)
-            given = (self._backend, self._memory, engine.weights)
-            self._edit_engines[outputs] = EditEngine(seam, *given)
-        parts = self._edit_engines[outputs].run(inputs, self.seq_input_idx, edits)
+        engine = self._edit_engine(tuple(select), seam)
+        parts = engine.run(inputs, self.seq_input_idx, edits)
         every = dict.fromkeys(select)
         for part in each_in(parts, partial(products_in, self.backend, self.precision)):
             shown = zip(self._shown(every, part.outputs), select.values(), strict=True)

@@ -18,7 +18,8 @@ pytest.importorskip("keras", reason="the architectures are Keras models")
 import keras
 
 from benchmarks.peers import designer
-from benchmarks.studies import command, designs
+from benchmarks.studies import command, designs, steps
+from benchmarks.studies.turns import Twins
 from fastism import FastISM, NaiveISM
 from fastism.design import evolve
 from fastism.errors import FastISMError
@@ -134,3 +135,23 @@ def test_jobs_are_read(monkeypatch):
     for text, message in (("resnet", "resnet is none of"), ("basset:mxnet", "mxnet is none of")):
         with pytest.raises(argparse.ArgumentTypeError, match=message):
             designs.Job.read(text)
+
+
+@pytest.mark.torch
+def test_what_steps_take_is_told(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="the study runs PyTorch twins")
+    module = torch.nn.Sequential(
+        torch.nn.Conv1d(4, 3, 5), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(60, 1)
+    )
+    given = {"input_shape": (4, LENGTH), "test_correctness": False}
+    x = one_hot([SEQUENCE]).transpose(0, 2, 1).astype("float32")
+    twins = Twins(FastISM(module, **given), NaiveISM(module, **given), x)
+    monkeypatch.setattr(steps.Twins, "make", lambda *words: twins)
+    monkeypatch.setattr(command.environment, "prepare", lambda *words: None)
+    path = tmp_path / "steps.md"
+    words = ["--job", "basset", "--length", str(LENGTH), "--rounds", "1", "--steps", "2"]
+    assert steps.main([*words, "--markdown", str(path)]) == 0
+    cells = [cell.strip() for cell in path.read_text().splitlines()[-1].strip("|").split("|")]
+    assert cells[:3] == ["basset", str(LENGTH), "5 bp"]
+    assert float(cells[3].split()[0]) > 0
+    assert cells[-1] == "the same"

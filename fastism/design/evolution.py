@@ -137,10 +137,11 @@ class _Search:
         sequence = self.ism.seq_input_idx
         rows = arrays[sequence] if self._last else arrays[sequence].swapaxes(1, 2)
         active = np.arange(len(rows))
+        self._saturate = self.ism.saturate_changing(len(rows), self._positions)
         start, end = np.empty(len(rows)), np.empty(len(rows))
         made: list[Substitution] = []
         for step in range(1, steps + 1):
-            now, scores = self._scored([y[active] for y in arrays])
+            now, scores = self._scored([y[active] for y in arrays], active)
             end[active] = now
             if step == 1:
                 start[:] = now
@@ -158,12 +159,14 @@ class _Search:
                 break
         return Evolution(arrays[sequence], self.sign * start, self.sign * end, tuple(made))
 
-    def _scored(self, arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _scored(
+        self, arrays: list[np.ndarray], active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The objective now, (sequences,), and of all mutants, (sequences, positions, characters).
 
-        Both are to be made large.
+        Both are to be made large. `active` are the numbers of the sequences.
         """
-        found = self.ism.saturate(self._given(arrays), positions=self._positions)
+        found = self._saturate(self._given(arrays), active.tolist())
         axes = (len(arrays[0]), *listed(found.mutants)[0].shape[1:3])
         scores = self._numbers(found.mutants, axes)
         return self._numbers(found.reference, ()), scores if self._last else scores.swapaxes(1, 2)

@@ -33,6 +33,11 @@ class EditEngine:
         Bytes that sums of a few mutants, and the mutants of an engine, may take.
     weights : sequence
         From `fastism.running.engine.prepare_weights`, of the graph of the seam.
+
+    Attributes
+    ----------
+    most : int
+        Mutants that run together behind the seam.
     """
 
     def __init__(self, seam: Seam, backend: Backend, memory: int, weights: Sequence[Any]) -> None:
@@ -40,9 +45,9 @@ class EditEngine:
         size = np.dtype(seam.graph.dtype).itemsize
         nodes = seam.graph.nodes
         widest = max(int(np.prod(nodes[i].shape)) for i in (*seam.nodes, *seam.steps))
-        self._most = max(1, min(MOST_MUTANTS, memory // 4 // (4 * size * widest)))
+        self.most = max(1, min(MOST_MUTANTS, memory // 4 // (4 * size * widest)))
         self._kept = max(2, memory // 2 // (size * seam.numbers))
-        self._engines: dict[int, Engine] = {}
+        self._engines: dict[tuple[int, int], Engine] = {}
         self._behind = backend.compile(self._run_behind)
         self._references = backend.compile(self._run_references)
 
@@ -65,10 +70,10 @@ class EditEngine:
         for mutants in self._chunks(edits):
             chosen = edits.some(mutants)
             sums = self._sums(inputs, which, chosen, base)
-            for first in range(0, len(mutants), self._most):
-                some = slice(first, first + self._most)
+            for first in range(0, len(mutants), self.most):
+                some = slice(first, first + self.most)
                 given = [y[some] for y in sums]
-                yield Part(mutants[some], self._finished(chosen.sequence[some], given, sides))
+                yield Part(mutants[some], self.finished(chosen.sequence[some], given, sides))
 
     def _chunks(self, edits: Edits) -> Iterator[np.ndarray]:
         """Mutants whose edits are in memory together."""
@@ -90,7 +95,7 @@ class EditEngine:
         )
         alone = [np.zeros((len(kinds), *y.shape[1:]), y.dtype) for y in base]
         for index, mutants in by_width(inputs[which], once):
-            reference, parts = self._engine(mutants.delta.shape[1]).run(inputs, mutants)
+            reference, parts = self.head(mutants.delta.shape[1]).run(inputs, mutants)
             for part in parts:
                 for delta, y, before in zip(alone, part.outputs, reference, strict=True):
                     sequence = mutants.sequence[part.index]
@@ -102,27 +107,59 @@ class EditEngine:
             sums.append(total.astype(before.dtype))
         return sums
 
-    def _engine(self, width: int) -> Engine:
-        """The model up to the seam, for edits of one width."""
-        if width not in self._engines:
+    def head(self, width: int, alternatives: int = 1) -> Engine:
+        """The model up to the seam, for edits of one width, so many at each position."""
+        key = width, alternatives
+        if key not in self._engines:
             head = self.seam.head
-            plan = make_plan(head, width, 1, self.b.uniform)
+            plan = make_plan(head, width, alternatives, self.b.uniform)
             made = {
                 id(node.rule): weights
                 for node, weights in zip(self.seam.graph.nodes, self._weights, strict=True)
             }
             weights = [made[id(node.rule)] for node in head.nodes]
-            self._engines[width] = Engine(plan, self.b, self._memory, weights)
-        return self._engines[width]
+            self._engines[key] = Engine(plan, self.b, self._memory, weights)
+        return self._engines[key]
 
-    def _finished(
+    def unchanged(
+        self, inputs: Sequence[np.ndarray]
+    ) -> tuple[list[Array], list[np.ndarray | None]]:
+        """What no edit of some sequences changes.
+
+        Returns
+        -------
+        sides : list of array
+            What steps behind the seam read.
+        outputs : list of ndarray or None
+            One per output of the graph; None for those that edits change.
+        """
+        graph, moving = self.seam.graph, {*self.seam.nodes, *self._computed}
+        fixed = tuple(i for i in graph.outputs if i not in moving)
+        if not (fixed or self.seam.sides):
+            return [], [None] * len(graph.outputs)
+        given = [self.b.asarray(x) for x in inputs]
+        wanted = (*self.seam.sides, *fixed)
+        values = whole_tensors(graph, self.b, self._weights, given, wanted)
+        sides = [self.b.contiguous(values[i]) for i in self.seam.sides]
+        return sides, [self.b.to_numpy(values[i]) if i in fixed else None for i in graph.outputs]
+
+    def finished(
         self, sequence: np.ndarray, given: Sequence[np.ndarray], sides: Sequence[Array]
     ) -> list[np.ndarray | None]:
-        """Outputs of some mutants; None for one that no edit changes."""
+        """Outputs of some mutants, at most `most`; None for one that no edit changes.
+
+        Parameters
+        ----------
+        sequence : ndarray of int, shape (mutants,)
+            Which row of `sides` each mutant reads.
+        given : sequence of ndarray, each (mutants, *shape)
+            What stands at the nodes of the seam.
+        sides : sequence of array
+        """
         count = len(sequence)
         if self.b.uniform:
             # Frameworks that compile want equal shapes.
-            padded = np.arange(self._most) % count
+            padded = np.arange(self.most) % count
             sequence, given = sequence[padded], [y[padded] for y in given]
         arrays = [self.b.asarray(y) for y in given]
         made = self._behind(arrays, [self.b.take(y, sequence, 0) for y in sides])

@@ -131,6 +131,31 @@ class EditPlan:
                 both |= (a[:, None] < z[None]) & (a[None] < z[:, None])
         return both
 
+    def meets(self, positions: np.ndarray, changed: np.ndarray) -> np.ndarray:
+        """Which letters act on one of those that have changed, before the seam; each on itself.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (n,)
+        changed : ndarray of int, shape (m,)
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        count, place = len(positions), np.concatenate([positions, changed])
+        if not len(place):
+            return np.zeros(count, dtype=bool)
+        affected = affected_windows(
+            self.single.graph, self.single.steps, Interval(place, place + 1)
+        )
+        both = np.isin(positions, changed)
+        for index in self._meeting:
+            a, z = affected[index].start, affected[index].stop
+            meet = (a[:count, None] < z[None, count:]) & (a[None, count:] < z[:count, None])
+            both |= meet.any(1)
+        return both
+
     @cached_property
     def distance(self) -> int:
         """Positions between the starts of two single letters from which on their effects add up.
