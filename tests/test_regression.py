@@ -115,13 +115,12 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # restored afterwards
     monkeypatch.setattr(regression.environment, "describe", lambda: WHERE)
 
-    def run(*arguments, records=None, counts=COUNTS, baseline=None):
+    def run(*arguments, records=None, counts=COUNTS, baseline=None, measure=None):
         path = tmp_path / "baseline.json"
         if baseline:
             baseline.write(path)
-        monkeypatch.setattr(
-            regression, "measured", lambda cases=(), times=1: records or records_of()
-        )
+        fake = measure or (lambda cases=(), times=1: records or records_of())
+        monkeypatch.setattr(regression, "measured", fake)
         monkeypatch.setattr(regression, "counted", lambda: iter(counts))
         return regression.main(["--baseline", str(path), *map(str, arguments)])
 
@@ -182,6 +181,57 @@ def test_elsewhere_the_best_framework_counts_and_has_a_second_chance():
     assert check(slow, records_of()) == []
     assert check(slow, slow) == [("basset 10, best", "promised")]
     assert check([], []) == [("basset 10, best", "promised")]
+
+
+def test_elsewhere_what_was_measured_before_of_this_commit_is_measured_again_only_if_it_fails(
+    command, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(regression, "CASES", (CASE,))
+    baseline = make_baseline(where=dataclasses.replace(WHERE, cpu="Another processor"))
+    for name, found in (("fast", records_of()), ("slow", records_of(torch=2.0, tensorflow=2.0))):
+        regression.records.append(tmp_path / name, found)
+    asked = []
+
+    def measured(cases=(), times=1):
+        asked.append(list(cases))
+        return records_of() if cases else []
+
+    def run(name):
+        asked.clear()
+        status = command("--earlier", tmp_path / name, baseline=baseline, measure=measured)
+        return status, asked, "Measured before" in capsys.readouterr().out
+
+    assert run("fast") == (0, [[]], True)
+    assert run("slow") == (0, [[], [CASE]], True)
+    assert run("missing") == (0, [[CASE]], False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"commit": "another"}, id="commit"),
+        pytest.param({"cpu": "Another processor"}, id="processor"),
+        pytest.param({"threads": 64}, id="threads"),
+    ],
+)
+def test_what_was_measured_of_something_else_does_not_count(change):
+    there = make_baseline(where=dataclasses.replace(WHERE, cpu="A third processor"))
+    earlier, records = regression.of_this_state, records_of()
+    assert earlier(records, WHERE, there, [CASE]) == {CASE: records}
+    changed = dataclasses.replace(WHERE, **change)
+    assert earlier(records, changed, there, [CASE]) == {}
+
+
+def test_what_was_measured_before_does_not_count_where_that_would_say_too_little():
+    records, earlier = records_of(), regression.of_this_state
+    there = make_baseline(where=dataclasses.replace(WHERE, cpu="Another processor"))
+    assert earlier(records, WHERE, make_baseline(), [CASE]) == {}  # a baseline of this processor
+    assert earlier(records[1:], WHERE, there, [CASE]) == {}  # naive ISM is missing
+    assert earlier(records, WHERE, there, [("basset", 11)]) == {}
+    for commit in ("", "abc+"):
+        here = dataclasses.replace(WHERE, commit=commit)
+        changed = [dataclasses.replace(record, where=here) for record in records]
+        assert earlier(changed, here, there, [CASE]) == {}
 
 
 def test_elsewhere_a_worse_plan_fails_and_does_not_lower_the_bound_of_the_baseline():

@@ -7,7 +7,8 @@ The plan's ratios of multiply-adds are deterministic and must not fall at all. M
 must stay above a fraction of the baseline's; what fails is measured once more before it counts.
 Ratios of alternating runs travel better than seconds, yet not to another kind of processor: where
 the baseline is of another one, the check says so, and the best framework must reach half of the
-speedup that the multiply-adds promise. Such a processor can be given a baseline of its own
+speedup that the multiply-adds promise. What the benchmark has just measured of this commit on such
+a processor is not measured again (``--earlier``). It can be given a baseline of its own
 (``--baseline``).
 
 Requirements: rich; Keras, TensorFlow and, for the best backend, PyTorch.
@@ -20,6 +21,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -47,7 +49,8 @@ from benchmarks.regression.bounds import (
     promised_bounds,
 )
 from benchmarks.regression.counting import Count, counted
-from benchmarks.regression.report import no_baseline, regressed, table
+from benchmarks.regression.earlier import Case, of_this_state
+from benchmarks.regression.report import no_baseline, regressed, table, taken_over
 from benchmarks.timing.measure import Subject, measure, variants
 from fastism.errors import FastISMError
 from fastism.sequences import one_hot
@@ -59,7 +62,6 @@ CASES = (("basset", 1000), ("bpnet", 1000), ("deepsea", 1000))
 #: Runs behind a baseline; `unjustified` judges the fraction by their spread.
 RUNS = 20
 
-Case = tuple[str, int]
 Measure = Callable[[Sequence[Case]], list[Record]]
 
 
@@ -194,12 +196,18 @@ def compare_now(given: argparse.Namespace, console: Console) -> int:
     baseline, here = Baseline.read(given.baseline), environment.describe()
     if not baseline.is_of(here):
         console.print(no_baseline(baseline.where, here), style="yellow", soft_wrap=True)
+    known = records.read(given.earlier) if given.earlier and given.earlier.is_file() else []
+    earlier = of_this_state(known, here, baseline, CASES)
+    if earlier:
+        console.print(taken_over(earlier, given.earlier), soft_wrap=True)
     taken: list[Record] = []
 
     def measure_cases(cases: Sequence[Case]) -> list[Record]:
-        found = measured(cases)
+        # A case that is asked for again has failed, and is measured.
+        at_hand = {case: earlier.pop(case) for case in cases if case in earlier}
+        found = measured([case for case in cases if case not in at_hand])
         taken.extend(found)
-        return found
+        return [*found, *chain.from_iterable(at_hand.values())]
 
     findings = check(baseline, counted(), measure_cases, here)
     if given.records:
@@ -219,6 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", type=Path, default=COMMITTED, help="JSON")
     parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
     parser.add_argument("--records", type=Path, help="where to append what is measured")
+    parser.add_argument(
+        "--earlier",
+        type=Path,
+        help="records of the benchmark: those of this commit and processor count, without baseline",
+    )
     parser.add_argument("--measure", type=Path, help="measure, append to this file, and end")
     parser.add_argument("--times", type=int, default=1, help="with --measure: runs")
     parser.add_argument("--update", action="store_true", help="write a new baseline")

@@ -5,11 +5,12 @@ Requirements: rich.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.records import Where
+from benchmarks.records import Record, Where
 from benchmarks.regression.baseline import Baseline
 from benchmarks.regression.bounds import HALF, Finding
 
@@ -73,3 +74,10 @@ def no_baseline(there: Where, here: Where) -> str:
         "compared with it, and measured speedups with what multiply-adds promise. `python -m "
         "benchmarks.regression --update --baseline FILE` takes one."
     )
+
+
+def taken_over(earlier: Mapping[tuple[str, int], Sequence[Record]], path: Path) -> str:
+    """What to say of cases that were measured before."""
+    cases = ", ".join(f"{architecture} {length}" for architecture, length in earlier)
+    date = min(record.where.date for taken in earlier.values() for record in taken)
+    return f"Measured before, of this commit and on this processor ({path}, {date}): {cases}."
