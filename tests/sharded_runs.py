@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SEQUENCES, LENGTH, BATCH = 40, 60, 2
+SEQUENCES, LENGTH, BATCH = 24, 60, 2
 OPTIONS = {"batch": str(BATCH), "input_shape": "4,60"}
 
 #: Beside it, every batch that was scored leaves a line in `batches`. After two batches, shard I
