@@ -168,7 +168,7 @@ def test_what_is_refused(folder, whole, name, more, code, message):
 def test_the_map_is_drawn(folder, whole):
     out = folder / "map.svg"
     given = ("plot", whole, "--sequence", "p1", "-o", out)
-    assert "name one of them as I, or I:J" in invoke(*given).stderr
+    assert "name one of them as I, or I:A,B,..." in invoke(*given).stderr
     succeed(*given, "--output", "0:1", "--region", "22:38")
     first = out.read_bytes()
     assert first.count(b"<path") > 2 * 16  # letters of both logos

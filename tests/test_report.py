@@ -16,7 +16,7 @@ from score_files import AMBIGUOUS, HEADER, batch, shards, store  # noqa: E402
 from fastism.cli.exit_codes import Exit  # noqa: E402
 from fastism.report.summary import of_outputs, of_sequences  # noqa: E402
 from fastism.store import OutputHeader, Store, StoreWriter  # noqa: E402
-from fastism.store.join import Selected  # noqa: E402
+from fastism.store.selection import Selected  # noqa: E402
 
 VOID = {"meta", "input", "br", "img", "link"}
 

@@ -13,6 +13,7 @@ import typer
 
 from fastism.batch import effect_files
 from fastism.batch.effect_export import EFFECTS, effect_outputs, write_joined
+from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, refuse, stage
 from fastism.cli.progress import note
 from fastism.store import export as exports
@@ -45,14 +46,7 @@ def export(
             f"variants {', '.join(effect_files.FORMATS)}.",
         ),
     ],
-    select: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            metavar="I[:J]",
-            help="Only output I, or entry J of its first axis; needed where the format holds one.",
-        ),
-    ] = None,
+    select: o.Select = None,
     vcf: Annotated[
         Path | None,
         typer.Option(

@@ -89,6 +89,17 @@ Outputs = Annotated[
 ]
 
 
+Select = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="I[:A,B,...]",
+        help="Output I by number or name, entry A of its first axis, B of the second, and so on; "
+        "mean or sum in place of an entry takes them all.",
+    ),
+]
+
+
 class Pad(StrEnum):
     """What to do with windows that reach beyond the ends of their contig."""
 

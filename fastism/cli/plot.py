@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, refuse, stage
 from fastism.cli.plot_pairs import plot_pairs
 from fastism.cli.plot_scores import Request, plot_scores
@@ -39,12 +40,7 @@ def plot(
             "other. Without it, all sequences that --region CHROM:A-B lies in.",
         ),
     ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I[:J]", help="Output, or entry J of its first axis; needed if there are more."
-        ),
-    ] = None,
+    output: o.Select = None,
     region: Annotated[
         str | None,
         typer.Option(

@@ -5,15 +5,15 @@ Requirements: h5py, matplotlib, logomaker.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fastism.cli.exit_codes import Exit, stage
 from fastism.errors import FastISMError
 from fastism.plots.place import place_of
 from fastism.sequences import one_hot
 from fastism.store.pair_files import PairFile
+from fastism.store.selection import read_selection
 
 if TYPE_CHECKING:
     from fastism.cli.plot_scores import Request
@@ -69,19 +69,21 @@ def plot_pairs(request: Request, sequence: str) -> None:
 def _entry(file: PairFile, output: str | None) -> tuple[int, tuple[int, ...], str]:
     """Output, index of the entry in it, and name of what to plot."""
     outputs = file.header.outputs
-    columns = [
-        (i, tuple(int(k) for k in entry), o.name if not o.shape else f"{o.name} {entry[0]}")
-        for i, o in enumerate(outputs)
-        for entry in np.ndindex(*o.shape)
-    ]
-    if output is None and len(columns) == 1:
-        return columns[0]
-    index, _, entry = (output or "").partition(":")
-    number = int(index) if index.isdecimal() else -1
-    chosen = [c for c in columns if c[0] == number and (not entry or str(c[1][0]) == entry)]
-    if len(chosen) != 1:
+    chosen = read_selection("0" if output is None else output, outputs)
+    if chosen.reduces:
         raise FastISMError(
-            f"--output {output}: the file has {len(columns)} columns of {len(outputs)} outputs; "
-            "name one of them as I, or I:J for entry J of output I."
+            f"--output {output}: dependencies are no sums of those of parts. Sum up when pairs are "
+            "scored, by --reduce."
         )
-    return chosen[0]
+    shape = outputs[chosen.output].shape
+    left = shape[len(chosen.axes) :]
+    if (output is None and len(outputs) > 1) or any(length > 1 for length in left):
+        columns = sum(math.prod(each.shape) for each in outputs)
+        raise FastISMError(
+            f"--output {output or ''}: the file has {columns} columns of {len(outputs)} outputs, "
+            f"{', '.join(f'{each.name} {each.shape}' for each in outputs)}; name one of them as I, "
+            "or I:A,B,... for an entry of every axis of output I."
+        )
+    index = (*map(int, chosen.axes), *[0] * len(left))
+    name = outputs[chosen.output].name
+    return chosen.output, index, f"{name} {','.join(map(str, index))}" if index else name

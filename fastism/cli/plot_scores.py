@@ -16,9 +16,9 @@ from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.plot_tracks import Tracks, read_tracks
 from fastism.errors import FastISMError
 from fastism.plots.place import Place, places, read_span
-from fastism.store.join import Selected, check_single
 from fastism.store.reader import Store
 from fastism.store.scores import Scores
+from fastism.store.selection import Selected, check_single
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

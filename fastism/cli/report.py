@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, refuse, stage
 from fastism.cli.plot_scores import effects_of
 from fastism.cli.plot_tracks import Tracks, read_tracks
 from fastism.errors import FastISMError
 from fastism.files.whole import whole_file
 from fastism.store.export import check_free, opened
-from fastism.store.join import Selected, check_single
 from fastism.store.scores import Scores
+from fastism.store.selection import Selected, check_single
 
 if TYPE_CHECKING:
     from fastism.plots.sequences import Effects
@@ -40,14 +41,7 @@ def report(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="Page to write: .html or .htm.")
     ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I[:J]",
-            help="What sequences are compared by: an output, or entry J of its first axis. By "
-            "default the first one.",
-        ),
-    ] = None,
+    output: o.Select = None,
     sequence: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Draw this sequence. Repeated."),
@@ -84,7 +78,8 @@ def report(
     """Write a page of scores: what was scored with what, a summary of the effects, and figures.
 
     The page is one HTML file that loads nothing from elsewhere. It has a table of the sequences
-    with their strongest effects, which a click on a heading sorts.
+    with their strongest effects, which a click on a heading sorts. They are compared by --output;
+    without it by the first number of the first output, or by its mean where it has several axes.
     """
     if out.suffix.lower() not in ENDINGS:
         raise refuse(f"{out} must end in one of {', '.join(ENDINGS)}.")
@@ -112,8 +107,11 @@ def _chosen(scores: Scores, output: str | None) -> Scores:
         chosen: Scores = Selected(scores, output)
     else:
         first = scores.header.outputs[0]
-        several = len(first.shape) == 1 and first.shape[0] > 1
-        chosen = Selected(scores, f"0:{first.labels[0]}" if several else "0")
+        if sum(length > 1 for length in first.shape) > 1:
+            entries = ["mean"] * len(first.shape)
+        else:
+            entries = [*first.labels[:1], *["0"] * (len(first.shape) - 1)]
+        chosen = Selected(scores, f"0:{','.join(entries)}" if entries else "0")
     check_single(chosen)
     return chosen
 

@@ -50,6 +50,8 @@ class Choice:
     rows: int
 
 
+#: Numbers of outputs that a table shows.
+MOST_OUTPUTS = 500
 #: Makes what a figure shows of a sequence: its summary, and the first and the last row.
 Draw = Callable[[SequenceSummary, tuple[int, int]], Effects]
 
@@ -94,7 +96,7 @@ def page(everything: Scores, scores: Scores, choice: Choice, draw: Draw) -> str:
             "<h2>Effects</h2>",
             "<p>An effect is the output for a sequence with one substitution, minus the output for "
             "the sequence as it is.</p>",
-            *tables.outputs(of_outputs(everything)),
+            *_outputs(everything, scores),
             *_along(mean, header.positions[0], name),
             *_figures(drawn, scores, draw),
             *_table(ordered, choice.rows, name),
@@ -103,6 +105,18 @@ def page(everything: Scores, scores: Scores, choice: Choice, draw: Draw) -> str:
         f"<script>{SCRIPT}</script></body></html>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _outputs(everything: Scores, scores: Scores) -> Iterator[str]:
+    """All numbers of the outputs; of those that have too many, the one that is compared."""
+    count = sum(len(output.columns()) for output in everything.header.outputs)
+    if count > MOST_OUTPUTS:
+        yield (
+            f"<p>The outputs are {count} numbers for a sequence; the table shows the one that "
+            "sequences are compared by.</p>"
+        )
+        everything = scores
+    yield from tables.outputs(of_outputs(everything))
 
 
 def _strength(summary: SequenceSummary) -> float:

@@ -21,10 +21,11 @@ import numpy as np
 
 from fastism.errors import FastISMError, install
 from fastism.files.whole import whole_file
-from fastism.store.join import Joined, Selected
+from fastism.store.join import Joined
 from fastism.store.reader import Store
 from fastism.store.schema import Header, array_types
 from fastism.store.scores import Scores
+from fastism.store.selection import Selected
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def export(
         Its extension is one of `FORMATS`. For ``X.npz`` the files are ``X.one_hot.npz`` and
         ``X.hypothetical.npz``.
     select : str, optional
-        ``I`` or ``I:J``: an output, or one entry of its first axis; see `fastism.store.join`.
+        ``I`` or ``I:A,B,...``: an output, or a part of it; see `fastism.store.selection`.
         Needed for formats that hold one number per position, where the scores have several.
     force : bool
         Replace files that exist.

@@ -1,4 +1,4 @@
-"""Several stores read as one: the shards of a run joined, and one output picked from all.
+"""Several stores read as one: the shards of a run joined.
 
 Requirements: numpy.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from fastism.errors import FastISMError
 from fastism.store.reader import HDF5_MAGIC, Store
-from fastism.store.schema import OutputHeader, array_types
+from fastism.store.schema import array_types
 from fastism.store.scores import Scores
 
 
@@ -81,96 +81,6 @@ class Joined(Scores):
             return store.path if handle.read(len(HDF5_MAGIC)) == HDF5_MAGIC else None
 
 
-class Selected(Scores):
-    """One output of scores, or one entry of its first axis.
-
-    Parameters
-    ----------
-    scores : Scores
-    select : str
-        ``I``, the number or the name of an output, or ``I:J`` with the label of an entry of its
-        first axis (its index in the model's output, unless outputs have names).
-
-    Raises
-    ------
-    FastISMError
-        If there is no such output or entry.
-    """
-
-    def __init__(self, scores: Scores, select: str) -> None:
-        number, _, entry = select.partition(":")
-        names = [output.name for output in scores.header.outputs]
-        if not number.isdecimal() and number not in names:
-            raise FastISMError(
-                f"{select!r} names no output; expected a number or a name, of {', '.join(names)}, "
-                "or one with an entry, such as 0:57."
-            )
-        self._scores = scores
-        self._number = scores.output(int(number) if number.isdecimal() else names.index(number))
-        output = scores.header.outputs[self._number]
-        self._entry: int | None = None
-        if entry:
-            if entry not in output.labels:
-                raise FastISMError(_no_entry(output, self._number, entry))
-            self._entry = output.labels.index(entry)
-            rest = output.shape[1:]
-            labels = tuple(map(str, range(rest[0]))) if rest else ()
-            output = OutputHeader(f"{output.name}:{entry}", rest, labels)
-        self.header = replace(scores.header, outputs=(output,))
-
-    def column(self, name: str) -> list[Any]:
-        """See `Scores.column`."""
-        return self._scores.column(name)
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """See `Scores.skipped`."""
-        return self._scores.skipped
-
-    def read(self, name: str, start: int, stop: int) -> np.ndarray:
-        """See `Scores.read`."""
-        if name == "one_hot":
-            return self._scores.read(name, start, stop)
-        kind = name.rsplit("/", 1)[1]
-        values = self._scores.read(f"outputs/{self._number}/{kind}", start, stop)
-        if self._entry is None:
-            return values
-        axis = 1 if kind.startswith("reference") else 3
-        return np.ascontiguousarray(values.take(self._entry, axis=axis))
-
-    def __len__(self) -> int:
-        return len(self._scores)
-
-
-def check_single(scores: Scores) -> None:
-    """Refuse scores that have more than one number per mutant.
-
-    Raises
-    ------
-    FastISMError
-        If there are several, saying how to select one.
-    """
-    outputs = scores.header.outputs
-    if len(outputs) > 1:
-        names = ", ".join(f"{i} ({o.name})" for i, o in enumerate(outputs[:10]))
-        raise FastISMError(
-            f"The scores have {len(outputs)} outputs, and this format holds one. Of {names} "
-            "select one, as by --output 0, or by --outputs when you score."
-        )
-    output = outputs[0]
-    if any(length > 1 for length in output.shape):
-        remedy = (
-            f"select an entry of its first axis, as by --output 0:{output.labels[0]}, or by "
-            "--outputs when you score."
-            if len(output.shape) == 1
-            else "score with --outputs a number that sums it up."
-        )
-        raise FastISMError(
-            f"Output {output.name!r} has shape {output.shape}, and this format holds one number: "
-            + remedy
-        )
-
-
 def check_placed(scores: Scores, lacking: str) -> None:
     """Refuse scores of sequences without a place in a genome.
 
@@ -196,13 +106,6 @@ def check_placed(scores: Scores, lacking: str) -> None:
             f"{which} no place in a genome, so there is {lacking}. Score a BED file with --genome, "
             "or export to another format, such as .tsv."
         )
-
-
-def _no_entry(output: OutputHeader, number: int, entry: str) -> str:
-    if not output.labels:
-        return f"Output {number} ({output.name}) is a single number: select it as {number}."
-    shown = ", ".join(output.labels[:10]) + (", ..." if len(output.labels) > 10 else "")
-    return f"Output {number} ({output.name}) has no entry {entry!r}; it has {shown}."
 
 
 def check_headers(stores: Sequence[Any]) -> None:

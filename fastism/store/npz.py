@@ -19,8 +19,8 @@ from typing import BinaryIO
 import numpy as np
 
 from fastism.errors import FastISMError
-from fastism.store.join import check_single
 from fastism.store.scores import Scores
+from fastism.store.selection import check_single
 
 #: The earliest date that ZIP knows: the same content has to give the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)

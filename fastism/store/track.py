@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fastism.store.join import check_placed, check_single
+from fastism.store.join import check_placed
 from fastism.store.scores import Scores
+from fastism.store.selection import check_single
 
 #: Values that are handed out at a time, if there are so many neighbours.
 _RUN = 1 << 16
