@@ -11,8 +11,10 @@ SNAKEMAKE_ARGS ?=
 # What jobs say of their progress and results. Snakemake's own lines around it go into a file, which
 # it names at the end.
 SNAKEMAKE := $(BIN)/snakemake --quiet host reason rules progress --cores all
-# Two processes; the threads of PyTorch in both of them would wait for each other.
-PYTEST_ARGS ?= --numprocesses 2
+# Two processes; the threads of PyTorch in both of them would wait for each other. Each has half of
+# the files, so that what the tests of a file share is made once; the one that is done takes tests
+# from the other.
+PYTEST_ARGS ?= --numprocesses 2 --dist worksteal
 # The backends other than the default one under which the tests marked "keras" are repeated.
 OTHER_KERAS_BACKENDS := jax torch
 # The files that have tests marked "processor".

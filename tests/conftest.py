@@ -20,6 +20,16 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # what users get there.
 os.environ["FASTISM_NAIVE_BELOW"] = "0"
 
+#: Files of tests that start workflows and take minutes. They run first: at the end, one process of
+#: pytest-xdist would wait for the other.
+FIRST = ("test_slurm", "test_workflow", "test_score_workflow", "test_tutorial")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes minutes before everything else, and leave the order as it is otherwise."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def only_new_objects_are_collected() -> Iterator[None]:
