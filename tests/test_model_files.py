@@ -13,7 +13,7 @@ from cli_cases import LENGTH, TORCH, damaged, small_keras
 
 from fastism import FastISMError
 from fastism.loading.keras_configs import check_config, file_config
-from fastism.loading.model_files import choose_device, hash_files, hash_weights, load_model
+from fastism.loading.model_files import hash_files, hash_weights, load_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -322,22 +322,6 @@ def test_keras_is_told_to_use_what_is_installed(monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND")
     assert _prefer_installed() == ["jax", "torch"]
     assert os.environ["KERAS_BACKEND"] == "jax"
-
-
-def test_devices_are_chosen_through_the_environment(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    monkeypatch.setenv("JAX_PLATFORMS", "")
-    choose_device("cuda:1")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
-    choose_device("gpu")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
-    with pytest.raises(FastISMError, match="1 can be seen"):
-        choose_device("gpu:1")
-    choose_device("cpu")
-    assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["JAX_PLATFORMS"]) == ("-1", "cpu")
-    for wrong in ("tpu", "cpu:0", "gpu:x", "cuda:-1"):
-        with pytest.raises(FastISMError, match="unknown"):
-            choose_device(wrong)
 
 
 def test_a_gpu_that_is_not_there_is_said(saved, monkeypatch):

@@ -147,7 +147,7 @@ def test_every_option_of_the_config_reaches_the_command(tmp_path):
         "batch": 4,
         "memory": "1G",
         "backend": "torch",
-        "device": "cpu",
+        "device": "gpu",
         "seqlen": 100,
         "input_shape": "4,100",
         "unsafe": True,
@@ -164,6 +164,8 @@ def test_every_option_of_the_config_reaches_the_command(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     scoring = re.findall(r"Shell command: .*fastism score (.*)", done.stdout + done.stderr)
     assert len(scoring) == 3
+    # A shard with a GPU takes one of those that the machine or the cluster has.
+    assert len(re.findall(r"resources: .*\bgpu=1\b", done.stdout + done.stderr)) == 3
     assert scoring[0].startswith("model.keras other.keras peaks.bed ")
     for key, value in config.items():
         if key not in OWN:

@@ -94,6 +94,12 @@ def command_options():
     return words(command, config)
 
 
+def gpus_of_shard():
+    """A GPU for each shard where the config asks for one: as many run at a time as there are."""
+    wanted = str(config.get("device", "")).lower().startswith(("gpu", "cuda"))
+    return {"gpu": 1} if wanted else {}
+
+
 wildcard_constraints:
     number="[1-9][0-9]*",
 
@@ -136,6 +142,8 @@ rule score_shard:
     log:
         f"{FOLDER}/{{number}}-of-{COUNT}.log",
     threads: config["threads"]
+    resources:
+        **gpus_of_shard(),
     shell:
         # A finished shard is compared with what is asked for, and not made again.
         "export OMP_NUM_THREADS={threads} TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1;"

@@ -17,7 +17,8 @@ from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, stage
 from fastism.cli.opened import ModelOptions, installed, open_model
 from fastism.cli.silence import without_logs
-from fastism.loading.model_files import FRAMEWORKS, gpu_count, weights_of
+from fastism.loading.devices import gpu_count
+from fastism.loading.model_files import FRAMEWORKS, weights_of
 
 PACKAGES = ("numpy", "keras", *FRAMEWORKS, "h5py", "zarr", "pyfaidx", "pybigwig", "matplotlib")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -25,7 +25,8 @@ from fastism.cli.progress import note, slow
 from fastism.cli.silence import without_logs
 from fastism.errors import FastISMError, NotFiniteError
 from fastism.ism import AUTO, FastISM
-from fastism.loading.model_files import LoadedModel, gpu_count, is_keras, load_model, read_device
+from fastism.loading.devices import gpu_count, read_device
+from fastism.loading.model_files import LoadedModel, is_keras, load_model
 from fastism.naive_ism import NaiveISM
 
 #: Mutants per batch of naive ISM: fixed, because a size chosen by timing changes the rounding of

@@ -24,8 +24,13 @@ except ImportError:
 _TRIES, _PAUSE = 5, 0.05
 
 
-def lock(handle: BinaryIO) -> bool | None:
+def lock(handle: BinaryIO | int) -> bool | None:
     """Lock a file that is open for writing until it is closed.
+
+    Parameters
+    ----------
+    handle : file or int
+        The file, or its descriptor.
 
     Returns
     -------

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError, install
+from fastism.loading.devices import choose_device, gpu_count
 from fastism.loading.keras2 import mended, name_tensorflow, operations
 from fastism.loading.keras_configs import check_config, file_config
 
@@ -408,62 +409,6 @@ def _check_weights(model: Any) -> None:
                 f"The model's weight {name.partition(' ')[2] or name} holds NaN: its training "
                 "failed, or the file is damaged. Nothing can be scored with it."
             )
-
-
-# ---- devices -------------------------------------------------------------------------------
-
-
-def read_device(device: str) -> tuple[str, str]:
-    """Kind and number of a device: ``cpu``, ``gpu``, or ``gpu:I`` for the I-th (or cuda).
-
-    Raises
-    ------
-    FastISMError
-        For anything else.
-    """
-    kind, _, number = device.lower().replace("cuda", "gpu").partition(":")
-    if kind not in ("cpu", "gpu") or (number and (kind == "cpu" or not number.isdecimal())):
-        raise FastISMError(
-            f"The device {device!r} is unknown: use cpu, gpu, or gpu:I for the I-th."
-        )
-    return kind, number
-
-
-def choose_device(device: str | None) -> None:
-    """Tell frameworks that are not yet in use which processor to use.
-
-    To be called once: from then on the I-th GPU is the only one that can be seen.
-
-    Raises
-    ------
-    FastISMError
-        As `read_device`, or if fewer GPUs than I can be seen.
-    """
-    if device is None:
-        return
-    kind, number = read_device(device)
-    if kind == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-        os.environ["JAX_PLATFORMS"] = "cpu"
-    elif number:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        known = [name for name in visible if name]
-        if known and int(number) >= len(known):
-            raise FastISMError(f"There is no device {device}: {len(known)} can be seen.")
-        os.environ["CUDA_VISIBLE_DEVICES"] = known[int(number)] if known else number
-
-
-def gpu_count(framework: str) -> int:
-    """How many GPUs a framework can use; imports it."""
-    try:
-        if framework == "torch":
-            return importlib.import_module("torch").cuda.device_count()
-        if framework == "tensorflow":
-            tensorflow = importlib.import_module("tensorflow")
-            return len(tensorflow.config.list_physical_devices("GPU"))
-        return len(importlib.import_module("jax").devices("gpu"))
-    except (ImportError, RuntimeError):
-        return 0
 
 
 def _placed(model: Any, device: str | None) -> Any:
