@@ -38,6 +38,37 @@ def exits():
     raise SystemExit(3)
 """
 
+#: Models that give infinite or no numbers for some sequences.
+INFINITE = """
+import torch
+from torch import nn
+
+class LogFraction(nn.Module):
+    \"\"\"The logarithm of C and G over A and T, which is minus infinity without any.\"\"\"
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(4, 4, 5, padding=2)
+    def forward(self, x):
+        ratio = x[:, 1:3].sum((1, 2)) / x[:, [0, 3]].sum((1, 2))
+        return (torch.log(ratio) + torch.relu(self.conv(x)).mean((1, 2)))[:, None]
+
+class Logit(nn.Module):
+    \"\"\"The log-odds of a sigmoid that is one for all sequences.\"\"\"
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 5, padding=2)
+    def forward(self, x):
+        p = torch.sigmoid(self.conv(x).mean((1, 2)) + 40)
+        return torch.log(p / (1 - p))[:, None]
+
+def fraction():
+    return LogFraction(), (4, 60)
+
+def logit():
+    return Logit(), (4, 60)
+"""
+
 
 def invoke(*args):
     """Run the command in this process; a SystemExit is its end, anything else a mistake."""

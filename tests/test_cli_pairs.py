@@ -37,7 +37,9 @@ def words(folder, name, *more):
 @pytest.fixture(scope="module")
 def whole(folder):
     result = succeed(*words(folder, "whole.h5"))
-    assert result.stdout.startswith("2 sequences, 1 skipped, in ")
+    assert result.stdout.startswith(
+        "3 records read, 2 sequences scored, 1 skipped (1 ambiguous letter), in "
+    )
     assert "strategy: interactions: effects of single edits add up" in result.stderr
     assert "skipped unknown: ambiguous letter: 'N' at position 0" in result.stderr
     return folder / "whole.h5"

@@ -41,7 +41,7 @@ def test_arrays_hold_every_deletion_and_insertion(given, tmp_path):
         *("scan", given.keras, given.fasta, "--delete", "1,3", "--insert", "gata"),
         *("--fill", "ACGT", "-o", out, "-q"),
     )
-    assert "3 sequences scanned, 0 skipped" in result.stdout
+    assert "3 records read, 3 sequences scored, 0 skipped" in result.stdout
     rows = one_hot("ACGT")[0]
     with h5py.File(out) as file:
         assert list(file["changes"].asstr()) == ["-1", "-3", "+GATA"]

@@ -9,7 +9,16 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from cli_cases import LENGTH, files, invoke, promoters, small_keras, succeed, write_fasta
+from cli_cases import (
+    INFINITE,
+    LENGTH,
+    files,
+    invoke,
+    promoters,
+    small_keras,
+    succeed,
+    write_fasta,
+)
 
 from fastism import FastISM
 from fastism.cli.interrupts import Interrupts
@@ -364,37 +373,6 @@ def test_what_is_skipped_is_counted_by_reason_and_an_error_if_so_wanted(given, t
     result = invoke("score", given.keras, bed, "--genome", genome, "-o", tmp_path / "no.h5")
     assert result.exit_code == 3
     assert "which calls it 'chr1' (see --contigs rename)" in result.stderr
-
-
-INFINITE = """
-import torch
-from torch import nn
-
-class LogFraction(nn.Module):
-    \"\"\"The logarithm of C and G over A and T, which is minus infinity without any.\"\"\"
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv1d(4, 4, 5, padding=2)
-    def forward(self, x):
-        ratio = x[:, 1:3].sum((1, 2)) / x[:, [0, 3]].sum((1, 2))
-        return (torch.log(ratio) + torch.relu(self.conv(x)).mean((1, 2)))[:, None]
-
-class Logit(nn.Module):
-    \"\"\"The log-odds of a sigmoid that is one for all sequences.\"\"\"
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv1d(4, 4, 5, padding=2)
-    def forward(self, x):
-        p = torch.sigmoid(self.conv(x).mean((1, 2)) + 40)
-        return torch.log(p / (1 - p))[:, None]
-
-def fraction():
-    return LogFraction(), (4, 60)
-
-def logit():
-    return Logit(), (4, 60)
-"""
 
 
 @pytest.mark.torch

@@ -37,7 +37,7 @@ class ScanHeader:
     Parameters
     ----------
     sequences : int
-        How many there are.
+        How many there are at most.
     length : int
     labels : sequence of str
         Of the values of all outputs, for the columns of a table.
@@ -96,7 +96,9 @@ def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
             import h5py  # the help page of the command must not wait for it
 
             with h5py.File(beside, "w") as file:
-                yield _ArrayWriter(file, header)
+                writer = _ArrayWriter(file, header)
+                yield writer
+                writer.cut()
         else:
             packed = format_of(path).endswith(".gz")
             with gzip.open(beside, "wt") if packed else beside.open("w") as file:
@@ -146,8 +148,15 @@ class _ArrayWriter(ScanWriter):
         file.attrs.update({"format": "fastism scan", "format_version": 1, **header.about})
         text = h5py.string_dtype()
         for name in ("names", "chrom", "strand", "sequences"):
-            file.create_dataset(name, (header.sequences,), text)
-        file.create_dataset("start", (header.sequences,), np.int64)
+            self._room(file, name, (), text)
+        self._room(file, "start", (), np.int64)
+
+    def _room(
+        self, group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, **how: Any
+    ) -> None:
+        """An array with a row for every sequence, of which some may turn out not to be needed."""
+        shape = (self._header.sequences, *shape)
+        group.create_dataset(name, shape, dtype, maxshape=shape, **{"chunks": True, **how})
 
     def write(self, region: Region, scan: Scan) -> None:
         """One row of every array."""
@@ -167,6 +176,20 @@ class _ArrayWriter(ScanWriter):
             self._file[name]["delta"][self._row] = delta[0]
         self._row += 1
 
+    def cut(self) -> None:
+        """Take away the rows of sequences that were not written."""
+        arrays: list[h5py.Dataset] = []
+        per_sequence = ("names", "chrom", "strand", "sequences", "start", "reference", "delta")
+
+        def found(name: str, each: h5py.Dataset) -> None:
+            if name.rpartition("/")[2] in per_sequence and hasattr(each, "shape"):
+                arrays.append(each)
+
+        if self._row < self._header.sequences:
+            self._file.visititems(found)
+            for each in arrays:
+                each.resize(self._row, axis=0)
+
     def _arrays(self, scan: Scan) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield from zip(
             self._header.outputs, _listed(scan.reference), _listed(scan.delta()), strict=True
@@ -177,13 +200,13 @@ class _ArrayWriter(ScanWriter):
 
         self._file.create_dataset("changes", data=_changes(scan), dtype=h5py.string_dtype())
         self._file.create_dataset("positions", data=scan.positions)
-        count = self._header.sequences
         for name, reference, delta in self._arrays(scan):
             group = self._file.create_group(name)
-            group.create_dataset("reference", (count, *reference.shape[1:]), np.float32)
-            group.create_dataset(
+            self._room(group, "reference", reference.shape[1:], np.float32)
+            self._room(
+                group,
                 "delta",
-                (count, *delta.shape[1:]),
+                delta.shape[1:],
                 np.float32,
                 chunks=(1, *delta.shape[1:]),
                 compression="gzip",

@@ -19,11 +19,12 @@ from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions, open_model
 from fastism.cli.progress import duration, progress
+from fastism.cli.skipped import check_some, tell
 from fastism.design import Evolution, Goal
 from fastism.design import evolve as evolve_sequences
 from fastism.errors import FastISMError
 from fastism.files.whole import whole_file
-from fastism.genomics.regions import Skipped
+from fastism.genomics.regions import Skip, Skipped
 from fastism.sequences import one_hot, to_string
 
 #: Columns of the table of steps; positions are 0-based.
@@ -69,6 +70,7 @@ def evolve(
         typer.Option(metavar="TSV", help="A table of all steps to write."),
     ] = None,
     alphabet: o.Alphabet = "dna",
+    not_finite: o.NotFiniteOption = o.NotFinite.error,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
     naive: Annotated[
@@ -85,7 +87,8 @@ def evolve(
     """Greedy directed evolution: at every step the best of all substitutions, by exact ISM.
 
     It stops for a sequence when no substitution improves it. The headers of the designs say what
-    the goal was and is.
+    the goal was and is. With --not-finite skip, sequences are left out for which, or for a mutant
+    of which, the goal is NaN or infinite; with keep, such mutants are never chosen.
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     goals = parsed("--goal", read_goals, goal)
@@ -98,7 +101,9 @@ def evolve(
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length, quiet=quiet)
+            given_up = not_finite is not o.NotFinite.error
+            how = {"length": source.length, "not_finite": given_up, "quiet": quiet}
+            opened = open_model(model, given, **how)
             ism = opened.ism
             allowed = _allowed(positions, keep, ism.seqlen)
             records = list(source.records(ism.seqlen, letters, "error"))
@@ -119,17 +124,24 @@ def evolve(
                     minimise=minimise,
                     edits=edits,
                     positions=allowed,
+                    not_finite=not_finite.value,
                     progress=told,
                 )
+            names = [region.name for region in regions]
+            reason = Skip.NOT_FINITE.because("the goal for it or a mutant of it")
+            skipped = [(names[number], reason) for number in sorted(found.not_finite)]
+            check_some(len(names) - len(skipped), skipped)
             with stage(Exit.OUTPUT):
-                names = [region.name for region in regions]
                 designs = found.sequences if last else found.sequences.swapaxes(1, 2)
                 write_designs(output, names, to_string(designs, letters), found)
                 if table is not None:
                     write_steps(table, names, letters, found)
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
-    made = f"{len(found.substitutions)} substitutions in {len(regions)} sequences"
+    tell(skipped, quiet)
+    made = sum(each.sequence not in found.not_finite for each in found.substitutions)
+    made = f"{made} substitutions in {len(regions) - len(skipped)} sequences"
+    made += f", {len(skipped)} skipped ({Skip.NOT_FINITE.value})" if skipped else ""
     typer.echo(f"{made}, in {duration(time.monotonic() - begin)}: {output}")
 
 
@@ -175,6 +187,7 @@ def write_designs(path: Path, names: list[str], designs: list[str], found: Evolu
         lines = [
             f">{name} {start:.6g} -> {end:.6g}\n{design}\n"
             for name, design, start, end in zip(names, designs, found.start, found.end, strict=True)
+            if np.isfinite(end)
         ]
         beside.write_text("".join(lines))
 
@@ -183,7 +196,7 @@ def write_steps(path: Path, names: list[str], letters: str, found: Evolution) ->
     """A table with a line for every substitution."""
     with whole_file(path) as beside:
         lines = ["\t".join(COLUMNS)]
-        for s in found.substitutions:
+        for s in (each for each in found.substitutions if each.sequence not in found.not_finite):
             before = letters[s.before] if s.before >= 0 else "N"
             fields = (names[s.sequence], s.step, s.position, before, letters[s.after])
             lines.append("\t".join([*map(str, fields), f"{s.objective:.6g}"]))

@@ -7,26 +7,36 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from fastism.cli import options as o
-from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
+from fastism.cli.skipped import (
+    all_finite,
+    check_some,
+    check_strict,
+    counted,
+    not_finite_reason,
+    tell,
+)
 from fastism.cli.wanted import command_line, wanted
 from fastism.errors import FastISMError
 from fastism.genomics.regions import Region, Skipped
 from fastism.ism import FastISM
 from fastism.pairs.collect import count_pairs
 from fastism.pairs.filled import check_reduction, reduced
+from fastism.pairs.result import PairRows
 from fastism.sequences import one_hot
 from fastism.store.export import check_free
 from fastism.store.pair_files import PairHeader, PairOutput, PairWriter
@@ -34,8 +44,6 @@ from fastism.store.pair_files import PairHeader, PairOutput, PairWriter
 SUFFIX = ".h5"
 #: Positions whose pairs are written together: what is lost at most where a run is interrupted.
 ROWS = 48
-#: How many skipped records are named on stderr; the output lists them all.
-NAMED = 5
 
 
 class Content(StrEnum):
@@ -63,6 +71,8 @@ class Request:
     reduce: str | None
     alphabet: str
     ambiguous: str
+    not_finite: o.NotFinite
+    strict: bool
     content: str
     model: ModelOptions
 
@@ -77,6 +87,9 @@ class Request:
             "--ambiguous": self.ambiguous,
             "--content": self.content,
             **self.model.described,
+            "--pad": "N" if source.pad else None,
+            "--contigs": "rename" if source.rename else None,
+            "--not-finite": None if self.not_finite is o.NotFinite.error else self.not_finite.value,
         }
         return command_line(["pairs", model, source.path.name], options, self.model)
 
@@ -113,6 +126,10 @@ def pairs(
             help="Keep epistasis of all alternatives, or only the largest of two positions."
         ),
     ] = Content.epistasis,
+    pad: o.PadOption = o.Pad.skip,
+    contigs: o.ContigsOption = o.Contigs.exact,
+    not_finite: o.NotFiniteOption = o.NotFinite.error,
+    strict: o.Strict = False,
     memory: o.Memory = None,
     resume: o.Resume = False,
     force: o.Begin = False,
@@ -135,14 +152,18 @@ def pairs(
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
-    source = Input(input, genome)
+    source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
+    check_strict(strict, not_finite)
     chosen = reduce and reduce.value
-    request = Request(positions, outputs, chosen, letters, ambiguous.value, content.value, given)
+    policies = (ambiguous.value, not_finite, strict)
+    request = Request(positions, outputs, chosen, letters, *policies, content.value, given)
     partial = _checked(output, force=force, resume=resume)
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length, quiet=quiet)
+            keep = not_finite is not o.NotFinite.error
+            how = {"length": source.length, "not_finite": keep, "quiet": quiet}
+            opened = open_model(model, given, **how)
             run = _run(request, opened, source)
             if resume and output.exists() and not partial.exists():
                 typer.echo(f"{output} is finished already.")
@@ -157,13 +178,12 @@ def pairs(
             with made as writer:
                 _fill(run, opened, writer, signals, quiet)
                 skipped = writer.skipped
+                check_some(len(run.records) - len(skipped), skipped)
             with stage(Exit.OUTPUT):
                 os.replace(partial, output)
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, _left(partial)) from None
-    for name, reason in skipped[:NAMED]:
-        note(f"skipped {name}: {reason}", quiet)
-    counts = f"{len(run.records) - len(skipped)} sequences, {len(skipped)} skipped"
+    counts = counted(len(run.records), tell(skipped, quiet, ", which the output names"))
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {output}")
 
 
@@ -198,6 +218,7 @@ class PairRun:
     header: PairHeader
     kept: dict[int, list[int] | None]
     reduce: str | None
+    not_finite: o.NotFinite
     records: list[Region | Skipped]
 
 
@@ -208,7 +229,7 @@ def _run(request: Request, opened: Opened, source: Input) -> PairRun:
     for number, shape in kept.shapes.items():
         (made,) = reduced([np.zeros((1, *shape))], check_reduction(request.reduce))
         outputs.append(PairOutput(opened.output_names[number], made.shape[1:]))
-    found = source.survey(ism.seqlen, letters, request.ambiguous)
+    found = source.survey(ism.seqlen, letters, request.ambiguous, request.strict)
     header = PairHeader(
         alphabet=letters,
         length=ism.seqlen,
@@ -223,7 +244,7 @@ def _run(request: Request, opened: Opened, source: Input) -> PairRun:
         versions=opened.versions(),
     )
     records = list(source.records(ism.seqlen, letters, request.ambiguous))
-    return PairRun(header, kept.outputs, request.reduce, records)
+    return PairRun(header, kept.outputs, request.reduce, request.not_finite, records)
 
 
 def _fill(
@@ -250,10 +271,37 @@ def _fill(
                 continue
             x = one_hot([region.sequence], header.alphabet, "zero")
             x = x.transpose(0, 2, 1) if ism.axes[1] == "character" else x
-            given = (x, where, run.kept, run.reduce, ROWS, int(done[number]))
-            with stage(Exit.MODEL):
-                for block in ism.pair_rows(*given):
+            settings = (where, run.kept, run.reduce, ROWS)
+            for block in _blocks(opened, x, settings, int(done[number])):
+                if run.not_finite is not o.NotFinite.keep and not _is_finite(block):
+                    reason = not_finite_reason(region.name, run.not_finite)
                     with stage(Exit.OUTPUT):
-                        writer.append(number, block)
-                    advance(left[block.first] - left[block.last])
-                    signals.check()
+                        writer.skip(number, reason)
+                    advance(left[block.first])
+                    break
+                with stage(Exit.OUTPUT):
+                    writer.append(number, block)
+                advance(left[block.first] - left[block.last])
+                signals.check()
+
+
+def _blocks(
+    opened: Opened, x: np.ndarray, settings: tuple[Any, ...], first: int
+) -> Iterator[PairRows]:
+    """Rows of pairs of one sequence; where fast ISM has no finite number, by naive ISM.
+
+    Differences of infinite values are no numbers: the model itself is asked before that is said.
+    """
+    blocks = opened.ism.pair_rows(x, *settings, first)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in staged(Exit.MODEL, blocks):
+            if not _is_finite(block) and isinstance(opened.ism, FastISM):
+                again = opened.naive().pair_rows(x, *settings, block.first)
+                yield from staged(Exit.MODEL, again)
+                return
+            yield block
+
+
+def _is_finite(block: PairRows) -> bool:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return all_finite([*block.epistasis(), *block.reference, *block.singles])

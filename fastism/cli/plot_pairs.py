@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.skipped import all_finite
 from fastism.errors import FastISMError
 from fastism.plots.place import place_of
 from fastism.sequences import one_hot
@@ -48,6 +49,11 @@ def plot_pairs(request: Request, sequence: str) -> None:
             arrays = (file.array(x, index, number) for x in ("dependency", "singles", "reference"))
             dependency, singles, reference = arrays
             deltas = (singles - reference)[(slice(None), slice(None), *entry)]
+            if not all_finite([dependency[(rows, rows, *entry)], deltas]):
+                raise FastISMError(
+                    f"The pairs of {place.name!r} are not finite (NaN or infinite), as the model's "
+                    "outputs are: there is nothing to plot. Choose another sequence or output."
+                )
             letters = one_hot([file.letters(number)], header.alphabet, "zero")[0]
             figure = plot_dependency(
                 dependency[(rows, rows, *entry)],

@@ -15,23 +15,32 @@ import numpy as np
 import typer
 
 from fastism import __version__
+from fastism.base_ism import BaseISM
 from fastism.batch.scan_files import ScanHeader, format_of, scan_writer
+from fastism.calls.result import listed
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions, Opened, open_model
-from fastism.cli.progress import duration, note, progress
+from fastism.cli.progress import duration, progress
+from fastism.cli.skipped import (
+    all_finite,
+    check_some,
+    check_strict,
+    counted,
+    not_finite_reason,
+    tell,
+)
+from fastism.cli.wanted import wanted
 from fastism.errors import FastISMError
 from fastism.genomics.flanks import flank
 from fastism.genomics.genome import Genome
 from fastism.genomics.regions import Region, Skipped
 from fastism.genomics.variants import value_labels
+from fastism.naive_ism import NaiveISM
 from fastism.scans.result import Scan
 from fastism.sequences import DNA, one_hot
-
-#: How many skipped records are named on stderr.
-NAMED = 5
 
 
 class Anchor(StrEnum):
@@ -100,6 +109,10 @@ def scan(
         o.AmbiguousChoice,
         typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
     ] = o.AmbiguousChoice.error,
+    pad: o.PadOption = o.Pad.skip,
+    contigs: o.ContigsOption = o.Contigs.exact,
+    not_finite: o.NotFiniteOption = o.NotFinite.error,
+    strict: o.Strict = False,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
     naive: Annotated[
@@ -121,7 +134,8 @@ def scan(
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     changes = _changes(delete, insert, fill, anchor.value, letters)
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
-    source = Input(input, genome)
+    source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
+    check_strict(strict, not_finite)
     if fill == "genome" and not source.is_bed:
         raise refuse("--fill genome needs a BED file and --genome, which say what lies around.")
     with stage(Exit.USAGE):
@@ -132,8 +146,12 @@ def scan(
     begin = time.monotonic()
     try:
         with interrupts() as signals:
-            opened = open_model(model, given, length=source.length, quiet=quiet)
-            plan = _planned(opened, source, positions, outputs, (letters, ambiguous.value))
+            keep = not_finite is not o.NotFinite.error
+            how = {"length": source.length, "not_finite": keep, "quiet": quiet}
+            opened = open_model(model, given, **how)
+            reading = (letters, ambiguous.value, strict)
+            plan = _planned(opened, source, positions, outputs, reading)
+            records, skipped = plan.records, [(r.name, r.reason) for r in plan.skipped]
             header = plan.header(opened, {"fill": fill, "anchor": anchor.value})
             with (
                 stage(Exit.OUTPUT),
@@ -141,16 +159,17 @@ def scan(
                 progress(header.sequences, 0, quiet) as advance,
             ):
                 for region in plan.regions:
-                    with stage(Exit.MODEL):
-                        made = _scanned(opened, region, changes, letters, genome, plan)
-                    writer.write(region, made)
+                    made, reason = _finite(opened, region, changes, letters, plan, not_finite)
+                    if reason:
+                        skipped.append((region.name, reason))
+                    else:
+                        writer.write(region, made)
                     advance(1)
                     signals.check()
+                check_some(len(records) - len(skipped), skipped)
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
-    for record in plan.skipped[:NAMED]:
-        note(f"skipped {record.name}: {record.reason}", quiet)
-    counts = f"{header.sequences} sequences scanned, {len(plan.skipped)} skipped"
+    counts = counted(len(records), tell(skipped, quiet))
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {output}")
 
 
@@ -158,10 +177,20 @@ def scan(
 class ScanPlan:
     """What is scanned and kept, checked against model and input."""
 
-    regions: list[Region]
-    skipped: list[Skipped]
+    records: list[Region | Skipped]
+    source: Input
     positions: range
     kept: dict[int, list[int] | None]
+
+    @property
+    def regions(self) -> list[Region]:
+        """The records that are scanned."""
+        return [record for record in self.records if isinstance(record, Region)]
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The records that are not."""
+        return [record for record in self.records if isinstance(record, Skipped)]
 
     def header(self, opened: Opened, settings: dict[str, str]) -> ScanHeader:
         """What the output says of all sequences."""
@@ -181,23 +210,14 @@ def _planned(
     source: Input,
     positions: str | None,
     outputs: str | None,
-    reading: tuple[str, str],
+    reading: tuple[str, str, bool],
 ) -> ScanPlan:
     """Read all records and the options that depend on the model: mistakes show before the work."""
-    length = opened.ism.seqlen
-    source.survey(length, *reading)
-    chosen = parsed("--positions", lambda t: o.read_positions(t or None, length), positions or "")
-    with stage(Exit.MODEL):
-        shapes = opened.ism.output_shapes
-    names = opened.output_names
-    kept = parsed("--outputs", lambda t: o.read_outputs(t or None, shapes, names), outputs or "")
-    records = list(source.records(length, *reading))
-    return ScanPlan(
-        [record for record in records if isinstance(record, Region)],
-        [record for record in records if isinstance(record, Skipped)],
-        range(*chosen),
-        kept,
-    )
+    letters, ambiguous, _ = reading
+    kept = wanted(opened, letters, outputs, positions)
+    source.survey(opened.ism.seqlen, *reading)
+    records = list(source.records(opened.ism.seqlen, letters, ambiguous))
+    return ScanPlan(records, source, range(*kept.positions), kept.outputs)
 
 
 def _changes(
@@ -229,26 +249,45 @@ def _words(text: str, letters: str) -> list[str]:
     return words
 
 
-def _scanned(
+def _finite(
     opened: Opened,
     region: Region,
     changes: Changes,
     letters: str,
-    genome: Path | None,
     plan: ScanPlan,
-) -> Scan:
+    policy: o.NotFinite,
+) -> tuple[Scan, str]:
+    """All changes of one sequence; and why it is left out, where the model is not finite.
+
+    Differences of infinite values are no numbers where fast ISM is used: the model itself is asked
+    before that is said.
+    """
+    with stage(Exit.MODEL):
+        made = _scanned(opened.ism, region, changes, letters, plan)
+        if not _is_finite(made) and not isinstance(opened.ism, NaiveISM):
+            made = _scanned(opened.naive(), region, changes, letters, plan)
+    if policy is o.NotFinite.keep or _is_finite(made):
+        return made, ""
+    return made, not_finite_reason(region.name, policy)
+
+
+def _is_finite(scan: Scan) -> bool:
+    return all_finite([*listed(scan.reference), *listed(scan.mutants)])
+
+
+def _scanned(ism: BaseISM, region: Region, changes: Changes, letters: str, plan: ScanPlan) -> Scan:
     """All changes of one sequence, deletions first."""
-    ism = opened.ism
     x = _rows(region.sequence, letters, ism.axes)
     common = {"anchor": changes.anchor, "outputs": plan.kept, "positions": plan.positions}
     made = []
-    if changes.widths:
-        fill = _fill(region, changes, letters, genome, ism.axes)
-        made.append(ism.deletions(x, changes.widths, fill=fill, **common))
-    if changes.words:
-        words = [_rows(word, letters, ism.axes)[0] for word in changes.words]
-        found = ism.insertions(x, words, **common)
-        made.append(Scan(found.reference, found.mutants, found.positions, tuple(changes.words)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if changes.widths:
+            fill = _fill(region, changes, letters, plan.source, ism.axes)
+            made.append(ism.deletions(x, changes.widths, fill=fill, **common))
+        if changes.words:
+            words = [_rows(word, letters, ism.axes)[0] for word in changes.words]
+            found = ism.insertions(x, words, **common)
+            made.append(Scan(found.reference, found.mutants, found.positions, tuple(changes.words)))
     return made[0] if len(made) == 1 else _joined(*made)
 
 
@@ -270,7 +309,7 @@ def _rows(text: str, letters: str, axes: tuple[str, ...]) -> np.ndarray:
 
 
 def _fill(
-    region: Region, changes: Changes, letters: str, genome: Path | None, axes: tuple[str, ...]
+    region: Region, changes: Changes, letters: str, source: Input, axes: tuple[str, ...]
 ) -> np.ndarray | str:
     if changes.fill == "N":
         return "N"
@@ -278,5 +317,6 @@ def _fill(
         return _rows(changes.fill, letters, axes)
     if sorted(letters) != sorted(DNA):
         raise refuse("--fill genome needs an alphabet of A, C, G and T.")
-    with stage(Exit.INPUT), Genome(genome) as opened:
-        return _rows(flank(opened, region, max(changes.widths), changes.anchor), letters, axes)
+    with stage(Exit.INPUT), Genome(source.genome) as opened:
+        moved = flank(opened, region, max(changes.widths), changes.anchor)
+        return _rows(moved, letters, axes)

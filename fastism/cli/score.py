@@ -14,16 +14,16 @@ from typing import Annotated
 import typer
 
 from fastism.cli import options as o
-from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
+from fastism.cli.exit_codes import Exit, Failure, parsed, stage
 from fastism.cli.export import warn_of_gaps
 from fastism.cli.folds import Alone, Folds, Models
-from fastism.cli.inputs import NAMED, Input
+from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions
 from fastism.cli.progress import duration, note
 from fastism.cli.score_destination import ScoreDestination, check_deviations
 from fastism.cli.score_run import Request
-from fastism.genomics.regions import Skip
+from fastism.cli.skipped import check_strict, counted, tell
 from fastism.store.reader import Store
 
 
@@ -119,8 +119,7 @@ def score(
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
     source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
-    if strict and not_finite is o.NotFinite.skip:
-        raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
+    check_strict(strict, not_finite)
     if sd and shard == "1/1":
         with stage(Exit.USAGE):
             check_deviations(output)
@@ -164,27 +163,9 @@ def score(
     typer.echo(f"{counts}, in {duration(time.monotonic() - begin)}: {names}")
 
 
-def counted(read: int, skipped: Counter[str]) -> str:
-    """Records read, scored, and skipped by reason, for people.
-
-    Examples
-    --------
-    >>> counted(7, Counter({"bad line": 2}))
-    '7 records read, 5 sequences scored, 2 skipped (2 bad line)'
-    """
-    left_out = skipped.total()
-    reasons = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
-    said = f"{read} records read, {read - left_out} sequences scored, {left_out} skipped"
-    return f"{said} ({reasons})" if reasons else said
-
-
 def _skipped(path: Path, output: Path, quiet: bool) -> Counter[str]:
     """Name the first records that were skipped, and count them all by reason."""
     with stage(Exit.OUTPUT), Store(path) as store:
         skipped = store.skipped
         warn_of_gaps(store, output, quiet)
-    for name, reason in skipped[:NAMED]:
-        note(f"skipped {name}: {reason}", quiet)
-    if len(skipped) > NAMED:
-        note(f"skipped {len(skipped) - NAMED} more, which the output names", quiet)
-    return Counter(Skip.of(reason) for _, reason in skipped)
+    return tell(skipped, quiet, ", which the output names")

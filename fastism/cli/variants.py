@@ -24,6 +24,7 @@ from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions, open_model
 from fastism.cli.progress import duration, note
+from fastism.cli.skipped import check_strict
 from fastism.cli.variant_run import VariantRequest, VariantRun, fill, planned
 from fastism.cli.variant_survey import Tally
 from fastism.files.text import check_readable
@@ -169,8 +170,7 @@ def variants(
     if regions is not None and share != 1:
         raise refuse("--share and --regions are two ways to share windows: give one of them.")
     given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
-    if strict and not_finite is o.NotFinite.skip:
-        raise refuse("--strict ends at what --not-finite skip leaves out: give one of them.")
+    check_strict(strict, not_finite)
     renamed = contigs is o.Contigs.rename
     part = parsed("--shard", o.read_shard, shard)
     destination = EffectDestination(output, part, vcf, phased=phased, force=force, resume=resume)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fastism.base_ism import BaseISM, listed
 from fastism.calls.inputs import check_positions
 from fastism.design.objectives import Objective, as_objective
 from fastism.errors import FastISMError
+from fastism.ism import FastISM
+
+NotFinite = Literal["error", "skip", "keep"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,17 @@ class Evolution:
         The objective of the sequences as they were given, and of the designs.
     substitutions : tuple of Substitution
         In the order in which they were made.
+    not_finite : tuple of int
+        Sequences that were given up at some step, since the objective is NaN or infinite for them
+        or, unless such mutants are passed over, for a mutant of them. Their numbers in `start` and
+        `end` are NaN.
     """
 
     sequences: np.ndarray
     start: np.ndarray
     end: np.ndarray
     substitutions: tuple[Substitution, ...]
+    not_finite: tuple[int, ...] = ()
 
 
 def evolve(
@@ -70,6 +78,7 @@ def evolve(
     minimise: bool = False,
     edits: int = 1,
     positions: Any = None,
+    not_finite: NotFinite = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> Evolution:
     """Improve sequences by the best substitutions of every step, found by exact ISM.
@@ -96,6 +105,9 @@ def evolve(
         Substitutions per step.
     positions : optional
         Where substitutions may be made, as for `saturate`: all others stay as they are.
+    not_finite : {"error", "skip", "keep"}
+        What to do where the objective is NaN or infinite for a mutant: raise, give the sequence up,
+        or never choose that mutant.
     progress : callable, optional
         Called after every step with its number and how many sequences still improved.
 
@@ -111,7 +123,10 @@ def evolve(
     for name, value in (("steps", steps), ("edits", edits)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise FastISMError(f"{name} is a whole number from 1 on; got {value!r}.")
-    search = _Search(ism, objective, -1.0 if minimise else 1.0, int(edits), positions)
+    if not_finite not in get_args(NotFinite):
+        raise FastISMError(f"not_finite is one of {get_args(NotFinite)}; got {not_finite!r}.")
+    sign = -1.0 if minimise else 1.0
+    search = _Search(ism, objective, sign, int(edits), positions, not_finite)
     arrays = [np.array(y) for y in (x if ism.num_inputs > 1 else [x])]
     return search.run(arrays, steps, progress)
 
@@ -120,9 +135,15 @@ class _Search:
     """Settings of an evolution that stay the same from step to step."""
 
     def __init__(
-        self, ism: BaseISM, objective: Any, sign: float, edits: int, positions: Any
+        self,
+        ism: BaseISM,
+        objective: Any,
+        sign: float,
+        edits: int,
+        positions: Any,
+        not_finite: NotFinite,
     ) -> None:
-        self.ism, self.sign, self.edits = ism, sign, edits
+        self.ism, self.sign, self.edits, self.policy = ism, sign, edits, not_finite
         self._objective: Objective = as_objective(objective, ism.output_shapes)
         self._positions = check_positions(positions, ism.seqlen)
         self._last = ism.axes.index("position") < ism.axes.index("character")
@@ -140,6 +161,7 @@ class _Search:
         self._saturate = self.ism.saturate_changing(len(rows), self._positions)
         start, end = np.empty(len(rows)), np.empty(len(rows))
         made: list[Substitution] = []
+        given_up: list[int] = []
         for step in range(1, steps + 1):
             now, scores = self._scored([y[active] for y in arrays], active)
             end[active] = now
@@ -147,6 +169,10 @@ class _Search:
                 start[:] = now
             better = []
             for i, row in enumerate(active):
+                if not self._usable(now[i], scores[i]):
+                    given_up.append(int(row))
+                    start[row] = end[row] = np.nan
+                    continue
                 changes = self._best(scores[i], now[i], rows[row])
                 if changes:
                     end[row] = self._apply(arrays, rows, row, changes, scores[i])
@@ -157,7 +183,25 @@ class _Search:
                 progress(step, len(active))
             if not len(active):
                 break
-        return Evolution(arrays[sequence], self.sign * start, self.sign * end, tuple(made))
+        ends = self.sign * start, self.sign * end
+        return Evolution(arrays[sequence], *ends, tuple(made), tuple(given_up))
+
+    def _usable(self, now: float, scores: np.ndarray) -> bool:
+        """Whether a sequence can be improved by what is known of it.
+
+        Raises
+        ------
+        FastISMError
+            Where what is not finite is an error.
+        """
+        usable = bool(np.isfinite(now))
+        if usable and self.policy == "keep":
+            scores[~np.isfinite(scores)] = -np.inf
+            return True
+        usable = usable and bool(np.isfinite(scores).all())
+        if not usable and self.policy == "error":
+            raise FastISMError("The objective is not finite for some mutants (NaN or infinite).")
+        return usable
 
     def _scored(
         self, arrays: list[np.ndarray], active: np.ndarray
@@ -167,9 +211,20 @@ class _Search:
         Both are to be made large. `active` are the numbers of the sequences.
         """
         found = self._saturate(self._given(arrays), active.tolist())
-        axes = (len(arrays[0]), *listed(found.mutants)[0].shape[1:3])
-        scores = self._numbers(found.mutants, axes)
-        return self._numbers(found.reference, ()), scores if self._last else scores.swapaxes(1, 2)
+        now, scores = self._both(found)
+        bad = np.flatnonzero(~(np.isfinite(now) & np.isfinite(scores).all((1, 2))))
+        if len(bad) and isinstance(self.ism, FastISM):
+            # Differences of infinite values are no numbers: the model itself is asked.
+            again = self._given([y[bad] for y in arrays])
+            now[bad], scores[bad] = self._both(
+                self.ism.naive().saturate(again, positions=self._positions)
+            )
+        return now, scores if self._last else scores.swapaxes(1, 2)
+
+    def _both(self, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The objective of sequences, and of their mutants in the order of the model's axes."""
+        mutants = listed(found.mutants)[0].shape[:3]
+        return self._numbers(found.reference, ()), self._numbers(found.mutants, mutants)
 
     def _told(
         self, row: int, step: int, changes: list[tuple[int, int, int]], reached: float
@@ -192,8 +247,6 @@ class _Search:
                 f"The objective gave an array of shape {made.shape} and type {made.dtype} for "
                 f"{len(flat[0])} mutants; expected one number for each."
             )
-        if not np.isfinite(made).all():
-            raise FastISMError("The objective is not finite for some mutants (NaN or infinite).")
         return self.sign * made.astype(np.float64).reshape(shape or -1)
 
     def _best(self, scores: np.ndarray, now: float, rows: np.ndarray) -> list[tuple[int, int, int]]:
@@ -225,7 +278,9 @@ class _Search:
         if len(changes) == 1:
             return alone
         together = self._reached(arrays, row)
-        if together >= alone:
+        if not np.isfinite(together) and self.policy == "error":
+            raise FastISMError("The objective is not finite for some mutants (NaN or infinite).")
+        if np.isfinite(together) and together >= alone:
             return together
         rows[row] = before
         del changes[1:]

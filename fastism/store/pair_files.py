@@ -265,20 +265,29 @@ class PairWriter(PairFile):
         Raises
         ------
         FastISMError
-            For values that are not finite, and if the system refuses to write.
+            If the system refuses to write.
         """
-        epistasis = block.epistasis()
-        for made, output in zip(epistasis, self.header.outputs, strict=True):
-            if not np.isfinite(made).all():
-                raise FastISMError(
-                    f"The model's output {output.name!r} is not finite (NaN or infinite) for "
-                    f"double mutants of {self.names[number]!r}. Check the model on that sequence."
-                )
+        with np.errstate(invalid="ignore", over="ignore"):
+            epistasis = block.epistasis()
         with _writing(self.path):
             for index, made in enumerate(epistasis):
                 self._write(number, index, block, made)
             self._root.flush()
             self._root["done"][number] = block.last
+            self._root.flush()
+
+    def skip(self, number: int, reason: str) -> None:
+        """Leave a sequence out; what was written of it does not count.
+
+        Raises
+        ------
+        FastISMError
+            If the system refuses to write.
+        """
+        with _writing(self.path):
+            self._root["skipped"][number] = reason
+            self._root.flush()
+            self._root["done"][number] = self.header.rows
             self._root.flush()
 
     def _write(self, number: int, index: int, block: PairRows, epistasis: np.ndarray) -> None:
