@@ -365,7 +365,7 @@ class _Growing:
         """A feature vector from a tensor over positions."""
         x = self.recent()
         shape = self.shape(x)
-        kind = self.d.of("flatten", "flat vector", "mean", "sum", "max")
+        kind = self.d.of("flatten", "flat vector", "mean", "sum", "max", "logsumexp")
         if kind == "flatten":
             self.add(FlattenDense(self.d.weights(*shape, 2), self.d.bias(2)), x)
         elif kind == "flat vector":

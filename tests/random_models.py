@@ -431,7 +431,7 @@ class Growing:
             x = self.layer(layers.GlobalMaxPooling1D)(x)
         elif kind == "sum":
             self.steps.append("sum")
-            x = self.d.of(ops.sum, ops.max, ops.mean)(x, axis=1)
+            x = self.d.of(ops.sum, ops.max, ops.mean, ops.logsumexp)(x, axis=1)
         else:
             x = self.layer(layers.GlobalAveragePooling1D, keepdims=True)(x)
             x = self.layer(layers.Flatten)(x)

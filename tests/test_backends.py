@@ -305,11 +305,11 @@ def plain_cases() -> Iterator[Case]:
             ("prepare_matrix", matrix),
             form="full",
         )
-    for name in ("maximum", "minimum"):
+    for name in ("maximum", "minimum", "log_add_exp"):
         for other in (y, numbers(2, 1, 3)):
             call = lambda b, x, y, n=name: getattr(b, n)(x, y)  # noqa: E731
             yield full(f"{name} with {other.shape}", call, x, other)
-    for name in ("max", "sum", "running_max", "flip"):
+    for name in ("max", "sum", "running_max", "log_sum_exp", "running_log_sum_exp", "flip"):
         for axis in range(3):
             yield full(f"{name} axis {axis}", lambda b, x, n=name, a=axis: getattr(b, n)(x, a), x)
     for shape in [(2, 15), (-1, 3), (5, 2, -1)]:

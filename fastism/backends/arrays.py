@@ -111,6 +111,18 @@ class Arrays(Transfer):
         """Maximum of everything up to each position."""
         return self.xp.maximum.accumulate(x, axis)
 
+    def log_add_exp(self, x: Array, y: Array) -> Array:
+        """Logarithm of the sum of two exponentials, with broadcasting."""
+        return self.xp.logaddexp(x, y)
+
+    def log_sum_exp(self, x: Array, axis: int) -> Array:
+        """Logarithm of the sum of the exponentials along one axis."""
+        return self.xp.logaddexp.reduce(x, axis)
+
+    def running_log_sum_exp(self, x: Array, axis: int) -> Array:
+        """Log-sum-exp of everything up to each position."""
+        return self.xp.logaddexp.accumulate(x, axis)
+
     def reshape(self, x: Array, shape: Sequence[int]) -> Array:
         """Another shape; at most one -1."""
         return self.xp.reshape(x, tuple(shape))

@@ -128,6 +128,12 @@ class JaxBackend(Backend):
     def running_max(self, x: Array, axis: int) -> Array:
         return lax.cummax(x, axis)
 
+    def log_sum_exp(self, x: Array, axis: int) -> Array:
+        return jax.nn.logsumexp(x, axis)
+
+    def running_log_sum_exp(self, x: Array, axis: int) -> Array:
+        return lax.cumlogsumexp(x, axis)
+
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         if len(arrays) == 1:
             return arrays[0]

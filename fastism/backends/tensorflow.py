@@ -137,6 +137,16 @@ class TensorFlowBackend(Backend):
         turned = tf.experimental.numpy.moveaxis(x, axis, 0)
         return tf.experimental.numpy.moveaxis(tf.scan(tf.maximum, turned), 0, axis)
 
+    def log_add_exp(self, x: Array, y: Array) -> Array:
+        return tf.experimental.numpy.logaddexp(x, y)
+
+    def log_sum_exp(self, x: Array, axis: int) -> Array:
+        return tf.reduce_logsumexp(x, axis)
+
+    def running_log_sum_exp(self, x: Array, axis: int) -> Array:
+        # One position after the other: in double precision, as there may be thousands.
+        return tf.cast(tf.math.cumulative_logsumexp(tf.cast(x, tf.float64), axis), x.dtype)
+
     def reshape(self, x: Array, shape: Sequence[int]) -> Array:
         return tf.reshape(x, tuple(shape))
 

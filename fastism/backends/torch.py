@@ -259,6 +259,15 @@ class TorchBackend(Backend):
     def running_max(self, x: Array, axis: int) -> Array:
         return x.cummax(axis).values
 
+    def log_add_exp(self, x: Array, y: Array) -> Array:
+        return torch.logaddexp(x, y)
+
+    def log_sum_exp(self, x: Array, axis: int) -> Array:
+        return torch.logsumexp(x, axis)
+
+    def running_log_sum_exp(self, x: Array, axis: int) -> Array:
+        return torch.logcumsumexp(x, axis)
+
     def reshape(self, x: Array, shape: Sequence[int]) -> Array:
         return x.reshape(tuple(shape))
 

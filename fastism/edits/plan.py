@@ -3,8 +3,9 @@
 Let two edits be so far apart that no nonlinear step on windows sees both. Then what they add to
 every tensor that windows lead to is the sum of what each adds alone, exactly: to profiles, to the
 vector of a dense layer after Flatten, to a mean or a sum over positions. These tensors are the
-*seam* of the model. Behind it, steps in full (and maxima over all positions, which are not linear)
-run once for every mutant on the sum. Edits that do meet are taken together as one that spans both.
+*seam* of the model. Behind it, steps in full (and what is not linear over all positions, as a
+maximum) run once for every mutant on the sum. Edits that do meet are taken together as one that
+spans both.
 
 Where windows end at the input, nothing is left to add: a mutant is then one edit that spans all of
 its edits.
@@ -83,7 +84,7 @@ def find_seam(graph: Graph, steps: Sequence[Step]) -> Seam:
 def _is_behind(graph: Graph, step: Step, index: int) -> bool:
     """Whether a step is not linear and sees the whole tensor."""
     if step.mode is Mode.READOUT:
-        return graph.nodes[index].rule.reads_out is ReadsOut.MAXIMUM
+        return graph.nodes[index].rule.reads_out is ReadsOut.JOIN
     return step.mode is Mode.FULL
 
 

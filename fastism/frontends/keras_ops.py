@@ -226,7 +226,7 @@ def _reduction(mode: str) -> Handler:
         axes = [a % (len(shape) + 1) for a in axes]
         if len(shape) == 3 and not operation.keepdims and axes == [2]:
             return over_neighbours(emit, call, mode)
-        if axes == [len(shape)] and mode != "max" and len(shape) < 3:
+        if axes == [len(shape)] and mode in ("mean", "sum") and len(shape) < 3:
             return _over_last(emit, shape, operation.keepdims, mode, inputs)
         if len(shape) != 2 or axes != [1]:
             return "a reduction over other axes than positions"
@@ -252,3 +252,4 @@ for _class, _mode in (
     ("Amax", "max"),
 ):
     handles(operation_class("numpy", _class))(_reduction(_mode))
+handles(operation_class("math", "Logsumexp"))(_reduction("logsumexp"))

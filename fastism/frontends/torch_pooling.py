@@ -160,9 +160,12 @@ def upsample_nearest(emit: Emit, x: Value, size: Any = None, scales: Any = None)
 
 # ---- reductions -----------------------------------------------------------------------------
 
+#: Reductions that are products with equal weights.
+LINEAR = ("mean", "sum")
+
 
 def reduction(mode: str) -> Handler:
-    """Mean, sum or maximum over positions; mean and sum over channels too."""
+    """Mean, sum, maximum or log-sum-exp over positions; mean and sum over channels too."""
 
     def handler(
         emit: Emit, x: Value, dims: Any = None, keepdim: bool = False, *, dtype: Any = None
@@ -181,14 +184,14 @@ def _reduced(emit: Emit, x: Value, dims: list[int], keepdim: bool, mode: str) ->
     shape = emit.node_shape(x)
     gone = {emit.axis(x, dim) for dim in dims} - {None}
     node, numbers = x.node, {axis: axis for axis in range(len(shape))}
-    if gone and len(shape) == 2 and 0 in gone and (mode != "max" or 1 not in gone):
+    if gone and len(shape) == 2 and 0 in gone and (mode in LINEAR or 1 not in gone):
         node = emit.add(GlobalPool(mode), [node])
         numbers = {1: 0}
         gone = gone - {0}
     if gone:
         last = len(shape) - 1
-        if mode == "max" or gone != {last}:
-            return "a maximum over another axis than positions"
+        if mode not in LINEAR or gone != {last}:
+            return f"a {mode} over another axis than positions"
         count = shape[last]
         kernel = np.full((count, 1), 1.0 / count if mode == "mean" else 1.0, emit.dtype)
         vector = len(emit.node_shape(node)) == 1
@@ -207,6 +210,7 @@ for _mode, _names in (
     ("mean", ("mean.dim",)),
     ("sum", ("sum.dim_IntList",)),
     ("max", ("amax.default",)),
+    ("logsumexp", ("logsumexp.default",)),
 ):
     handles(*_names)(reduction(_mode))
 

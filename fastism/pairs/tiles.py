@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from fastism.backends.base import Array
 from fastism.graph import Graph
 from fastism.pairs.propagate import Geometry, Model, Propagation, Window
 from fastism.pairs.singles import Singles, is_flatten, mean_factor
-from fastism.rules import ReadsOut
+from fastism.rules import GlobalPool, ReadsOut
 
 
 @dataclass(frozen=True)
@@ -126,31 +126,31 @@ class TileRun:
     def _pooled(self, index: int) -> Array:
         """A pool over all positions, ``(first * second, channels)``."""
         node, b = self.model.graph.nodes[index], self.model.b
-        if node.rule.reads_out is ReadsOut.MAXIMUM:
-            return b.reshape(self._maximum(index, node.inputs[0]), (-1, node.shape[0]))
+        if node.rule.reads_out is ReadsOut.JOIN:
+            return b.reshape(self._joined(node.rule, node.inputs[0], index), (-1, node.shape[0]))
         delta = self._propagation.deltas.get(node.inputs[0])
         made = added(self.first, self.second, index, self.model.tables[index])
         if delta is not None:
             made = made + b.sum(delta, 0) * mean_factor(self.model, index)
         return b.reshape(made, (-1, node.shape[0]))
 
-    def _maximum(self, index: int, source: int) -> Array:
-        """The largest value over all positions: where both, one, or none of the edits reach."""
+    def _joined(self, rule: GlobalPool, source: int, index: int) -> Array:
+        """A maximum or log-sum-exp: of where both, one, and none of the edits reach."""
         b, shared = self.model.b, self.geometry.reads.get((index, 0))
         windows = [singles.windows[source] for singles in (self.first, self.second)]
         found = []
         for window in _outside((0, self.model.graph.nodes[source].shape[0]), windows):
-            found.append(b.max(self.model.reference(source, window), 0))
+            found.append(rule.gathered(b, self.model.reference(source, window), 0))
         for side, singles in enumerate((self.first, self.second)):
             begin, _ = windows[side]
             for start, stop in _outside(windows[side], [shared] if shared else []):
                 delta = singles.deltas[source][start - begin : stop - begin]
                 values = self.model.reference(source, (start, stop))[:, :, 0] + delta
-                most = b.max(values, 0)
+                most = rule.gathered(b, values, 0)
                 found.append(most[None] if side else most[:, None])
         if shared:
-            found.append(b.max(self._propagation.value(source, shared), 0))
-        made = reduce(b.maximum, found)
+            found.append(rule.gathered(b, self._propagation.value(source, shared), 0))
+        made = reduce(partial(rule.joined, b), found)
         shape = (len(self.first), len(self.second), made.shape[2])
         return b.broadcast(made, shape)
 

@@ -50,13 +50,14 @@ class ReadsOut(Enum):
     """How a rule reads a vector out of a window.
 
     ``ROWS``: it multiplies the rows of its kernel at the changed positions, for all chunks of a
-    batch at once, so that each row is read once. ``SUM``: it adds up the window. ``MAXIMUM``: it
-    takes the maximum of the window and of what lies beside it.
+    batch at once, so that each row is read once. ``SUM``: it adds up the window. ``JOIN``: it
+    gathers the window and joins the result with that of what lies beside it, as a maximum does
+    and a log-sum-exp; such a rule has `gathered`, `joined`, `running` and `accumulate`.
     """
 
     ROWS = "rows"
     SUM = "sum"
-    MAXIMUM = "maximum"
+    JOIN = "join"
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class ReadoutCall:
     reference : callable
         ``reference()`` is what the rule gives for each block's sequence, ``(blocks, features)``.
     beside : callable
-        ``beside()`` is the maximum of the reference outside the window, ``(blocks, 1, channels)``;
-        only for ``ReadsOut.MAXIMUM``.
+        ``beside()`` is what the rule gathers of the reference outside the window,
+        ``(blocks, 1, channels)``; only for ``ReadsOut.JOIN``.
     """
 
     window: Array

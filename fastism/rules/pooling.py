@@ -5,7 +5,7 @@ Requirements: numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -215,13 +215,24 @@ class SoftmaxPool(_Pool):
         return total / b.pool_window(raised, *given, "sum")
 
 
+#: By the mode of a global pool that joins: the primitive over an axis, that of two arrays, that of
+#: everything up to each position, and the last two as a function of NumPy.
+_JOINS: dict[str, tuple[str, str, str, np.ufunc]] = {
+    "max": ("max", "maximum", "running_max", np.maximum),
+    "logsumexp": ("log_sum_exp", "log_add_exp", "running_log_sum_exp", np.logaddexp),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class GlobalPool(Rule):
-    """Mean, sum or maximum over all positions: ``(length, channels)`` to ``(channels,)``.
+    """One number of every channel from all positions: ``(length, channels)`` to ``(channels,)``.
+
+    The log-sum-exp is taken anew of what the window holds and of everything beside it, so that
+    it stays exact where a mutant removes the one position that outweighs all others.
 
     Parameters
     ----------
-    mode : {"mean", "sum", "max"}
+    mode : {"mean", "sum", "max", "logsumexp"}
     """
 
     mode: str
@@ -229,12 +240,29 @@ class GlobalPool(Rule):
     @property
     def consumes(self) -> Kind:  # type: ignore[override]
         """The mean and the sum are linear."""
-        return Kind.VALUES if self.mode == "max" else Kind.DELTA
+        return Kind.VALUES if self.mode in _JOINS else Kind.DELTA
 
     @property
     def reads_out(self) -> ReadsOut:  # type: ignore[override]
         """The mean is a sum times a factor."""
-        return ReadsOut.MAXIMUM if self.mode == "max" else ReadsOut.SUM
+        return ReadsOut.JOIN if self.mode in _JOINS else ReadsOut.SUM
+
+    def gathered(self, b: Backend, x: Array, axis: int) -> Array:
+        """The maximum or log-sum-exp along one axis."""
+        return getattr(b, _JOINS[self.mode][0])(x, axis)
+
+    def joined(self, b: Backend, x: Array, y: Array) -> Array:
+        """What is gathered of two parts, from what is gathered of each; with broadcasting."""
+        return getattr(b, _JOINS[self.mode][1])(x, y)
+
+    def running(self, b: Backend, x: Array, axis: int) -> Array:
+        """What is gathered of everything up to each position."""
+        return getattr(b, _JOINS[self.mode][2])(x, axis)
+
+    @property
+    def accumulate(self) -> Callable[..., np.ndarray]:
+        """As `running`, of arrays on the host."""
+        return _JOINS[self.mode][3].accumulate
 
     def factor(self, length: int) -> float:
         """What the sum over positions is multiplied with."""
@@ -244,12 +272,12 @@ class GlobalPool(Rule):
         return (require_sequence("Global pooling", shapes[0])[1],)
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
-        if self.mode == "max":
-            return b.max(inputs[0], 1)
+        if self.mode in _JOINS:
+            return self.gathered(b, inputs[0], 1)
         total = b.sum(inputs[0], 1)
         return total if self.mode == "sum" else total * self.factor(inputs[0].shape[1])
 
     def read_window(self, b: Backend, weights: Any, call: ReadoutCall) -> Array:
-        if self.mode == "max":
-            return b.maximum(b.max(call.window, 0), call.beside())
+        if self.mode in _JOINS:
+            return self.joined(b, self.gathered(b, call.window, 0), call.beside())
         return b.sum(call.window, 0) * self.factor(call.length) + call.reference()[:, None]

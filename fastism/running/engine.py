@@ -21,7 +21,7 @@ from fastism.errors import no_memory
 from fastism.graph.nodes import Graph
 from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode
-from fastism.rules import Kind, ReadsOut
+from fastism.rules import GlobalPool, Kind, ReadsOut
 from fastism.running.budget import Budget
 from fastism.running.chunks import Chunk, input_windows
 from fastism.running.windows import Key, WindowRun
@@ -131,10 +131,10 @@ class Engine:
         self._late = tuple(i for i in plan.readouts if how[i] is ReadsOut.ROWS)
         self._waiting = tuple(dict.fromkeys(graph.nodes[i].inputs[0] for i in self._late))
         self._early = tuple(i for i in plan.readouts if i not in self._late)
-        self._maxima = tuple(i for i in plan.readouts if how[i] is ReadsOut.MAXIMUM)
+        self._joins = tuple(i for i in plan.readouts if how[i] is ReadsOut.JOIN)
         self._needed = self._needed_nodes()
-        extremes = [(i, side) for i in self._maxima for side in ("left", "right")]
-        self._keys: tuple[Key, ...] = (*self._needed, *extremes)
+        sides = [(i, side) for i in self._joins for side in ("left", "right")]
+        self._keys: tuple[Key, ...] = (*self._needed, *sides)
         self._sides = tuple(
             i
             for i in dict.fromkeys(s for n in plan.full_steps for s in graph.nodes[n].inputs)
@@ -186,21 +186,22 @@ class Engine:
                 if made is not step.consumes:
                     needed.add(source)
         needed.update(t.pool for t in self.plan.tails.values() if t.pool is not None)
-        needed.update(graph.nodes[i].inputs[0] for i in self._maxima)
+        needed.update(graph.nodes[i].inputs[0] for i in self._joins)
         return tuple(sorted(needed))
 
     def _run_reference(self, inputs: Sequence[Array]) -> list[Array]:
         graph = self.plan.graph
         values = whole_tensors(graph, self.b, self.weights, inputs, self._needed)
         tables = [self.b.contiguous(values[i]) for i in self._needed]
-        for index in self._maxima:
-            tables.extend(self._extremes(values[graph.nodes[index].inputs[0]]))
+        for index in self._joins:
+            node = graph.nodes[index]
+            tables.extend(self._gathered_sides(node.rule, values[node.inputs[0]]))
         return tables
 
-    def _extremes(self, x: Array) -> tuple[Array, Array]:
-        """Maximum over everything left of each position, and from each position on."""
-        left = self.b.pad(self.b.running_max(x, 1), 1, 0, -np.inf)
-        right = self.b.flip(self.b.running_max(self.b.flip(x, 1), 1), 1)
+    def _gathered_sides(self, rule: GlobalPool, x: Array) -> tuple[Array, Array]:
+        """What is gathered of everything left of each position, and from each position on."""
+        left = self.b.pad(rule.running(self.b, x, 1), 1, 0, -np.inf)
+        right = self.b.flip(rule.running(self.b, self.b.flip(x, 1), 1), 1)
         return left, self.b.pad(right, 0, 1, -np.inf)
 
     # ---- mutants ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from fastism.planning.fuse import Tail
 from fastism.planning.plan import Plan
 from fastism.rules import Kind, ReadoutCall, WindowCall
 
-#: A node, or a node and the side of its running maximum.
+#: A node, or a node and the side of what it gathers beside each position.
 Key = int | tuple[int, str]
 
 
@@ -145,13 +145,13 @@ class WindowRun:
         return self.b.take(self.tables[index], self.geometry.sequence, 0)
 
     def _beside(self, index: int, source: int) -> Array:
-        """Maximum of the reference left and right of the window of `source`."""
+        """What the readout gathers of the reference left and right of the window of `source`."""
         row, geometry, b = self.plan.layout.row_of[source], self.geometry, self.b
         start = geometry.starts[row]
         left = b.lookup(self.tables[index, "left"], geometry.sequence, start, 1)
         stop = start + geometry.widths[row]
         right = b.lookup(self.tables[index, "right"], geometry.sequence, stop, 1)
-        return b.maximum(left, right)[0]
+        return self.plan.graph.nodes[index].rule.joined(b, left, right)[0]
 
     def _length(self, index: int) -> int:
         return self.plan.graph.nodes[index].shape[0]

@@ -28,7 +28,7 @@ from fastism.running.chunks import Chunk
 from fastism.running.engine import Engine, Started, Wanted
 from fastism.running.windows import Key, WindowRun
 from fastism.scans.junctions import LEFT, Junctions
-from fastism.scans.readouts import MaxReadout, Readout, make_readout
+from fastism.scans.readouts import JoinReadout, Readout, make_readout
 from fastism.scans.splices import Splices
 
 #: Chimeras run together in so many times the memory of a chunk.
@@ -80,8 +80,8 @@ class Chimeras:
 class ChimeraRun(WindowRun):
     """Windows of a chunk in which every block has a reference of its own.
 
-    Tables are those of the blocks: windows ``(blocks, width, channels)``, vectors and maxima beside
-    windows ``(blocks, features)``.
+    Tables are those of the blocks: windows ``(blocks, width, channels)``, vectors and what
+    is gathered beside windows ``(blocks, features)``.
     """
 
     def _reference(self, index: int) -> Array:
@@ -116,7 +116,7 @@ class SpliceEngine(Engine):
         windowed = [i for i in self._needed if i in plan.layout.row_of]
         sides = {i for n in plan.window_steps for i in graph.nodes[n].inputs}
         sides = sorted(i for i in sides if plan.steps[i].mode is Mode.REFERENCE)
-        self._keys = (*windowed, *sides, *self._early, *((i, "left") for i in self._maxima))
+        self._keys = (*windowed, *sides, *self._early, *((i, "left") for i in self._joins))
         waiting = dict.fromkeys(graph.nodes[i].inputs[0] for i in plan.readouts)
         kept = tuple(dict.fromkeys((*windowed, *waiting)))
         self._junctions = Junctions(plan, backend, weights, kept, plan.rebuilt)
@@ -270,7 +270,7 @@ class SpliceEngine(Engine):
         for key in self._keys:
             if isinstance(key, tuple):
                 source = layout.windows[nodes[key[0]].inputs[0]]
-                readout: MaxReadout = sides.readouts[key[0]]
+                readout: JoinReadout = sides.readouts[key[0]]
                 tables.append(readout.beside(source.start[chunk.hull], source.stop[chunk.hull]))
             elif key in chimeras.values:
                 own = layout.windows[key]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastism.backends.base import Array, Backend
-from fastism.rules import FlattenDense, ReadsOut, Rule
+from fastism.rules import FlattenDense, GlobalPool, ReadsOut, Rule
 
 
 class Readout(ABC):
@@ -38,8 +38,8 @@ def make_readout(b: Backend, rule: Rule, weights: Any, table: Array) -> Readout:
     """
     if rule.reads_out is ReadsOut.ROWS:
         return DenseReadout(b, rule, weights, table)
-    if rule.reads_out is ReadsOut.MAXIMUM:
-        return MaxReadout(b, table)
+    if rule.reads_out is ReadsOut.JOIN:
+        return JoinReadout(b, rule, table)
     return SumReadout(b, table, mean=rule.mode == "mean")
 
 
@@ -65,23 +65,24 @@ class SumReadout(Readout):
         return (self.b.sum(window, 1) + rest) * self._scale
 
 
-class MaxReadout(Readout):
-    """Maximum over positions."""
+class JoinReadout(Readout):
+    """Maximum or log-sum-exp over positions."""
 
-    def __init__(self, b: Backend, table: Array) -> None:
-        left, right = b.to_numpy(table)
-        nothing = np.full((1, left.shape[1]), -np.inf, left.dtype)
-        self.b = b
-        self._before = np.concatenate([nothing, np.maximum.accumulate(left, 0)])
-        self._behind = np.concatenate([np.maximum.accumulate(right[::-1], 0)[::-1], nothing])
+    def __init__(self, b: Backend, rule: GlobalPool, table: Array) -> None:
+        left, right = b.to_numpy(table).astype(np.float64)
+        nothing = np.full((1, left.shape[1]), -np.inf)
+        self.b, self.rule = b, rule
+        self._before = np.concatenate([nothing, rule.accumulate(left, 0)])
+        self._behind = np.concatenate([rule.accumulate(right[::-1], 0)[::-1], nothing])
 
     def vectors(self, window: Array, start: np.ndarray) -> Array:  # noqa: D102
         rest = self.beside(start, start + int(window.shape[1]))
-        return self.b.maximum(self.b.max(window, 1), rest)
+        return self.rule.joined(self.b, self.rule.gathered(self.b, window, 1), rest)
 
     def beside(self, start: np.ndarray, stop: np.ndarray) -> Array:
-        """The maximum left and right of some windows, shape (mutants, features)."""
-        return self.b.constant(np.maximum(self._before[start], self._behind[stop]))
+        """What is gathered left and right of some windows, shape (mutants, features)."""
+        sides = np.stack([self._before[start], self._behind[stop]])
+        return self.b.constant(self.rule.accumulate(sides, 0)[1])
 
 
 class DenseReadout(Readout):
