@@ -185,6 +185,33 @@ def test_the_map_is_drawn(folder, whole):
     assert "'unknown' was skipped: ambiguous letter: 'N' at position 0" in missing.stderr
 
 
+def test_the_look_of_a_map_can_be_chosen(folder, whole):
+    out = folder / "look.svg"
+    given = ("plot", whole, "--sequence", "p1", "-o", out, "--output", "0:1", "--force")
+    succeed(*given)
+    plain = out.read_text()
+    assert "largest |epistasis| of" in plain and "without its sign" in plain
+    succeed(*given, "--width", 5, "--limit", 0.5, "--highlight", "25:30", "--title", "Mine")
+    chosen = out.read_text()
+    assert 'width="360pt"' in chosen and "Mine" in chosen and "p1" not in chosen
+    assert chosen.count("0.5") > 0
+    assert "lies on nothing that is shown" in invoke(*given, "--highlight", "2:5").stderr
+    for more in (("--annotate", folder / "in.fa"), ("--per-row", 5), ("--colours", "blue-red")):
+        assert "Of a map of pairs --output, --region, --highlight" in invoke(*given, *more).stderr
+
+
+def test_limits_and_highlights_are_drawn_on_both_axes():
+    from fastism.plot import Look, plot_dependency
+
+    values = np.arange(36.0).reshape(6, 6)
+    letters = np.eye(4)[[0, 1, 2, 3, 0, 1]]
+    figure = plot_dependency(values, -letters, letters, highlights=[(1, 3)], look=Look(limit=7.0))
+    square = figure.axes[0]
+    frames = [p.get_bbox().bounds for p in square.patches]
+    assert frames == [(0.5, -0.5, 2, 6), (-0.5, 0.5, 6, 2)]
+    assert square.collections[0].norm.vmax == 7.0
+
+
 def test_shapes_of_a_map_must_fit():
     from fastism.errors import FastISMError
     from fastism.plot import plot_dependency

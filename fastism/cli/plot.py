@@ -116,24 +116,27 @@ def plot(
         check_free([out], force)
     request = Request(store, out, output, region, all_outputs, look, DPI if dpi is None else dpi)
     if is_pair_file(store):
-        scores_only = (all_outputs, highlight, annotate, per_row, limit, own_limits, colours, width)
-        _plot_pairs(request, sequence or [], any(map(bool, scores_only)))
+        maps = any("=" not in text for text in colours or [])
+        scores_only = any(map(bool, (annotate, per_row, own_limits, maps)))
+        _plot_pairs(request, sequence or [], highlight or [], scores_only)
     else:
         plot_scores(request, sequence or [], highlight or [], annotate or [])
     typer.echo(str(out))
 
 
-def _plot_pairs(request: Request, sequences: list[str], scores_only: bool) -> None:
+def _plot_pairs(
+    request: Request, sequences: list[str], highlights: list[str], scores_only: bool
+) -> None:
     if request.all_outputs:
         raise refuse("--all-outputs is for scores; a map of pairs shows one output.")
     if scores_only:
         raise refuse(
-            "Of a map of pairs only --output, --region, --title and --dpi can be chosen; the other "
-            "options are for scores."
+            "Of a map of pairs --output, --region, --highlight, --title, --width, --limit, --dpi "
+            "and --colours of letters can be chosen; the other options are for scores."
         )
     if len(sequences) != 1:
         raise refuse("A map of pairs shows one sequence; give --sequence NAME once.")
-    plot_pairs(request, sequences[0])
+    plot_pairs(request, sequences[0], highlights)
 
 
 def _look(

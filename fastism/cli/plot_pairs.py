@@ -6,9 +6,11 @@ Requirements: h5py, matplotlib, logomaker.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.plot_tracks import read_tracks
 from fastism.cli.skipped import all_finite
 from fastism.errors import FastISMError
 from fastism.plots.place import place_of
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from fastism.cli.plot_scores import Request
 
 
-def plot_pairs(request: Request, sequence: str) -> None:
+def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) -> None:
     """Draw the dependency map of one sequence.
 
     Parameters
@@ -30,6 +32,8 @@ def plot_pairs(request: Request, sequence: str) -> None:
         A:B within the sequence, or CHROM:A-B where the sequence's name has an interval.
     sequence : str
         Its name, or the first word of it.
+    highlights : sequence of str
+        As for scores.
     """
     # Only now: matplotlib takes a second.
     from fastism.plots.pairs import plot_dependency
@@ -43,7 +47,10 @@ def plot_pairs(request: Request, sequence: str) -> None:
             index, entry, name = _entry(file, request.output)
             header = file.header
             place = place_of(file.names[number], header.length, header.positions)
-            first, last = place.part(request.region)
+            first, last = part = place.part(request.region)
+        tracks = read_tracks(highlights, ())
+        with stage(Exit.USAGE):
+            tracks.check([(place, part)])
         rows = slice(first, last)
         with stage(Exit.INPUT):
             arrays = (file.array(x, index, number) for x in ("dependency", "singles", "reference"))
@@ -61,10 +68,12 @@ def plot_pairs(request: Request, sequence: str) -> None:
                 letters[header.positions[0] + first : header.positions[0] + last],
                 start=place.start(first),
                 step=place.step,
-                title=request.look.title or place.name,
+                title=place.name,
                 alphabet=header.alphabet,
                 output=name,
                 axis=place.axis,
+                highlights=tracks.highlights(place, part),
+                look=request.look,
             )
         with stage(Exit.USAGE):
             check_resolution(figure, request.dpi)

@@ -76,6 +76,11 @@ def plot_scores(
             chosen = chosen_rows(scores, names, request.region)
             if request.all_outputs and len(chosen) > 1:
                 raise FastISMError("--all-outputs shows one sequence; give --sequence NAME once.")
+            if request.all_outputs and annotations:
+                raise FastISMError(
+                    "--annotate is not for --all-outputs, which has no room for bars: --highlight "
+                    "the parts, or leave --all-outputs out."
+                )
             parts = [place.part(request.region) for _, place in chosen]
         tracks = read_tracks(highlights, annotations)
         with stage(Exit.USAGE):

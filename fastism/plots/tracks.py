@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 
-_FILL, _EDGE, _BAR = "#F0E442", "#8a7f00", "#56B4E9"
+FILL, EDGE, _BAR = "#F0E442", "#8a7f00", "#56B4E9"
 LANE = 0.19  # inches
 _LETTER = 0.068  # inches of a letter of a label, about
 #: Further lanes would leave no room for the sequence.
@@ -101,7 +101,7 @@ def draw_highlights(above: Sequence[Axes], heat: Axes, spans: Iterable[tuple[int
     low, high = sorted(heat.get_ylim())
     for first, last in spans:
         for ax in above:
-            ax.axvspan(first - 0.5, last - 0.5, color=_FILL, alpha=0.45, linewidth=0, zorder=-10)
+            ax.axvspan(first - 0.5, last - 0.5, color=FILL, alpha=0.45, linewidth=0, zorder=-10)
         frame = Rectangle((first - 0.5, low), last - first, high - low, fill=False, clip_on=False)
-        frame.set(edgecolor=_EDGE, linewidth=1.2, zorder=3)
+        frame.set(edgecolor=EDGE, linewidth=1.2, zorder=3)
         heat.add_patch(frame)
