@@ -18,6 +18,8 @@ import torch
 Shape = tuple[int, ...]
 #: Batches to capture a module with that cannot be captured for any batch.
 PRIMES = (7919, 7927, 1009, 1013, 211, 223)
+#: Modules of functions of sizes, and of `operator.getitem`.
+SIZES = ("_operator", "math")
 
 
 def captured(
@@ -86,13 +88,15 @@ def _export(
 
 
 def _is_functional(node: torch.fx.Node) -> bool:
-    """Whether a call certainly changes none of its arguments; one with inner graphs may."""
+    """Whether a call is an operator, or arithmetic of sizes, that changes none of its arguments.
+
+    Others (with inner graphs, or steps of `torch.vmap`) become operators when captured again.
+    """
     if node.op != "call_function":
         return True
-    if isinstance(node.target, torch._ops.HigherOrderOperator):
-        return False
-    schema = getattr(node.target, "_schema", None)
-    return schema is None or not schema.is_mutable
+    if isinstance(node.target, torch._ops.OpOverload):
+        return not node.target._schema.is_mutable
+    return getattr(node.target, "__module__", "") in SIZES
 
 
 @contextmanager

@@ -19,7 +19,8 @@ def ready(family: Family) -> Any:
         import keras
         import keras_zoo
 
-        keras.backend.clear_session()
+        # Names start anew; a collection of garbage at every model would take a third of a second.
+        keras.backend.clear_session(free_memory=False)
         return keras_zoo.randomised(family.build())
     import torch
     import torch_zoo

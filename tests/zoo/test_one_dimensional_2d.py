@@ -86,6 +86,38 @@ class Shifting(nn.Module):
         return self.out(torch.tanh(y).mean(1))
 
 
+def relative(queries, keys):
+    """Products of queries with the keys of their distances, one row further left for each."""
+    count = queries.shape[0]
+    products = torch.einsum("id,jd->ij", queries, keys).flatten()
+    return products.as_strided((count, count), (2 * count - 2, 1), count - 1)
+
+
+class Relative(nn.Module):
+    """Attention with relative positions, `as_strided` within `torch.vmap`, as borzoi-pytorch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = LENGTH // 4
+        self.stem = nn.Sequential(
+            nn.Conv1d(4, 8, 9, padding=4), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(8, 8, 5, padding=2)
+        )
+        self.keys = nn.Parameter(torch.zeros(2, 2 * self.count - 1, 4))
+        self.shifted = torch.vmap(torch.vmap(relative), in_dims=(0, None))
+
+    def forward(self, x):
+        y = self.stem(x).transpose(1, 2).reshape(len(x), self.count, 2, 4).transpose(1, 2)
+        weights = torch.softmax(y @ y.mT + self.shifted(y, self.keys), -1)
+        return (weights @ y).mean((1, 2))
+
+
+def test_relative_attention_by_strides_leaves_the_stem_its_windows():
+    plan = checked(randomised(Relative()), LENGTH).plan
+    assert plan.reasons
+    assert not any("memory" in reason for reason in plan.reasons.values())
+    assert {"stem.0", "stem.3"} <= {plan.graph.nodes[i].name for i in plan.layout.nodes}
+
+
 def test_strides_in_memory_make_their_own_step_opaque_only():
     plan = checked(randomised(Shifting()), LENGTH).plan
     assert len(plan.opaque) == 1
