@@ -40,17 +40,37 @@ def profiles() -> str:
 
 def rounding() -> str:
     """The committed table of what rounding does (`python -m benchmarks.studies.rounding`)."""
-    return (ROOT / RECORDS / "rounding.md").read_text().strip()
+    return _record("rounding")
 
 
 def pairs() -> str:
     """The committed table of double mutants (`python -m benchmarks.studies.pairs`)."""
-    return (ROOT / RECORDS / "pairs.md").read_text().strip()
+    return _record("pairs")
 
 
 def scans() -> str:
     """The committed table of deletions and insertions (`python -m benchmarks.studies.scans`)."""
-    return (ROOT / RECORDS / "scans.md").read_text().strip()
+    return _record("scans")
+
+
+def designs() -> str:
+    """The committed table of designs beside CREsted (`python -m benchmarks.studies.designs`)."""
+    return _record("designs")
+
+
+def steps() -> str:
+    """The committed table of what steps of designs take (`python -m benchmarks.studies.steps`)."""
+    return _record("steps")
+
+
+def haplotypes() -> str:
+    """The committed table of haplotypes (`python -m benchmarks.studies.haplotypes`)."""
+    return _record("haplotypes")
+
+
+def _record(name: str) -> str:
+    """A committed table in Markdown, with what was measured and how above it."""
+    return (ROOT / RECORDS / f"{name}.md").read_text().strip()
 
 
 def reference_figures() -> str:
