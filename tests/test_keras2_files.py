@@ -39,6 +39,37 @@ def test_an_old_file_gives_what_it_gave_where_it_was_written(name):
     assert FastISM(model).verify(x[:1]) < 1e-5
 
 
+def keras2_model(save):
+    """A stand-in for a model of `tf_keras` that saves what Keras 2 once saved."""
+    base = type("Model", (), {"__module__": "tf_keras.src.engine.training", "save": save})
+    kind = type("Functional", (base,), {"__module__": "tf_keras.src.engine.functional"})
+    model = kind()
+    model.name = "old"
+    return model
+
+
+@pytest.mark.parametrize("name", ["nested", "operations", "settings"])
+def test_a_model_in_memory_is_read_as_its_file(name):
+    def save(self, path, save_format, include_optimizer):
+        assert (save_format, include_optimizer) == ("h5", False)
+        shutil.copyfile(FILES / f"{name}.h5", path)
+
+    with np.load(FILES / f"{name}.npz") as kept:
+        x = kept[sorted(kept.files)[0]][:1]
+    expected = FastISM(load_model(str(FILES / f"{name}.h5")).model).saturate(x, positions=[0, 9])
+    made = FastISM(keras2_model(save)).saturate(x, positions=[0, 9])
+    for a, b in zip(*(keras.tree.flatten(r.mutants) for r in (made, expected)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_a_model_in_memory_that_cannot_be_saved_says_what_to_do():
+    def save(self, path, **settings):
+        raise NotImplementedError("Saving the model to HDF5 format requires a functional model.")
+
+    with pytest.raises(FastISMError, match=r"'old' cannot be saved.*Build the model with Keras 3"):
+        FastISM(keras2_model(save))
+
+
 def test_what_has_no_layer_is_named_with_the_ways_out(tmp_path):
     path = tmp_path / "old.h5"
     shutil.copyfile(FILES / "operations.h5", path)

@@ -102,7 +102,7 @@ def front_end(
 
     Parameters
     ----------
-    model : keras.Model or torch.nn.Module
+    model : keras.Model, tf_keras.Model or torch.nn.Module
     seq_input_idx : int
     seqlen : int or None
     input_shape : optional
@@ -117,6 +117,10 @@ def front_end(
     """
     modules = {cls.__module__.split(".")[0] for cls in type(model).__mro__}
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    if "tf_keras" in modules and any(name.endswith("engine.training.Model") for name in names):
+        from fastism.loading.keras2_models import as_keras3
+
+        return front_end(as_keras3(model), seq_input_idx, seqlen, input_shape, channels_last)
     # A Keras model on the torch backend is a torch module too, so Keras comes first.
     if "keras" in modules and any(name.endswith("models.model.Model") for name in names):
         from fastism.frontends.keras import KerasFrontEnd
@@ -139,7 +143,7 @@ def front_end(
         return TorchFrontEnd(model, seq_input_idx, seqlen, input_shape, channels_last)
     what = f"{type(model).__module__}.{type(model).__qualname__}"
     remedy = "give a built Keras 3 model or a torch.nn.Module"
-    if "tf_keras" in modules or "tensorflow" in modules:
+    if "tensorflow" in modules:
         remedy += "; a Keras 2 model must be saved as .keras or .h5 and loaded with keras.models"
     if callable(model) and not modules & {"torch", "tensorflow"}:
         remedy += "; a function is not enough, because the layers must be known"
