@@ -45,6 +45,7 @@ GENERATORS: dict[str, str] = {
     "designs": "docs.generate.measurements:designs",
     "steps": "docs.generate.measurements:steps",
     "haplotypes": "docs.generate.measurements:haplotypes",
+    "folds": "docs.generate.measurements:folds",
     "rounding": "docs.generate.measurements:rounding",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "grid_and_library": "docs.generate.measurements:grid_and_library",

@@ -68,6 +68,11 @@ def haplotypes() -> str:
     return _record("haplotypes")
 
 
+def folds() -> str:
+    """The committed table of several models (`python -m benchmarks.studies.folds`)."""
+    return _record("folds")
+
+
 def _record(name: str) -> str:
     """A committed table in Markdown, with what was measured and how above it."""
     return (ROOT / RECORDS / f"{name}.md").read_text().strip()
