@@ -64,9 +64,10 @@ SOURCES = (
         "`FastISM(module, input_shape=(4, 1000))`, against naive ISM of the modules:",
     ),
     Source(
-        "quick-amd-cpu.jsonl",
-        "The quick benchmark, `make run`, on another kind of processor, an AMD EPYC with AVX-512:",
+        "library-amd-cpu.jsonl",
+        "On another kind of processor, an AMD EPYC with AVX-512, one sequence in a call:",
     ),
+    Source("quick-amd-cpu.jsonl", "The quick benchmark, `make run`, on that processor:"),
 )
 
 

@@ -1,7 +1,7 @@
 # README.md and docs/results.md show committed records. After `snakemake --cores all library`, copy
 # results/library/records.jsonl to benchmarks/records/library-cpu.jsonl and ask for this rule;
 # likewise results/torch_modules/records.jsonl to benchmarks/records/torch-modules-cpu.jsonl, and what
-# `make run` leaves on an AMD processor to benchmarks/records/quick-amd-cpu.jsonl.
+# both leave on an AMD processor to library-amd-cpu.jsonl and quick-amd-cpu.jsonl there.
 
 
 def committed(*names):
@@ -12,7 +12,7 @@ def committed(*names):
 
 rule write_readme_table:
     input:
-        committed("library-cpu", "library-gpu", "torch-modules-cpu", "quick-amd-cpu"),
+        committed("library-cpu", "library-gpu", "torch-modules-cpu", "library-amd-cpu", "quick-amd-cpu"),
     params:
         records=repository("benchmarks/records"),
         # Not outputs: Snakemake would delete them before it runs the rule.
