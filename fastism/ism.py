@@ -18,31 +18,29 @@ from fastism.backends import available_backends, get_backend
 from fastism.backends.base import Array, Backend
 from fastism.backends.precision import each_in, products_in
 from fastism.base_ism import MOST_SEQUENCES
+from fastism.calls.agreement import agree
 from fastism.calls.filled import Filled
 from fastism.calls.inputs import Ranges, check_outputs, check_positions, saturating_mutants
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.result import Saturation, listed
-from fastism.edits.engine import EditEngine
 from fastism.edits.following import Following
 from fastism.edits.hulls import joined
 from fastism.edits.listed import Edits
 from fastism.edits.plan import EditPlan, EditStrategy, Seam, make_edit_plan
+from fastism.engines import Engines
 from fastism.errors import FastISMError, NotFiniteError, no_memory
 from fastism.frontends.batches import random_sequences
-from fastism.graph import with_outputs
 from fastism.graph.simplify import simplify
 from fastism.naive_ism import NaiveISM
 from fastism.pairs.engine import PairEngine
-from fastism.pairs.plan import PairPlan, PairStrategy, make_pair_plan
+from fastism.pairs.plan import PairPlan, PairStrategy
 from fastism.pairs.result import PairPart
-from fastism.planning.plan import Plan, make_plan, mutant_bytes
+from fastism.planning.plan import Plan, mutant_bytes
 from fastism.planning.worth import least_speedup
-from fastism.running.engine import Engine, prepare_weights
+from fastism.running.engine import Engine
 from fastism.running.fastest import POSITIONS, time_each
-from fastism.running.resident import ResidentEngine, laid_out, reordered
-from fastism.scans.engine import SpliceEngine
+from fastism.running.resident import laid_out, reordered
 from fastism.scans.methods import Made, Scans
-from fastism.scans.plan import splice_plan
 from fastism.scans.splices import Splices
 
 #: In place of a backend's name: the fastest of those that are installed.
@@ -52,10 +50,6 @@ DEFAULT_MEMORY, DEVICE_MEMORY = 256 << 20, 1 << 30
 #: Effects of substitutions are kept from step to step of a design where a sequence has so many
 #: times the distance from which on they add up: a change in its middle then leaves half of them.
 FAR = 4
-#: What fast and naive outputs may differ by, as parts of the largest output and the largest effect.
-#: With the factors of TF32, naive ISM alone was found to be off by 0.01 to 0.4 of this sum
-#: (benchmarks/records/rounding.md); fast ISM may be off by as much.
-ROUNDING = {"float32": (1e-5, 1e-3), "tf32": (2e-3, 5e-2)}
 
 
 def _default_memory(backend: Backend) -> int:
@@ -168,13 +162,7 @@ class FastISM(Scans):
         self._settle(precision, name)
         asked = self._asked_memory
         self._memory = _default_memory(self._backend) if asked is None else asked
-        self._weights = prepare_weights(self._graph, self._backend)
-        self._engines: dict[tuple[int, int], Engine] = {}
-        self._resident: dict[tuple[int, int], ResidentEngine] = {}
-        self._pair_plans: dict[tuple[tuple[int, ...], bytes], PairPlan] = {}
-        self._pair_engines: dict[tuple[int, ...], Engine] = {}
-        self._splice_engines: dict[int, SpliceEngine] = {}
-        self._edit_engines: dict[tuple[int, ...], EditEngine] = {}
+        self._engines = self._make_engines()
 
     def _time_backends(self, precision: str) -> dict[str, float]:
         """Seconds that mutants in the middle of a random sequence take, by framework."""
@@ -208,7 +196,7 @@ class FastISM(Scans):
     def engine(self) -> Engine:
         """What runs `plan`: its chunks, and the memory that they may take."""
         width = self.perturb_width
-        return self._engine(width, self._other_chars if width == 1 else 1)
+        return self._engines.single(width, self._other_chars if width == 1 else 1)
 
     @property
     def sequences_per_run(self) -> int:
@@ -304,40 +292,17 @@ class FastISM(Scans):
         self, naive: NaiveISM, inputs: list[np.ndarray], replace_with: Any, atol: float
     ) -> bool:
         given = inputs if self.num_inputs > 1 else inputs[0]
-        pairs = zip(
+        outputs = zip(
             listed(self(given, replace_with)),
             listed(naive(given, replace_with)),
             self._front.forward(self._front.internal(inputs)),
             strict=True,
         )
-        compared = False
-        for fast, slow, reference in pairs:
-            reference = np.broadcast_to(reference[:, None], slow.shape)
-            # What the model itself has no number for is not a matter of fast or naive.
-            finite = np.isfinite(slow) & np.isfinite(reference)
-            if not finite.any():
-                continue
-            compared = True
-            fast, slow, reference = fast[finite], slow[finite], reference[finite]
-            effect = np.abs(slow - reference).max()
-            of_output, of_effect = ROUNDING[self.precision]
-            tolerance = atol + of_output * np.abs(slow).max() + of_effect * effect
-            if not np.abs(fast - slow).max() <= tolerance:
-                return False
-        if not compared:
-            raise NotFiniteError(
-                "The model itself gives no finite output (NaN or infinite) for random sequences, "
-                "so that fast and naive ISM cannot be compared. Check the model and its weights; "
-                "test_correctness=False leaves this check out."
-            )
-        return True
+        return agree(outputs, self.precision, atol)
 
-    def _engine(self, width: int, alternatives: int) -> Engine:
-        key = width, alternatives
-        if key not in self._engines:
-            plan = make_plan(self._graph, width, alternatives, self._backend.uniform)
-            self._engines[key] = self._make_engine(plan)
-        return self._engines[key]
+    def _make_engines(self) -> Engines:
+        given = (self._backend, self._memory, self.precision, self._other_chars)
+        return Engines(self._graph, *given)
 
     def _runs_naive(self, plan: Plan) -> bool:
         """Whether mutants run through the whole model instead of by `plan`."""
@@ -354,14 +319,11 @@ class FastISM(Scans):
         """Whatever the process allows: an engine rounds what it may where it works on deltas."""
         return products_in(self.backend, "float32")
 
-    def _make_engine(self, plan: Plan) -> Engine:
-        return Engine(plan, self._backend, self._memory, self._weights, self.precision)
-
     def _output_shapes(self, inputs: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
         return self._front.output_shapes(self._graph)
 
     def _sequences_per_run(self, width: int, alternatives: int) -> int:
-        engine = self._engine(width, alternatives)
+        engine = self._engines.single(width, alternatives)
         if self._runs_naive(engine.plan):
             return self._whole._sequences_per_run(width, alternatives)
         room = self._memory // 4 // max(engine.reference_bytes, 1)
@@ -409,17 +371,13 @@ class FastISM(Scans):
         None where mutants run through the whole model, or where the device has no room for all.
         """
         alternatives = self._other_chars if len(shape) == 2 else 1
-        plan = self._engine(mutants.delta.shape[1], alternatives).plan
-        if self._runs_naive(plan):
-            return None
         key = mutants.delta.shape[1], alternatives
-        if key not in self._resident:
-            given = (plan, self._backend, self._memory, self._weights, self.precision)
-            self._resident[key] = ResidentEngine(*given)
-        b = self._backend
+        if self._runs_naive(self._engines.single(*key).plan):
+            return None
+        b, engine = self._backend, self._engines.resident(*key)
         try:
             with self._exactly():
-                reference, parts = self._resident[key].run(inputs, mutants, self._kept(select))
+                reference, parts = engine.run(inputs, mutants, self._kept(select))
                 made = laid_out(b, reference, parts, index, shape, swapped)
         except Exception as error:
             if not no_memory(error):
@@ -480,7 +438,7 @@ class FastISM(Scans):
         select: dict[int, np.ndarray | None],
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        engine = self._engine(mutants.delta.shape[1], alternatives)
+        engine = self._engines.single(mutants.delta.shape[1], alternatives)
         if self._runs_naive(engine.plan):
             return self._whole._run(inputs, mutants, select, alternatives)
         context = self._exactly
@@ -501,7 +459,7 @@ class FastISM(Scans):
         return self._edit_plan(tuple(check_outputs(outputs, self.output_shapes)))
 
     def _edit_plan(self, outputs: tuple[int, ...]) -> EditPlan:
-        plan = self._pair_engine(outputs).plan
+        plan = self._engines.of_outputs(outputs).plan
         return make_edit_plan(plan, self._runs_naive(plan))
 
     def _run_edits(
@@ -542,7 +500,7 @@ class FastISM(Scans):
         adds = plan.strategy is EditStrategy.ADDITION and not self._backend.resident
         if not adds or FAR * plan.distance > self.seqlen:
             return super().saturate_changing(count, positions)
-        engine = self._edit_engine(every, plan.seam)
+        engine = self._engines.edits(every, plan.seam)
         kept = Following(engine, plan, self.seq_input_idx, chosen, self.num_chars)
         if count * kept.sequence_bytes > self._memory:
             return super().saturate_changing(count, positions)
@@ -570,12 +528,6 @@ class FastISM(Scans):
         made = Saturation(*packed, chosen, alternatives)
         return replace(made, mutants=self._outward(made.mutants, (1, 2)), axes=self.axes)
 
-    def _edit_engine(self, outputs: tuple[int, ...], seam: Seam) -> EditEngine:
-        if outputs not in self._edit_engines:
-            given = (self._backend, self._memory, self._pair_engine(outputs).weights)
-            self._edit_engines[outputs] = EditEngine(seam, *given)
-        return self._edit_engines[outputs]
-
     def _run_far(
         self,
         inputs: Sequence[np.ndarray],
@@ -584,7 +536,7 @@ class FastISM(Scans):
         select: dict[int, np.ndarray | None],
     ) -> Iterator[Part]:
         """Mutants of edits that do not act on each other before the seam."""
-        engine = self._edit_engine(tuple(select), seam)
+        engine = self._engines.edits(tuple(select), seam)
         parts = engine.run(inputs, self.seq_input_idx, edits)
         every = dict.fromkeys(select)
         for part in each_in(parts, partial(products_in, self.backend, self.precision)):
@@ -602,12 +554,7 @@ class FastISM(Scans):
         """
         select = check_outputs(outputs, self.output_shapes)
         chosen = np.unique(check_positions(positions, self.seqlen))
-        key = tuple(select), chosen.tobytes()
-        if key not in self._pair_plans:
-            plan = self._pair_engine(tuple(select)).plan
-            given = (plan, chosen, self._other_chars, self._backend.uniform)
-            self._pair_plans[key] = make_pair_plan(*given)
-        return self._pair_plans[key]
+        return self._engines.pair_plan(tuple(select), chosen)
 
     def _run_pairs(
         self,
@@ -621,7 +568,7 @@ class FastISM(Scans):
             runner = self._whole if plan.strategy is PairStrategy.NAIVE else super()
             yield from runner._run_pairs(inputs, mutants, select, leading)
             return
-        engine = self._pair_engine(tuple(select))
+        engine = self._engines.of_outputs(tuple(select))
         kept = self._kept(select).values()
         wanted = list(zip(engine.plan.graph.outputs, kept, strict=True))
         made = PairEngine(engine, plan.block, self._memory).run(inputs, mutants, wanted, leading)
@@ -629,25 +576,10 @@ class FastISM(Scans):
         for part in each_in(made, context):
             yield PairPart(part.first, part.second, self._shown(select, part.outputs))
 
-    def _pair_engine(self, outputs: tuple[int, ...]) -> Engine:
-        """An engine of those nodes alone that some outputs need."""
-        if outputs not in self._pair_engines:
-            graph = with_outputs(self._graph, outputs)
-            plan = make_plan(graph, 1, self._other_chars, self._backend.uniform)
-            made = {
-                id(node.rule): weights
-                for node, weights in zip(self._graph.nodes, self._weights, strict=True)
-            }
-            weights = [made[id(node.rule)] for node in graph.nodes]
-            self._pair_engines[outputs] = Engine(
-                plan, self._backend, self._memory, weights, self.precision
-            )
-        return self._pair_engines[outputs]
-
     def _run_splices(
         self, inputs: Sequence[np.ndarray], splices: Splices, select: dict[int, np.ndarray | None]
     ) -> Made:
-        engine = self._splice_engine(splices.width)
+        engine = self._engines.splices(splices.width)
         if self._runs_naive(engine.plan):
             yield from self._whole._run_splices(inputs, splices, select)
             return
@@ -662,14 +594,6 @@ class FastISM(Scans):
             alike = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
             index = np.repeat(firsts[part.index], times) + alike
             yield index, [np.repeat(y, times, 0) for y in self._shown(select, part.outputs)]
-
-    def _splice_engine(self, width: int) -> SpliceEngine:
-        """What runs splices with words of one width."""
-        if width not in self._splice_engines:
-            plan = splice_plan(self._graph, width, self._backend.uniform)
-            given = plan, self._backend, self._memory, self._weights
-            self._splice_engines[width] = SpliceEngine(*given)
-        return self._splice_engines[width]
 
     def _kept(self, select: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None]:
         """Entries that are chosen as soon as outputs are made."""

@@ -25,6 +25,7 @@ LIBRARY = (
     "fastism.edits",
     "fastism.base_ism",
     "fastism.scans",
+    "fastism.engines",
     "fastism.naive_ism",
     "fastism.ism",
     "fastism.design",

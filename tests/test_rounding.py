@@ -26,8 +26,8 @@ from benchmarks.studies.rounding import (  # noqa: E402
 from fastism import FastISM  # noqa: E402
 from fastism.backends import onednn  # noqa: E402
 from fastism.backends.precision import check_precision  # noqa: E402
+from fastism.calls.agreement import ROUNDING  # noqa: E402
 from fastism.errors import FastISMError  # noqa: E402
-from fastism.ism import ROUNDING  # noqa: E402
 from fastism.models.torch import factorized_basset_model  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.floor.ledger import Ledger
 from fastism.calls.mutants import Mutants, Part
+from fastism.engines import Engines
 from fastism.ism import FastISM
 from fastism.planning.plan import Plan
 from fastism.running.chunks import Chunk
@@ -96,6 +97,18 @@ class _ProfiledWindows(WindowRun):
             return super().read(index)
 
 
+class _ProfiledEngines(Engines):
+    """Engines of mutants of one edit that enter what they do."""
+
+    def __init__(self, ledger: Ledger, *given: Any) -> None:
+        super().__init__(*given)
+        self._ledger = ledger
+
+    def make(self, plan: Plan, weights: list[Any]) -> Engine:
+        """See `Engines`."""
+        return ProfiledEngine(self._ledger, plan, self.backend, self.memory, weights)
+
+
 class ProfiledISM(FastISM):
     """`FastISM` whose runs are entered in a ledger, step by step; results are the same.
 
@@ -110,8 +123,9 @@ class ProfiledISM(FastISM):
         self._ledger = ledger
         super().__init__(model, **settings)
 
-    def _make_engine(self, plan: Plan) -> Engine:
-        return ProfiledEngine(self._ledger, plan, self._backend, self._memory, self._weights)
+    def _make_engines(self) -> Engines:
+        given = (self._backend, self._memory, self.precision, self._other_chars)
+        return _ProfiledEngines(self._ledger, self._graph, *given)
 
     def saturate(self, *given: Any, **settings: Any) -> Any:
         """See `FastISM`."""
