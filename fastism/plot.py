@@ -1,4 +1,4 @@
-"""Figures of scores: the effects of all changes of sequences, and importance for many outputs.
+"""Figures of scores, pairs and scans.
 
 Requirements: matplotlib, logomaker.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastism.plots.outputs import plot_outputs
 from fastism.plots.pairs import plot_dependency
 from fastism.plots.saving import save
+from fastism.plots.scans import plot_scan
 from fastism.plots.sequences import Effects, plot_sequence, plot_sequences
 from fastism.plots.style import Look
 from fastism.plots.tracks import Bar
@@ -18,6 +19,7 @@ __all__ = [
     "Look",
     "plot_dependency",
     "plot_outputs",
+    "plot_scan",
     "plot_sequence",
     "plot_sequences",
     "save",

@@ -226,3 +226,24 @@ def test_a_figure_that_exists_is_kept(tmp_path, scores):
     ended = invoke("plot", scores, "--sequence", "peak1", "--output", "1", "-o", tmp_path / "x.svg")
     assert ended.exit_code == Exit.OUTPUT
     assert (tmp_path / "x.svg").read_text() == "mine"
+
+
+def test_a_scan_has_a_line_for_each_change_at_the_positions_of_the_sequence():
+    deltas = np.arange(24.0).reshape(2, 12) - 10
+    look = plot.Look(title="lost letters", limit=20.0)
+    figure = plot.plot_scan(deltas, ("-1", "-3"), start=98, highlights=[(2, 4)], look=look)
+    (panel,) = figure.axes
+    lines = {line.get_label(): line.get_ydata() for line in panel.lines}
+    np.testing.assert_array_equal([lines["-1"], lines["-3"]], deltas)
+    assert panel.get_ylim() == (-20.0, 20.0)
+    assert panel.get_title() == "lost letters"
+    labels = [label.get_text() for label in panel.get_xticklabels()]
+    ticks = dict(zip(panel.get_xticks(), labels, strict=True))
+    assert ticks[2] == "100"
+    assert [t.get_text() for t in panel.get_legend().get_texts()] == ["-1", "-3"]
+
+
+@pytest.mark.parametrize("shape", [(2, 12, 1), (3, 12), (2, 0)], ids=["axes", "names", "empty"])
+def test_a_scan_of_another_shape_is_refused(shape):
+    with pytest.raises(FastISMError, match=r"expected \(changes, positions\)"):
+        plot.plot_scan(np.zeros(shape), ("-1", "-3"))
