@@ -107,7 +107,8 @@ def test_users_install_what_the_library_imports():
 def test_the_benchmark_installs_what_it_imports():
     installed = {PACKAGES.get(name, name) for name in imported(ROOT / "benchmarks")}
     installed |= imported(ROOT / "figures")
-    of_peers = {"tangermeme", "yuzu", "script_common", "script_torch"}  # environments of their own
+    # In environments of their own:
+    of_peers = {"crested", "tangermeme", "yuzu", "script_common", "script_torch"}
     own = {"benchmarks", "figures", "fastism"}
     lines = bounds(requirements_of("run"))
     assert installed - of_peers - own <= set(lines)
