@@ -125,7 +125,7 @@ def test_results_are_those_of_delta_propagation(channels_last, monkeypatch):
     }
     expected = {name: call(fast) for name, call in calls.items()}
     monkeypatch.setattr(Engine, "run", None)
-    monkeypatch.setattr("fastism.ism.SpliceEngine.splices", None)
+    monkeypatch.setattr("fastism.scans.engine.SpliceEngine.splices", None)
     for name, call in calls.items():
         for made, propagated in zip(call(naive), expected[name], strict=True):
             assert made.shape == propagated.shape
