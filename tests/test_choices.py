@@ -195,6 +195,63 @@ def test_forms_are_made_once_though_measuring_takes_several_calls(clock):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("other", [1.05, 1.5])
+def test_what_a_sample_does_not_tell_apart_is_decided_by_real_work(clock, other):
+    pytest.importorskip("torch")
+    from fastism.backends.torch_products import Chosen
+
+    sample, work = {"one": 1.0, "other": other}, {"one": 20.0, "other": 10.0}
+    choices = Choices(clock)
+    choices.allow(1e6)
+    chosen = Chosen(choices, ("key",), {name: lambda name=name: name for name in sample})
+
+    def spend(seconds: dict[str, float]):
+        def run(form: str) -> str:
+            clock.now += seconds[form]
+            return form
+
+        return run
+
+    made = [chosen.run("shape", lambda: spend(sample), "work", spend(work)) for _ in range(20)]
+    if other == 1.5:
+        assert set(made) == {"one"}
+    else:
+        assert set(made[: 2 * ROUNDS]) == {"one", "other"}
+        assert set(made[2 * ROUNDS + 2 :]) == {"other"}
+        assert choices.best(("key", "shape"), list(sample), None) == "other"
+        assert set(chosen._forms) == {"other"}
+    # Another weight of the same shape takes what was decided.
+    alike = Chosen(choices, ("key",), {name: lambda name=name: name for name in sample})
+    again = [alike.run("shape", lambda: spend(sample), "work", spend(work)) for _ in range(4)]
+    assert set(again) == {made[-1]}
+
+
+@pytest.mark.torch
+def test_only_times_of_equal_work_are_compared(clock):
+    pytest.importorskip("torch")
+    from fastism.backends.torch_products import Chosen
+
+    choices = Choices(clock)
+    choices.allow(1e6)
+    chosen = Chosen(choices, ("key",), {name: lambda name=name: name for name in "ab"})
+
+    def sample(form: str) -> None:
+        clock.now += 1.0
+
+    def work(size: float):
+        def run(form: str) -> str:
+            clock.now += size * (1.0 if form == "b" else 1.1)
+            return form
+
+        return run
+
+    # Of small work there is too little to decide anything.
+    sizes = [1.0, 100.0, 100.0] * 12
+    made = [chosen.run("shape", lambda: sample, size, work(size)) for size in sizes]
+    assert made[-1] == "b"
+
+
+@pytest.mark.torch
 def test_samples_of_dense_layers_are_small_however_large_the_matrix():
     pytest.importorskip("torch")
     from fastism.backends.torch_kernels import MOST_MACS

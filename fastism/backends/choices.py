@@ -5,7 +5,8 @@ Requirements: none.
 How fast a kernel is depends on the processor, the library below it and the shapes. So kernels are
 timed on a sample of what they are to do, once for every class of shapes in a process. Measuring may
 take a part (`SHARE`) of the time that calls are expected to take. Until there is time for it, and
-where ``FASTISM_MEASURE=0`` is set, the first kernel that accepts a problem is used.
+where ``FASTISM_MEASURE=0`` is set, the first kernel that accepts a problem is used. Those that the
+sample does not tell apart (`CLOSE`) take turns at what is really to be done, until that decides.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ SHARE = 0.05
 ROUNDS = 3
 #: A kernel that takes so many times the shortest time is given up after two runs, after one run.
 HOPELESS = {2: 2.0, 1: 10.0}
+
+#: A sample does not tell kernels apart that differ by less than this: what is really to be done has
+#: other sizes.
+CLOSE = 1.12
 
 #: Makes a kernel ready, and gives what runs a sample once.
 Trial = Callable[[str], Callable[[], None]]
@@ -47,7 +52,13 @@ class Choices:
         self._clock, self._kept = clock, kept
         self._times: dict[Hashable, dict[str, list[float]]] = {}
         self._left = 0.0
+        self._decided: dict[Hashable, str] = {}
         self._lock = RLock()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds, by the clock that kernels are compared by."""
+        return self._clock
 
     def allow(self, seconds: float) -> None:
         """Let measuring take its share of a call that is expected to take `seconds`."""
@@ -57,6 +68,19 @@ class Choices:
     def measured(self, shape: Hashable) -> dict[str, float]:
         """Shortest seconds of a sample by the name of the kernel, as far as they are known."""
         return {name: min(times) for name, times in self._times.get(shape, {}).items() if times}
+
+    def close(self, shape: Hashable, names: Sequence[str]) -> list[str]:
+        """The kernels that are about as fast as the fastest on the sample, and not yet compared."""
+        seconds = self.measured(shape)
+        if shape in self._decided or not seconds:
+            return []
+        most = CLOSE * min(seconds.values())
+        return [name for name in names if seconds.get(name, math.inf) <= most]
+
+    def decide(self, shape: Hashable, name: str) -> None:
+        """Take a kernel from now on, which was the fastest at what is really to be done."""
+        with self._lock:
+            self._decided[shape] = name
 
     def settled(self, shape: Hashable, names: Sequence[str]) -> bool:
         """Whether nothing is left to measure, so that the choice stays as it is."""
@@ -85,6 +109,8 @@ class Choices:
             for the few choices that matter most.
         """
         with self._lock:
+            if self._decided.get(shape) in names:
+                return self._decided[shape]
             self._remember(shape)
             if trial is not None and not self.settled(shape, names):
                 self._measure(shape, names, trial, advance)

@@ -364,8 +364,12 @@ class TorchBackend(Backend):
         what = "nothing" if epilogue is None else epilogue.what
         shape = (class_of(x.shape[1] * x.shape[2]), what, self._rounding())
         trial = partial(self._trial, x, taps.problem(dilation), epilogue)
-        kernel = taps.chosen(dilation).pick(shape, trial, advance=self.accelerated)
-        return self._run(kernel, x, 0 if offset is None else offset, width, base, epilogue)
+        given = (x, 0 if offset is None else offset, width, base, epilogue)
+        chosen = taps.chosen(dilation)
+        if self.accelerated:  # where runs end some time after their calls
+            return self._run(chosen.pick(shape, trial, advance=True), *given)
+        work = (*x.shape[:3], width)
+        return chosen.run(shape, trial, work, lambda kernel: self._run(kernel, *given))
 
     def _run(
         self,

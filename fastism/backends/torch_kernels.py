@@ -357,5 +357,5 @@ def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 12
 
 
 def class_of(rows: Any) -> int:
-    """Windows of about as many mutants are of one class: 1, 2 to 7, 8 to 31, 32 and more."""
-    return min(int(rows).bit_length() // 2, 3)
+    """Windows of about as many mutants are of one class: 1, 2 to 7, 8 to 31, to 127, and more."""
+    return min(int(rows).bit_length() // 2, 4)

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from fastism.backends import onednn
-from fastism.backends.choices import Choices
+from fastism.backends.choices import ROUNDS, Choices
 from fastism.backends.torch_kernels import MOST_MACS
 
 _Tensor = torch.Tensor
 Form = TypeVar("Form")
+Result = TypeVar("Result")
 
 #: Rows of a sample at most; with fewer than so many nothing is measured.
 MOST_ROWS, FEWEST_ROWS = 1024, 32
@@ -56,6 +57,8 @@ class Chosen(Generic[Form]):
         self._forms: dict[str, Form] = {}
         self._name_of: dict[Hashable, str] = {}
         self._settled: dict[Hashable, Form] = {}
+        # By shape and way the times of its turns, by work; nothing where it is decided.
+        self._races: dict[Hashable, dict[str, dict[Hashable, list[float]]]] = {}
         self._asked: set[str] = set()
 
     @property
@@ -68,9 +71,66 @@ class Chosen(Generic[Form]):
         if name not in self._makers:
             return None
         self._asked.add(name)
-        if name not in self._forms:
-            self._forms[name] = self._makers[name]()
-        return self._forms[name]
+        return self._form(name)
+
+    def _form(self, name: str) -> Form:
+        """The form of a way, made if there is none."""
+        form = self._forms.get(name)
+        if form is None:
+            form = self._forms[name] = self._makers[name]()
+        return form
+
+    def run(
+        self,
+        shape: Hashable,
+        sampled: Callable[[], Callable[[Form], Any]],
+        work: Hashable,
+        do: Callable[[Form], Result],
+    ) -> Result:
+        """Do what is to be done in the way that is the fastest for a class of shapes.
+
+        Ways that a sample does not tell apart take turns at first, and their times decide: that
+        costs nothing, as what they make is used.
+
+        Parameters
+        ----------
+        shape, sampled
+            As for `pick`.
+        work : hashable
+            Only times of equal work are compared.
+        do : callable
+            Runs a form.
+        """
+        form = self.pick(shape, sampled)
+        full = (*self._key, shape)
+        if shape in self._settled and shape not in self._races:
+            close = self._choices.close(full, self._names)
+            self._races[shape] = {name: {} for name in close} if len(close) > 1 else {}
+        race = self._races.get(shape)
+        return self._take_turn(shape, work, do) if race else do(form)
+
+    def _take_turn(self, shape: Hashable, work: Hashable, do: Callable[[Form], Result]) -> Result:
+        """Let the one of several ways that did this work least often do it, and keep its time."""
+        race = self._races[shape]
+        name = min(race, key=lambda each: len(race[each].get(work, ())))
+        form, begun = self._form(name), self._choices.clock()
+        made = do(form)
+        race[name].setdefault(work, []).append(self._choices.clock() - begun)
+        times = {each: taken.get(work, []) for each, taken in race.items()}
+        # The first run of a way makes its code ready.
+        if min(map(len, times.values())) > ROUNDS:
+            best = min(times, key=lambda each: min(times[each]))
+            self._choices.decide((*self._key, shape), best)
+            self._name_of[shape], self._settled[shape] = best, self._form(best)
+            self._races[shape] = {}
+            self._trim()
+        return made
+
+    def _trim(self) -> None:
+        """Give up forms that nothing uses."""
+        racing = {name for race in self._races.values() for name in race}
+        used = {*self.names, *self._asked, *racing}
+        self._forms = {name: form for name, form in self._forms.items() if name in used}
 
     def pick(
         self,
@@ -114,8 +174,9 @@ class Chosen(Generic[Form]):
         if settled:
             self._settled[shape] = chosen
         # While ways are still compared, their forms stay: making one may take longer than a run.
-        used = {*self.names, *self._asked} if settled else made.keys()
-        self._forms = {each: made[each] for each in used if each in made}
+        self._forms = made
+        if settled:
+            self._trim()
         return chosen
 
 
