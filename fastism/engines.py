@@ -49,7 +49,7 @@ class Engines:
         self._splices: dict[int, SpliceEngine] = {}
 
     def make(self, plan: Plan, weights: list[Any]) -> Engine:
-        """What runs a plan."""
+        """What runs a plan of the whole graph."""
         return Engine(plan, self.backend, self.memory, weights, self._precision)
 
     def single(self, width: int, alternatives: int) -> Engine:

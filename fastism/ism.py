@@ -300,9 +300,9 @@ class FastISM(Scans):
         )
         return agree(outputs, self.precision, atol)
 
-    def _make_engines(self) -> Engines:
+    def _make_engines(self, make: Callable[..., Engines] = Engines) -> Engines:
         given = (self._backend, self._memory, self.precision, self._other_chars)
-        return Engines(self._graph, *given)
+        return make(self._graph, *given)
 
     def _runs_naive(self, plan: Plan) -> bool:
         """Whether mutants run through the whole model instead of by `plan`."""

@@ -159,4 +159,6 @@ def test_what_gives_no_tensors_says_so(device):
 def test_tensors_of_a_cpu_are_the_same():
     x = sequences(2)
     ism = fast()
-    same(ism.saturate(x, as_tensors=True), ism.saturate(x))
+    tensors = ism.saturate(x, as_tensors=True)
+    assert all(isinstance(y, torch.Tensor) for y in (*tensors.reference, *tensors.mutants))
+    same(tensors, ism.saturate(x))

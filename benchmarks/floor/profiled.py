@@ -124,8 +124,7 @@ class ProfiledISM(FastISM):
         super().__init__(model, **settings)
 
     def _make_engines(self) -> Engines:
-        given = (self._backend, self._memory, self.precision, self._other_chars)
-        return _ProfiledEngines(self._ledger, self._graph, *given)
+        return super()._make_engines(partial(_ProfiledEngines, self._ledger))
 
     def saturate(self, *given: Any, **settings: Any) -> Any:
         """See `FastISM`."""

@@ -20,6 +20,8 @@ from fastism.backends.torch_kernels import MOST_MACS
 _Tensor = torch.Tensor
 Form = TypeVar("Form")
 Result = TypeVar("Result")
+#: By way the times of its turns, by what was done.
+Race = dict[str, dict[Hashable, list[float]]]
 
 #: Rows of a sample at most; with fewer than so many nothing is measured.
 MOST_ROWS, FEWEST_ROWS = 1024, 32
@@ -57,8 +59,7 @@ class Chosen(Generic[Form]):
         self._forms: dict[str, Form] = {}
         self._name_of: dict[Hashable, str] = {}
         self._settled: dict[Hashable, Form] = {}
-        # By shape and way the times of its turns, by work; nothing where it is decided.
-        self._races: dict[Hashable, dict[str, dict[Hashable, list[float]]]] = {}
+        self._races: dict[Hashable, Race] = {}
         self._asked: set[str] = set()
 
     @property
@@ -101,17 +102,14 @@ class Chosen(Generic[Form]):
         do : callable
             Runs a form.
         """
-        form = self.pick(shape, sampled)
-        full = (*self._key, shape)
-        if shape in self._settled and shape not in self._races:
-            close = self._choices.close(full, self._names)
-            self._races[shape] = {name: {} for name in close} if len(close) > 1 else {}
+        form = self.pick(shape, sampled, races=True)
         race = self._races.get(shape)
-        return self._take_turn(shape, work, do) if race else do(form)
+        return do(form) if race is None else self._take_turn(shape, race, work, do)
 
-    def _take_turn(self, shape: Hashable, work: Hashable, do: Callable[[Form], Result]) -> Result:
+    def _take_turn(
+        self, shape: Hashable, race: Race, work: Hashable, do: Callable[[Form], Result]
+    ) -> Result:
         """Let the one of several ways that did this work least often do it, and keep its time."""
-        race = self._races[shape]
         name = min(race, key=lambda each: len(race[each].get(work, ())))
         form, begun = self._form(name), self._choices.clock()
         made = do(form)
@@ -122,7 +120,7 @@ class Chosen(Generic[Form]):
             best = min(times, key=lambda each: min(times[each]))
             self._choices.decide((*self._key, shape), best)
             self._name_of[shape], self._settled[shape] = best, self._form(best)
-            self._races[shape] = {}
+            self._races.pop(shape, None)
             self._trim()
         return made
 
@@ -138,6 +136,7 @@ class Chosen(Generic[Form]):
         sampled: Callable[[], Callable[[Form], Any]],
         measure: bool = True,
         advance: bool = False,
+        races: bool = False,
     ) -> Form:
         """The form to use for a class of shapes.
 
@@ -150,6 +149,8 @@ class Chosen(Generic[Form]):
             Whether this is typical of the class, so that kernels may be measured on it.
         advance : bool
             As for `Choices.best`.
+        races : bool
+            Whether ways that the sample does not tell apart take turns from then on, see `run`.
         """
         if shape in self._settled:
             return self._settled[shape]
@@ -170,12 +171,13 @@ class Chosen(Generic[Form]):
         name = self._choices.best(full, self._names, trial if measure else None, advance)
         self._name_of[shape] = name
         chosen = form(name)
-        settled = self._choices.settled(full, self._names)
-        if settled:
-            self._settled[shape] = chosen
         # While ways are still compared, their forms stay: making one may take longer than a run.
         self._forms = made
-        if settled:
+        if self._choices.settled(full, self._names):
+            self._settled[shape] = chosen
+            close = self._choices.close(full, self._names) if races else []
+            if len(close) > 1:
+                self._races[shape] = {each: {} for each in close}
             self._trim()
         return chosen
 
