@@ -80,7 +80,7 @@ def test_what_a_peer_measures_becomes_records(tmp_path, monkeypatch):
     first = done[0]
     assert (first.what.method, first.how.backend, first.what.alternatives) == ("yuzu", "torch", 4)
     assert (first.what.positions, first.how.scale, first.how.extrapolated) == (5, 2.0, True)
-    assert first.how.batch_size in (2, 8)
+    assert (first.how.batch_size in (2, 8), first.how.warm_up) == (True, 1)
     assert (first.result.status, len(first.result.seconds)) == ("ok", 3)
     assert first.result.build_seconds == 2.5
     assert first.where == WHERE
@@ -110,6 +110,7 @@ def test_a_peer_without_time_skips(tmp_path, monkeypatch):
     _, done = run_fake(tmp_path, monkeypatch, budget=0.0)
     assert [r.result.status for r in done] == ["ok", "skipped"]
     assert len(done[0].result.seconds) == 1  # without it, nothing would be known
+    assert done[0].how.warm_up == 0
     assert "0 s are left of the 0 s" in done[1].result.reason
 
 

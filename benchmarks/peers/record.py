@@ -109,7 +109,7 @@ def as_records(job: PeerJob, report: Mapping[str, Any], where: records.Where) ->
     framework = PEERS[job.peer].framework
     name = uuid.uuid4().hex[:12]
     for result in report["results"]:
-        positions = result.get("positions") or job.length
+        positions, scale = result.get("positions") or job.length, result.get("scale", 1.0)
         yield Record(
             What(
                 study=job.study,
@@ -127,9 +127,9 @@ def as_records(job: PeerJob, report: Mapping[str, Any], where: records.Where) ->
                 keras_backend=framework,
                 device="cpu",
                 batch_size=result.get("batch_size"),
-                warm_up=1,
-                extrapolated=positions != job.length,
-                scale=job.length / positions,
+                warm_up=result.get("warm_up", 1),
+                extrapolated=scale != 1,
+                scale=scale,
                 settings=report["settings"],
                 job=name,
             ),

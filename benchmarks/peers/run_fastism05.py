@@ -14,7 +14,9 @@ from fastism.models.bpnet import bpnet_model
 from fastism.models.factorized_basset import factorized_basset_model
 
 #: Lists: it compares what it is given with zero, which an array does not allow.
-REPLACEMENTS = np.eye(4).tolist()
+CHARACTERS = np.eye(4).tolist()
+#: So many of the characters are timed.
+TIMED = 1
 
 
 def _valid(blocks, hidden, outputs, length):
@@ -43,7 +45,11 @@ BUILDERS = {
 
 
 class Published(Runner):
-    """One call per character: a call replaces every position by the same one."""
+    """One call per character: a call replaces every position by the same one.
+
+    It runs the model once per position at which a sequence of its batch has another character. A
+    sample of the characters is timed, and scaled by the runs of the model that all of them take.
+    """
 
     alternatives = 4
     grows = False
@@ -57,16 +63,24 @@ class Published(Runner):
             self.settings = {"weights": "those of the Keras model"}
         else:
             self.settings = {"weights": "its own, of another order or shape"}
+        self.settings["characters_timed"] = TIMED
         self._ism = fastism.FastISM(model, test_correctness=False)
 
     def batch_sizes(self, number, sizes):
         """Sequences per call; more than there are is the same as all of them."""
         return sorted({min(size, number) for size in sizes})
 
+    def scale(self, x, batch_size):
+        """Runs of the model that all characters take, over those of the timed ones."""
+        runs = np.zeros(len(CHARACTERS))
+        for first in range(0, len(x), batch_size):
+            runs += x.shape[1] - x[first : first + batch_size].all(axis=0).sum(axis=0)
+        return float(runs.sum() / runs[:TIMED].sum())
+
     def run(self, x, batch_size):
         """Return nothing: the outputs are dropped."""
         for first in range(0, len(x), batch_size):
-            for character in REPLACEMENTS:
+            for character in CHARACTERS[:TIMED]:
                 found = self._ism(x[first : first + batch_size], replace_with=character)
                 for output in found if isinstance(found, list) else [found]:
                     np.asarray(output)

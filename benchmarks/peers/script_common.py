@@ -50,6 +50,10 @@ class Runner:
         """How many positions a run mutates; fewer than all where it is a sample."""
         return length
 
+    def scale(self, x, batch_size):
+        """How many times longer all of the work takes than a run, which may be a sample of it."""
+        return x.shape[1] / self.positions(*x.shape[:2])
+
     def run(self, x, batch_size):
         """All mutants of the sequences ``(sequences, length, 4)``; returns when they are done."""
         raise NotImplementedError
@@ -98,17 +102,20 @@ def main(make):
         except Exception as error:
             result = _failed(number, error)
         if result["status"] == "ok":
-            whole = job.length / result["positions"]
-            known = min(result["seconds"]) * whole / (number if runner.grows else 1)
+            whole = min(result["seconds"]) * result["scale"]
+            known = whole / (number if runner.grows else 1)
         report["results"].append(result)
         write()
 
 
 def _measured(runner, x, job, known, left):
-    """Seconds of repeated runs at the best batch size; as many as fit into what is left."""
+    """Seconds of repeated runs at the best batch size; as many as fit into what is left.
+
+    A first run that takes all of it is what is known then, and no run goes before it.
+    """
     number, length = x.shape[:2]
-    positions = runner.positions(number, length)
-    expected = (known or 0.0) * (number if runner.grows else 1) * positions / length
+    sizes = runner.batch_sizes(number, job.batch_sizes)
+    expected = (known or 0.0) * (number if runner.grows else 1) / runner.scale(x, sizes[0])
     if known is not None and 2 * expected > left:  # without it, nothing would be known
         reason = (
             f"Two runs of {number} sequences are expected to take {2 * expected:.0f} s; "
@@ -116,17 +123,19 @@ def _measured(runner, x, job, known, left):
         )
         return {"sequences": number, "status": "skipped", "reason": reason}
     end = time.perf_counter() + left
-    sizes = runner.batch_sizes(number, job.batch_sizes)
-    best, least = sizes[0], None
+    best, least, seconds, warm_ups = sizes[0], None, [], 1
     for size in sizes:
         warm_up = _timed(runner, x, size)
+        if least is None and time.perf_counter() >= end:
+            seconds, warm_ups = [warm_up], 0
+            break
         if len(sizes) > 1:
-            seconds = _timed(runner, x, size)
-            if least is None or seconds < least:
-                best, least = size, seconds
+            once = _timed(runner, x, size)
+            if least is None or once < least:
+                best, least = size, once
             if time.perf_counter() + 2 * warm_up > end:
                 break
-    seconds = [_timed(runner, x, best)]
+    seconds = seconds or [_timed(runner, x, best)]
     while len(seconds) < job.repeats and time.perf_counter() + seconds[-1] <= end:
         seconds.append(_timed(runner, x, best))
     return {
@@ -134,7 +143,9 @@ def _measured(runner, x, job, known, left):
         "status": "ok",
         "reason": "",
         "batch_size": best,
-        "positions": positions,
+        "positions": runner.positions(number, length),
+        "scale": runner.scale(x, best),
+        "warm_up": warm_ups,
         "seconds": seconds,
     }
 
