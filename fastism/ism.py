@@ -371,7 +371,7 @@ class FastISM(Scans):
         None where mutants run through the whole model, or where the device has no room for all.
         """
         alternatives = self._other_chars if len(shape) == 2 else 1
-        key = mutants.delta.shape[1], alternatives
+        key = mutants.width, alternatives
         if self._runs_naive(self._engines.single(*key).plan):
             return None
         b, engine = self._backend, self._engines.resident(*key)
@@ -438,7 +438,7 @@ class FastISM(Scans):
         select: dict[int, np.ndarray | None],
         alternatives: int,
     ) -> tuple[list[np.ndarray], Iterator[Part]]:
-        engine = self._engines.single(mutants.delta.shape[1], alternatives)
+        engine = self._engines.single(mutants.width, alternatives)
         if self._runs_naive(engine.plan):
             return self._whole._run(inputs, mutants, select, alternatives)
         context = self._exactly

@@ -113,6 +113,15 @@ class PlainNumpy(Backend):
         self.macs += len(x) * outputs * kernel.size
         return y
 
+    def edit_windows(self, kinds, edits, width):
+        begin, kind = np.asarray(edits)
+        out = np.zeros((width, *begin.shape, kinds.shape[2]), kinds.dtype)
+        for where in np.ndindex(begin.shape):
+            for row, values in enumerate(kinds[kind[where]][1:-1], begin[where]):
+                if 0 <= row < width:
+                    out[(row, *where)] = values
+        return out
+
     def lookup(self, table, sequence, start, width):
         blocks = [
             table[s, int(a) : int(a) + width]

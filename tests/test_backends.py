@@ -347,6 +347,22 @@ def plain_cases() -> Iterator[Case]:
     yield full("shape", lambda b, x: b.reshape(x, (b.shape(x)[0], b.shape(x)[1] * 3)), x)
 
 
+def edit_windows_cases() -> Iterator[Case]:
+    """Edits inside, over both ends, and behind the window (which is an empty slot)."""
+    for changed, width in [(1, 3), (3, 5), (4, 2)]:
+        begin = np.array([[0, 1, width], [width - 1, 2, -1]])
+        kind = np.array([[0, 2, 0], [1, 1, 2]])
+        edits = np.stack([begin, kind]).astype(np.int32)
+        yield Case(
+            f"edit_windows of {changed} in {width}",
+            lambda b, _p, _g, x, edits=edits, width=width: b.edit_windows(
+                b.pad(x, 1, 1), b.asarray(edits), width
+            ),
+            [numbers(3, changed, 4)],
+            form="direct",
+        )
+
+
 def lookup_cases() -> Iterator[Case]:
     for sequence, starts, width in [
         ((0,), (2,), 3),
@@ -713,6 +729,7 @@ GENERATORS = (
     function_cases,
     layer_norm_cases,
     plain_cases,
+    edit_windows_cases,
     lookup_cases,
     place_cases,
     overlap_add_cases,
@@ -891,6 +908,8 @@ def test_arrays_go_to_the_device_and_back(b: Backend):
     several = [np.arange(6.0).reshape(2, 3), np.arange(3.0)]
     for array, y in zip(several, b.upload(several), strict=True):
         np.testing.assert_array_equal(b.to_numpy(y), array)
+    (indices,) = b.upload([np.array([[3, -1]], np.int32)])
+    assert b.to_numpy(indices).tolist() == [[3, -1]]
     integers = b.to_numpy(b.asarray(np.array([3, -1])))
     assert np.issubdtype(integers.dtype, np.integer)
     assert integers.tolist() == [3, -1]

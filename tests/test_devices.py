@@ -17,6 +17,7 @@ from test_engine_backends import all_mutants, inputs_of, small_graph
 from fastism import FastISMError
 from fastism.backends import get_backend, precision
 from fastism.backends.precision import check_precision, each_in, products_in
+from fastism.calls.inputs import saturating_mutants
 from fastism.calls.mutants import Mutants
 from fastism.errors import no_memory
 from fastism.planning.plan import make_plan
@@ -144,6 +145,7 @@ class Counting(NumpyBackend):
     def __init__(self, chunk_bytes: int) -> None:
         super().__init__("float64", chunk_bytes=chunk_bytes)
         self.chunks = self.uploads = self.begun = self.behind = self.fetched = 0
+        self.bytes, self.floats = 0, []
 
     def compile_chunk(self, function: Any) -> Any:
         def run(*arguments: Any) -> Any:
@@ -154,7 +156,13 @@ class Counting(NumpyBackend):
 
     def upload(self, arrays: Any) -> Any:
         self.uploads += 1
+        self.bytes += sum(x.nbytes for x in arrays)
         return super().upload(arrays)
+
+    def asarray(self, x: Any) -> Any:
+        if np.asarray(x).dtype.kind == "f":
+            self.floats.append(x.shape)
+        return super().asarray(x)
 
     def start_copy(self, x: Any) -> Any:
         self.begun += 1
@@ -181,6 +189,44 @@ def test_transfers_do_not_grow_with_the_number_of_chunks():
     assert many.chunks > 4 * few.chunks
     # One batch: its inputs go over in one piece, each of its four outputs comes back in one.
     assert (few.uploads, few.begun) == (many.uploads, many.begun) == (1, 4)
+
+
+@pytest.mark.parametrize("width", [1, 4, 9])
+def test_only_indices_go_to_the_device_whatever_the_width_of_windows(width):
+    backend = Counting(1 << 12)
+    graph = small_graph("float64")
+    inputs, plan = inputs_of(graph, 12), make_plan(graph, width, 3, False)
+    mutants = all_mutants(inputs[0], width)
+    engine = Engine(plan, backend, MEMORY)
+    weights = len(backend.floats)
+    made = outputs_of(engine, inputs, mutants)
+    exact = outputs_of(Engine(plan, NumpyBackend("float64"), MEMORY), inputs, mutants)
+    closest(made, exact, 1e-12)
+    # The sequences and, once for many chunks, what edits add; then two integers for each mutant.
+    kinds, edited = mutants.kinds[0].shape[:2]
+    assert backend.chunks > 4
+    shapes = [x.shape for x in inputs]
+    assert backend.floats[weights:] == [*shapes, (kinds, edited + 2, inputs[0].shape[2])]
+    assert backend.bytes == 8 * len(mutants)
+
+
+def test_substitutions_are_of_few_kinds_and_their_rows_are_made_on_demand():
+    x = np.eye(4, dtype="float32")[np.random.default_rng(0).integers(0, 4, (3, 20))]
+    x[1, 4:6], x[2, 8] = 0.25, 0
+    mutants, (sequence, position, character) = saturating_mutants(x, np.arange(2, 20, 3))
+    kinds, kind = mutants.kinds
+    assert len(kinds) == (4 + 2) * 4 and mutants.width == 1
+    assert not {"replacement", "delta"} & set(vars(mutants))
+    np.testing.assert_array_equal(mutants.start, np.arange(2, 20, 3)[position])
+    np.testing.assert_array_equal(mutants.replacement[:, 0], np.eye(4)[character])
+    expected = np.eye(4)[character] - x[sequence, mutants.start]
+    np.testing.assert_array_equal(mutants.delta[:, 0], expected)
+    np.testing.assert_array_equal(kinds[kind], mutants.delta)
+    some = mutants.some(np.array([5, 2]))
+    np.testing.assert_array_equal(some.delta, mutants.delta[[5, 2]])
+    assert some.kinds[0] is kinds and some.sequence.tolist() == sequence[[5, 2]].tolist()
+    # A sequence of three characters each, and four at each of those that are none.
+    assert np.bincount(sequence).tolist() == [18, 19, 19]
 
 
 def test_the_host_waits_for_a_batch_when_the_next_one_is_running():

@@ -32,8 +32,11 @@ class Device(UniformTorchBackend):
         super().__init__(*given, **more)
         self.begun, self.waited, self.behind = [], 0, 0
         self.fail = 0
+        self.floats: list[tuple[int, ...]] = []
 
     def _moved(self, x: torch.Tensor) -> torch.Tensor:
+        if x.is_floating_point():
+            self.floats.append(tuple(x.shape))
         return x.clone()
 
     def available_memory(self) -> int:
@@ -132,6 +135,14 @@ def test_a_group_leaves_in_one_copy_while_the_next_one_runs(device):
     expected = [(2, 3, LENGTH), (2, 2), (2, 4, LENGTH, 3, LENGTH), (2, 4, LENGTH, 2)]
     assert device[0].begun == expected * 3
     assert device[0].waited == 12 and device[0].behind == 7
+
+
+def test_mutants_are_made_on_the_device(device):
+    ism, x = fast(memory=1 << 20), sequences(2)
+    device[0].floats.clear()  # weights
+    ism.saturate(x)
+    # The sequences, and what a change of each of 4 characters, and of an N, to each of 4 adds.
+    assert device[0].floats == [(1, LENGTH, 4), (20, 3, 4), (1, LENGTH, 4), (16, 3, 4)]
 
 
 def test_groups_are_small_where_results_are_large(device):

@@ -28,7 +28,7 @@ class Arrays(Transfer):
     xp: ClassVar[Any] = None
 
     def upload(self, arrays: Sequence[np.ndarray]) -> list[Array]:
-        """Copy several floating-point arrays to the device in one transfer."""
+        """Copy several arrays of one type to the device in one transfer; floats become `dtype`."""
         flat = self.asarray(np.concatenate([x.reshape(-1) for x in arrays]))
         ends = np.cumsum([x.size for x in arrays]).tolist()
         return [

@@ -56,8 +56,10 @@ class JaxBackend(Backend):
 
     def upload(self, arrays: Sequence[np.ndarray]) -> list[Array]:
         # Slices of one array would be compiled, each offset anew.
+        is_index = np.issubdtype(np.asarray(arrays[0]).dtype, np.integer)
+        dtype = np.int32 if is_index else self.dtype
         with self._exact_types():
-            return jax.device_put([np.asarray(x, dtype=self.dtype) for x in arrays])
+            return jax.device_put([np.asarray(x, dtype=dtype) for x in arrays])
 
     def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
         x.copy_to_host_async()

@@ -183,6 +183,12 @@ class TensorFlowBackend(Backend):
 
     # ---- windows ------------------------------------------------------------------------
 
+    def edit_windows(self, kinds: Array, edits: Array, width: int) -> Array:
+        size, channels = kinds.shape[1:]
+        step = tf.range(1, width + 1, dtype=edits.dtype)[:, None, None] - edits[0]
+        row = edits[1] * size + tf.clip_by_value(step, 0, size - 1)
+        return tf.gather(tf.reshape(kinds, (-1, channels)), row)
+
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         length, channels = table.shape[1], table.shape[2]
         first = tf.cast(sequence, tf.int32) * length + tf.cast(start, tf.int32)

@@ -320,6 +320,13 @@ class TorchBackend(Backend):
             return kernel.window_sums(windows, starts, reference, sequences)
         return super().flatten_dense(windows, starts, kernel, reference, sequences)
 
+    def edit_windows(self, kinds: Array, edits: Array, width: int) -> Array:
+        size, channels = kinds.shape[1:]
+        step = torch.arange(1, width + 1, device=edits.device, dtype=edits.dtype)[:, None, None]
+        row = (step - edits[0]).clamp_(0, size - 1).add_(edits[1], alpha=size)
+        made = kinds.view(-1, channels).index_select(0, row.view(-1))
+        return made.view(*row.shape, channels)
+
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         if len(sequence) == 1:
             first = int(start[0])

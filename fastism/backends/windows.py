@@ -31,6 +31,23 @@ class Windows(Arrays):
         """A kernel ``(length, channels, out)`` in the form that `add_rows` wants."""
         return self.constant(kernel)
 
+    def edit_windows(self, kinds: Array, edits: Array, width: int) -> Array:
+        """Deltas of the perturbed input, ``(width, blocks, mutants of a block, channels)``.
+
+        Parameters
+        ----------
+        kinds : array, shape (kinds, 1 + changed positions + 1, channels)
+            What the edits of each kind add, between two rows of zeros.
+        edits : array of int, shape (2, blocks, mutants of a block)
+            Position of the window where each edit begins, and the number of its kind.
+        width : int
+        """
+        size, channels = kinds.shape[1:]
+        step = self.xp.arange(width)[:, None, None] - edits[0] + 1
+        row = edits[1] * size + self.xp.clip(step, 0, size - 1)
+        made = self.take(self.reshape(kinds, (-1, channels)), self.reshape(row, (-1,)), 0)
+        return self.reshape(made, (*row.shape, channels))
+
     @abstractmethod
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         """Reference windows ``(width, blocks, 1, channels)``.

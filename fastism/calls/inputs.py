@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastism.calls.mutants import Mutants
+from fastism.calls.mutants import Mutants, Substitutions
 from fastism.errors import FastISMError
 
 Ranges = Sequence[tuple[int, int]]
@@ -404,9 +404,36 @@ def saturating_mutants(
         Sequence, row of `positions` and character of every mutant.
     """
     characters = np.eye(x.shape[2])
-    current = x[:, positions]
-    differs = (current[:, :, None] != characters).any(3)
-    sequence, row, character = np.nonzero(differs)
-    replaced = characters[character][:, None]
-    delta = replaced - current[sequence, row][:, None]
-    return Mutants(sequence, positions[row], replaced, delta), (sequence, row, character)
+    letters, letter = _letters(x[:, positions], characters)
+    differs = (letters[:, None] != characters).any(2)
+    sequence, row, character = np.nonzero(differs[letter])
+    kind = letter[sequence, row] * len(characters) + character
+    shape = (differs.size, 1, len(characters))
+    deltas = (characters - letters[:, None]).reshape(shape)
+    replacements = np.broadcast_to(characters, (len(letters), *characters.shape)).reshape(shape)
+    made = Substitutions(sequence, positions[row], kind, replacements, deltas)
+    return made, (sequence, row, character)
+
+
+def _letters(current: np.ndarray, characters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of an input: the characters, and whatever else stands there, such as N.
+
+    Parameters
+    ----------
+    current : ndarray, shape (sequences, positions, characters)
+    characters : ndarray, shape (characters, characters)
+        The identity.
+
+    Returns
+    -------
+    letters : ndarray, shape (letters, characters)
+    letter : ndarray of int, shape (sequences, positions)
+        Which of them stands where.
+    """
+    letter = current.argmax(2)
+    others = (current != characters[letter]).any(2)
+    if not others.any():
+        return characters, letter
+    found, number = np.unique(current[others], axis=0, return_inverse=True)
+    letter[others] = len(characters) + number.reshape(-1)
+    return np.concatenate([characters, found]), letter

@@ -95,7 +95,7 @@ class EditEngine:
         )
         alone = [np.zeros((len(kinds), *y.shape[1:]), y.dtype) for y in base]
         for index, mutants in by_width(inputs[which], once):
-            reference, parts = self.head(mutants.delta.shape[1]).run(inputs, mutants)
+            reference, parts = self.head(mutants.width).run(inputs, mutants)
             for part in parts:
                 for delta, y, before in zip(alone, part.outputs, reference, strict=True):
                     sequence = mutants.sequence[part.index]

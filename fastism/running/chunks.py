@@ -140,3 +140,24 @@ def input_windows(
     for i in range(width):
         x[position + i, block, slot] = mutants.delta[index, i]
     return x
+
+
+def input_edits(layout: Layout, row: int, chunk: Chunk, mutants: Mutants) -> np.ndarray:
+    """What a device makes the windows of `input_windows` from, whatever their width.
+
+    Parameters
+    ----------
+    row : int
+        Row of the perturbed input in ``layout.starts``.
+
+    Returns
+    -------
+    ndarray of int32, shape (2, blocks, mutants of a block)
+        Where in its window the edit of each mutant begins, and the number of its kind. An empty
+        slot has an edit behind its window.
+    """
+    start, size = layout.starts[row, chunk.hull], layout.widths[row, chunk.hull[0]]
+    begin = mutants.start[chunk.slots] - start[:, None]
+    filled = chunk.slots >= 0
+    kind = mutants.kinds[1][chunk.slots]
+    return np.where(filled, np.stack([begin, kind]), [[[size]], [[0]]]).astype(np.int32)

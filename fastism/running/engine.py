@@ -23,7 +23,7 @@ from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode
 from fastism.rules import GlobalPool, Kind, ReadsOut
 from fastism.running.budget import Budget
-from fastism.running.chunks import Chunk, input_windows
+from fastism.running.chunks import Chunk, input_edits, input_windows
 from fastism.running.windows import Key, WindowRun
 
 #: Output nodes, and the entries to keep of each.
@@ -123,6 +123,7 @@ class Engine:
         self.of_deltas = partial(products_in, backend.name, precision)
         self.of_values = partial(products_in, backend.name, "float32")
         self._budget, self._accelerated = Budget(plan, memory), backend.accelerated
+        self._kinds: tuple[np.ndarray, Array] | None = None
         self.weights = prepare_weights(plan.graph, backend) if weights is None else weights
         self.windows: Callable[..., WindowRun] = WindowRun
         graph = plan.graph
@@ -303,12 +304,25 @@ class Engine:
 
     def _deltas(self, mutants: Mutants, batch: Sequence[Chunk]) -> Iterator[Array]:
         """Windows of the perturbed input on the device, chunk by chunk."""
-        row = self.plan.layout.row_of[self.plan.graph.perturbed]
-        made = (
-            input_windows(self.plan.layout, row, chunk, mutants, self.plan.graph.dtype)
-            for chunk in batch
-        )
-        return iter(self.b.upload(list(made))) if self._accelerated else map(self.b.asarray, made)
+        layout = self.plan.layout
+        row = layout.row_of[self.plan.graph.perturbed]
+        if not self._accelerated:
+            for chunk in batch:
+                made = input_windows(layout, row, chunk, mutants, self.plan.graph.dtype)
+                yield self.b.asarray(made)
+            return
+        kinds = self._kinds_there(mutants)
+        edits = self.b.upload([input_edits(layout, row, chunk, mutants) for chunk in batch])
+        for chunk, given in zip(batch, edits, strict=True):
+            yield self.b.edit_windows(kinds, given, int(layout.widths[row, chunk.hull[0]]))
+
+    def _kinds_there(self, mutants: Mutants) -> Array:
+        """The kinds of edits as `Backend.edit_windows` wants them, copied once for all batches."""
+        given, _ = mutants.kinds
+        if self._kinds is None or self._kinds[0] is not given:
+            between_zeros = np.pad(given, ((0, 0), (1, 1), (0, 0)))
+            self._kinds = given, self.b.asarray(between_zeros)
+        return self._kinds[1]
 
     def _geometry(self, chunk: Chunk) -> Geometry:
         layout = self.plan.layout
