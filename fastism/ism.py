@@ -17,8 +17,8 @@ import numpy as np
 from fastism.backends import available_backends, get_backend
 from fastism.backends.base import Array, Backend
 from fastism.backends.precision import each_in, products_in
-from fastism.base_ism import MOST_SEQUENCES
 from fastism.calls.agreement import agree
+from fastism.calls.base import MOST_SEQUENCES
 from fastism.calls.filled import Filled
 from fastism.calls.inputs import Ranges, check_outputs, check_positions, saturating_mutants
 from fastism.calls.mutants import Mutants, Part

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastism.backends import get_backend
-from fastism.base_ism import MOST_SEQUENCES
+from fastism.calls.base import MOST_SEQUENCES
 from fastism.calls.inputs import Ranges
 from fastism.calls.mutants import Mutants, Part
 from fastism.calls.naive import (

@@ -437,3 +437,14 @@ def _letters(current: np.ndarray, characters: np.ndarray) -> tuple[np.ndarray, n
     found, number = np.unique(current[others], axis=0, return_inverse=True)
     letter[others] = len(characters) + number.reshape(-1)
     return np.concatenate([characters, found]), letter
+
+
+def float_type(dtype: Any) -> np.dtype:
+    """A floating-point type that a user names, checked."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind != "f":
+        raise FastISMError(f"dtype must be a floating-point type; got {dtype!r}.")
+    return kind

@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fastism.base_ism import BaseISM, listed
+from fastism.base_ism import BaseISM
 from fastism.calls.inputs import check_positions
+from fastism.calls.result import listed
 from fastism.design.objectives import Objective, as_objective
 from fastism.errors import FastISMError
 from fastism.ism import FastISM

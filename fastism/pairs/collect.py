@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from fastism.calls.base import Ran, Selection
 from fastism.calls.inputs import saturating_mutants
 from fastism.calls.mutants import Mutants, Part
 from fastism.pairs.filled import FilledPairs, Reduction, fill_doubles, fill_singles, reduced
 from fastism.pairs.result import PairPart, PairRows
 
-Selection = dict[int, np.ndarray | None]
 #: Reference outputs and outputs of single edits of some sequences.
-RunSingles = Callable[
-    [Sequence[np.ndarray], Mutants, Selection], tuple[list[np.ndarray], Iterator[Part]]
-]
+RunSingles = Callable[[Sequence[np.ndarray], Mutants, Selection], Ran]
 #: Outputs of all pairs of edits of one sequence whose first position lies in an interval.
 RunPairs = Callable[[Sequence[np.ndarray], Mutants, Selection, tuple[int, int]], Iterator[PairPart]]
 #: Bytes of the outputs of a block of rows.
