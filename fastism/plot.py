@@ -1,10 +1,13 @@
-"""Figures of scores, pairs and scans.
+"""Figures of scores, pairs, scans, haplotypes, designs and the spread over models.
 
 Requirements: matplotlib, logomaker.
 """
 
 from __future__ import annotations
 
+from fastism.plots.designs import plot_design
+from fastism.plots.folds import plot_folds
+from fastism.plots.haplotypes import plot_haplotypes
 from fastism.plots.outputs import plot_outputs
 from fastism.plots.pairs import plot_dependency
 from fastism.plots.saving import save
@@ -18,6 +21,9 @@ __all__ = [
     "Effects",
     "Look",
     "plot_dependency",
+    "plot_design",
+    "plot_folds",
+    "plot_haplotypes",
     "plot_outputs",
     "plot_scan",
     "plot_sequence",

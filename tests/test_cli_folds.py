@@ -174,3 +174,17 @@ def test_what_does_not_fit_is_said_before_anything_is_written(folder, models, mo
     assert ended.exit_code in (2, 4)
     assert message in ended.stderr
     assert sorted(folder.iterdir()) == before
+
+
+def test_the_spread_over_the_models_is_drawn(folder, whole):
+    out = folder / "spread.svg"
+    command = ("plot", whole, "--sequence", "p1", "--sd", "-o", out)
+    assert "2 outputs" in invoke(*command).stderr or "--output" in invoke(*command).stderr
+    succeed(*command, "--output", "0:1", "--highlight", "22:24")
+    assert ">1 sd of models</text>" in out.read_text()
+    for more, message in (
+        (("--all-outputs",), "two figures"),
+        (("--output", "0:sum"), "no standard deviations"),
+        (("--output", "0:1", "--per-row", 5), "not for --sd"),
+    ):
+        assert message in invoke(*command, "--force", *more).stderr

@@ -13,8 +13,9 @@ from cli_cases import LENGTH, TORCH, invoke, promoters, succeed, write_fasta  # 
 
 from fastism import FastISM  # noqa: E402
 from fastism.cli import pairs as command  # noqa: E402
+from fastism.cli.plot_kinds import Kind, kind_of  # noqa: E402
 from fastism.sequences import one_hot  # noqa: E402
-from fastism.store.pair_files import PairFile, PairWriter, is_pair_file  # noqa: E402
+from fastism.store.pair_files import PairFile, PairWriter  # noqa: E402
 
 pytestmark = pytest.mark.torch
 RECORDS = [(f"p{i}", letters) for i, (_, letters) in enumerate(promoters(2))]
@@ -55,7 +56,7 @@ def expected(folder):
 
 
 def test_the_file_holds_what_python_gives(folder, whole, expected):
-    assert is_pair_file(whole)
+    assert kind_of(whole) is Kind.PAIRS
     epistasis, dependency = expected.epistasis(), expected.dependency()
     with PairFile(whole) as file:
         assert file.names == ["p0", "unknown", "p1"]

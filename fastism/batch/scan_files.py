@@ -6,6 +6,7 @@ Requirements: numpy, h5py.
 from __future__ import annotations
 
 import gzip
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from fastism.scans.result import Scan
 if TYPE_CHECKING:
     import h5py
 
+#: Of HDF5 files, in the attribute ``format``.
+FORMAT = "fastism scan"
 TABLES, ARRAYS = (".tsv", ".tsv.gz"), (".h5", ".hdf5")
 FORMATS = (*TABLES, *ARRAYS)
 #: Columns of a table before those of the effects.
@@ -89,7 +92,7 @@ def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
 
     An HDF5 file holds ``names``, ``chrom``, ``start``, ``strand`` and ``sequences``, ``changes``
     and ``positions``, and in a group for every output ``reference`` (sequences, *output) and
-    ``delta`` (sequences, changes, positions, *output).
+    ``delta`` (sequences, changes, positions, *output). The attribute ``outputs`` lists the groups.
     """
     with whole_file(path) as beside:
         if format_of(path) in ARRAYS:
@@ -145,7 +148,8 @@ class _ArrayWriter(ScanWriter):
         self._file, self._header, self._row = file, header, 0
         import h5py
 
-        file.attrs.update({"format": "fastism scan", "format_version": 1, **header.about})
+        file.attrs.update({"format": FORMAT, "format_version": 1, **header.about})
+        file.attrs["outputs"] = json.dumps(list(header.outputs))
         text = h5py.string_dtype()
         for name in ("names", "chrom", "strand", "sequences"):
             self._room(file, name, (), text)

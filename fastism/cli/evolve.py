@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from fastism.batch.design_files import write_designs, write_steps
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage
 from fastism.cli.inputs import Input
@@ -20,15 +21,11 @@ from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions, open_model
 from fastism.cli.progress import duration, progress
 from fastism.cli.skipped import check_some, tell
-from fastism.design import Evolution, Goal
+from fastism.design import Goal
 from fastism.design import evolve as evolve_sequences
 from fastism.errors import FastISMError
-from fastism.files.whole import whole_file
 from fastism.genomics.regions import Skip, Skipped
 from fastism.sequences import one_hot, to_string
-
-#: Columns of the table of steps; positions are 0-based.
-COLUMNS = ("name", "step", "position", "from", "to", "objective")
 
 
 def evolve(
@@ -179,25 +176,3 @@ def _allowed(positions: str | None, keep: str | None, length: int) -> np.ndarray
     if not allowed.any():
         raise refuse("--positions and --keep leave no position that may change.")
     return np.flatnonzero(allowed)
-
-
-def write_designs(path: Path, names: list[str], designs: list[str], found: Evolution) -> None:
-    """A FASTA file; headers hold the name, and the goal before and after."""
-    with whole_file(path) as beside:
-        lines = [
-            f">{name} {start:.6g} -> {end:.6g}\n{design}\n"
-            for name, design, start, end in zip(names, designs, found.start, found.end, strict=True)
-            if np.isfinite(end)
-        ]
-        beside.write_text("".join(lines))
-
-
-def write_steps(path: Path, names: list[str], letters: str, found: Evolution) -> None:
-    """A table with a line for every substitution."""
-    with whole_file(path) as beside:
-        lines = ["\t".join(COLUMNS)]
-        for s in (each for each in found.substitutions if each.sequence not in found.not_finite):
-            before = letters[s.before] if s.before >= 0 else "N"
-            fields = (names[s.sequence], s.step, s.position, before, letters[s.after])
-            lines.append("\t".join([*map(str, fields), f"{s.objective:.6g}"]))
-        beside.write_text("\n".join(lines) + "\n")

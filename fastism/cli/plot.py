@@ -1,4 +1,4 @@
-"""`fastism plot`: a figure of the scores of one or more sequences.
+"""`fastism plot`: a figure of a file of scores, pairs, a scan, haplotypes or a design.
 
 Requirements: typer, h5py, matplotlib, logomaker.
 """
@@ -12,10 +12,12 @@ import typer
 
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, refuse, stage
+from fastism.cli.plot_kinds import Kind, check_options, kind_of
 from fastism.cli.plot_pairs import plot_pairs
+from fastism.cli.plot_scan import plot_scan_file, plot_scan_table
 from fastism.cli.plot_scores import Request, plot_scores
+from fastism.cli.plot_tables import plot_haplotype_table, plot_step_table
 from fastism.store.export import check_free
-from fastism.store.pair_files import is_pair_file
 
 if TYPE_CHECKING:
     from fastism.plots.style import Look
@@ -25,8 +27,9 @@ def plot(
     store: Annotated[
         Path,
         typer.Argument(
-            metavar="STORE",
-            help="An .h5 or .zarr output of `fastism score`, or one of `fastism pairs`.",
+            metavar="FILE",
+            help="An .h5 or .zarr output of `fastism score`, an output of `fastism pairs` or "
+            "`fastism scan`, or a table of `fastism variants --phased` or of `fastism evolve`.",
         ),
     ],
     out: Annotated[
@@ -68,6 +71,14 @@ def plot(
         bool,
         typer.Option("--all-outputs", help="Importance of every position for every output."),
     ] = False,
+    sd: Annotated[
+        bool,
+        typer.Option(
+            "--sd",
+            help="Of scores of several models: the strongest mean effect of every position, with a "
+            "band of one standard deviation.",
+        ),
+    ] = False,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the figure.")] = "",
     per_row: Annotated[
         int | None,
@@ -104,7 +115,9 @@ def plot(
 
     The logo shows letters as high as the mean effect of replacing them. In the heatmap a dot marks
     the character that stands there, a plus what raises the output most. Of pairs, a map shows how
-    much every two positions depend on each other, between two logos.
+    much every two positions depend on each other, between two logos. Of a scan there is a line for
+    every change; of haplotypes, joint effects against the sums of single ones; of a design, the
+    objective step by step.
     """
     # Only now: matplotlib takes a second.
     from fastism.plots.saving import DPI, check_format
@@ -114,14 +127,40 @@ def plot(
         look = _look(title, width, per_row, limit, own_limits, colours or [])
     with stage(Exit.OUTPUT):
         check_free([out], force)
-    request = Request(store, out, output, region, all_outputs, look, DPI if dpi is None else dpi)
-    if is_pair_file(store):
+    dpi = DPI if dpi is None else dpi
+    request = Request(store, out, output, region, all_outputs, look, dpi, sd)
+    kind = kind_of(store)
+    names, parts = sequence or [], highlight or []
+    if kind is Kind.SCORES:
+        plot_scores(request, names, parts, annotate or [])
+    elif kind is Kind.PAIRS:
         maps = any("=" not in text for text in colours or [])
-        scores_only = any(map(bool, (annotate, per_row, own_limits, maps)))
-        _plot_pairs(request, sequence or [], highlight or [], scores_only)
+        scores_only = any(map(bool, (annotate, per_row, own_limits, maps, sd)))
+        _plot_pairs(request, names, parts, scores_only)
     else:
-        plot_scores(request, sequence or [], highlight or [], annotate or [])
+        given = {
+            **{"--sequence": names, "--output": output, "--region": region, "--highlight": parts},
+            **{"--annotate": annotate, "--all-outputs": all_outputs, "--sd": sd, "--limit": limit},
+            **{"--per-row": per_row, "--own-limits": own_limits, "--colours": colours},
+        }
+        check_options(kind, given)
+        _plot_other(kind, request, names, parts)
     typer.echo(str(out))
+
+
+def _plot_other(kind: Kind, request: Request, names: list[str], highlights: list[str]) -> None:
+    """Files that are neither scores nor pairs; at most one sequence."""
+    if len(names) > 1:
+        raise refuse(f"A figure of {kind.value} shows one sequence; give --sequence NAME once.")
+    name = names[0] if names else None
+    if kind is Kind.SCAN:
+        plot_scan_file(request, name, highlights)
+    elif kind is Kind.SCAN_TABLE:
+        plot_scan_table(request, name, highlights)
+    elif kind is Kind.HAPLOTYPES:
+        plot_haplotype_table(request)
+    else:
+        plot_step_table(request, name)
 
 
 def _plot_pairs(

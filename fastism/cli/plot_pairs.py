@@ -5,21 +5,23 @@ Requirements: h5py, matplotlib, logomaker.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.plot_entry import one_entry
 from fastism.cli.plot_tracks import read_tracks
 from fastism.cli.skipped import all_finite
 from fastism.errors import FastISMError
 from fastism.plots.place import place_of
 from fastism.sequences import one_hot
 from fastism.store.pair_files import PairFile
-from fastism.store.selection import read_selection
 
 if TYPE_CHECKING:
     from fastism.cli.plot_scores import Request
+
+
+_REDUCED = "dependencies are no sums of those of parts. Sum up when pairs are scored, by --reduce"
 
 
 def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) -> None:
@@ -44,7 +46,7 @@ def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) 
     with opened as file:
         with stage(Exit.USAGE):
             number = file.find(sequence)
-            index, entry, name = _entry(file, request.output)
+            index, entry, name = one_entry(file.header.outputs, request.output, _REDUCED)
             header = file.header
             place = place_of(file.names[number], header.length, header.positions)
             first, last = part = place.part(request.region)
@@ -79,26 +81,3 @@ def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) 
             check_resolution(figure, request.dpi)
         with stage(Exit.OUTPUT):
             save(figure, request.out, dpi=request.dpi)
-
-
-def _entry(file: PairFile, output: str | None) -> tuple[int, tuple[int, ...], str]:
-    """Output, index of the entry in it, and name of what to plot."""
-    outputs = file.header.outputs
-    chosen = read_selection("0" if output is None else output, outputs)
-    if chosen.reduces:
-        raise FastISMError(
-            f"--output {output}: dependencies are no sums of those of parts. Sum up when pairs are "
-            "scored, by --reduce."
-        )
-    shape = outputs[chosen.output].shape
-    left = shape[len(chosen.axes) :]
-    if (output is None and len(outputs) > 1) or any(length > 1 for length in left):
-        columns = sum(math.prod(each.shape) for each in outputs)
-        raise FastISMError(
-            f"--output {output or ''}: the file has {columns} columns of {len(outputs)} outputs, "
-            f"{', '.join(f'{each.name} {each.shape}' for each in outputs)}; name one of them as I, "
-            "or I:A,B,... for an entry of every axis of output I."
-        )
-    index = (*map(int, chosen.axes), *[0] * len(left))
-    name = outputs[chosen.output].name
-    return chosen.output, index, f"{name} {','.join(map(str, index))}" if index else name

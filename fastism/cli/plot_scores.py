@@ -42,6 +42,8 @@ class Request:
     all_outputs : bool
     look : Look
     dpi : float
+    sd : bool
+        Show the standard deviation over models.
     """
 
     store: Path
@@ -51,6 +53,7 @@ class Request:
     all_outputs: bool
     look: Look
     dpi: float
+    sd: bool = False
 
 
 def plot_scores(
@@ -74,13 +77,7 @@ def plot_scores(
         with stage(Exit.USAGE):
             scores = _selected(opened, request.output, request.all_outputs)
             chosen = chosen_rows(scores, names, request.region)
-            if request.all_outputs and len(chosen) > 1:
-                raise FastISMError("--all-outputs shows one sequence; give --sequence NAME once.")
-            if request.all_outputs and annotations:
-                raise FastISMError(
-                    "--annotate is not for --all-outputs, which has no room for bars: --highlight "
-                    "the parts, or leave --all-outputs out."
-                )
+            _check_one(request, len(chosen), bool(annotations))
             parts = [place.part(request.region) for _, place in chosen]
         tracks = read_tracks(highlights, annotations)
         with stage(Exit.USAGE):
@@ -163,6 +160,8 @@ def _drawn(
 
     if request.all_outputs:
         return _outputs(scores, *chosen[0], parts[0], tracks, request.look)
+    if request.sd:
+        return _spread(scores, *chosen[0], parts[0], tracks, request.look)
     shown = [
         effects_of(scores, row, place, part, tracks)
         for (row, place), part in zip(chosen, parts, strict=True)
@@ -199,8 +198,7 @@ def _outputs(
 ) -> Figure:
     from fastism.plots.outputs import plot_outputs
 
-    if look.per_row is not None or look.own_limits:
-        raise FastISMError("--per-row and --own-limits are not for --all-outputs.")
+    _check_rows("--all-outputs", look)
     outputs = scores.header.outputs
     rows = slice(row, row + 1)
     importance = [_finite(scores.importance(i, rows)[0], place) for i in range(len(outputs))]
@@ -215,6 +213,53 @@ def _outputs(
         highlights=tracks.highlights(place, part),
         look=look,
     )
+
+
+def _spread(
+    scores: Scores, row: int, place: Place, part: tuple[int, int], tracks: Tracks, look: Look
+) -> Figure:
+    """Mean and standard deviation over models; the scores have one number per mutant."""
+    from fastism.plots.folds import plot_folds
+
+    if scores.header.content == "mutants":
+        raise FastISMError(
+            "--sd shows standard deviations of effects; this file has those of outputs. Score "
+            "without --content mutants."
+        )
+    _check_rows("--sd", look)
+    rows = slice(row, row + 1)
+    deltas = scores.deltas(0, rows)[0]
+    arrays = (deltas, scores.scores_sd(0, rows)[0].reshape(deltas.shape))
+    made = [_finite(x.reshape(*x.shape[:2])[slice(*part)], place) for x in arrays]
+    return plot_folds(
+        *made,
+        start=place.start(part[0]),
+        step=place.step,
+        title=place.name,
+        output=scores.header.outputs[0].name,
+        axis=place.axis,
+        highlights=tracks.highlights(place, part),
+        look=look,
+    )
+
+
+def _check_one(request: Request, sequences: int, annotated: bool) -> None:
+    """Refuse what figures of one sequence have no room for."""
+    options = [o for o, on in (("--all-outputs", request.all_outputs), ("--sd", request.sd)) if on]
+    if len(options) > 1:
+        raise FastISMError("--all-outputs and --sd are two figures; choose one.")
+    if options and sequences > 1:
+        raise FastISMError(f"{options[0]} shows one sequence; give --sequence NAME once.")
+    if options and annotated:
+        raise FastISMError(
+            f"--annotate is not for {options[0]}, which has no room for bars: --highlight the "
+            f"parts, or leave {options[0]} out."
+        )
+
+
+def _check_rows(option: str, look: Look) -> None:
+    if look.per_row is not None or look.own_limits:
+        raise FastISMError(f"--per-row and --own-limits are not for {option}.")
 
 
 def _finite(values: np.ndarray, place: Place) -> np.ndarray:

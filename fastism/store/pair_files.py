@@ -99,17 +99,6 @@ class PairHeader:
         return ""
 
 
-def is_pair_file(path: Path) -> bool:
-    """Whether a file holds pairs."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as root:
-            return root.attrs.get("format") == FORMAT
-    except OSError:
-        return False
-
-
 class PairFile:
     """A file of pairs, open for reading; a context manager.
 
