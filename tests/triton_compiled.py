@@ -34,7 +34,7 @@ def compiled(name: str, constants: dict[str, Any]) -> str:
     return made.asm["ptx"]
 
 
-@pytest.mark.parametrize("precision", ["ieee", "tf32"])
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "tf32x3"])
 def test_programs_compile_for_a_gpu(precision):
     tile = {"ROWS": 16, "FEATURES": 16, "TERMS": 16, "PRECISION": precision}
     pooled = {"FLAT", "OFFSET", "BASE", "POOLED", "POOL_OFFSET", "POOL_SIGN"}
@@ -44,6 +44,6 @@ def test_programs_compile_for_a_gpu(precision):
     for number, on in enumerate((pooled, residual, product, {"FORWARD", "OFFSET"})):
         code[number] = compiled("window", {name: name in on for name in SWITCHES} | tile)
     assert all("st.global" in text for text in code.values())
-    assert ("tf32" in code[2]) == (precision == "tf32")
+    assert ("tf32" in code[2]) == (precision != "ieee")
     for name, extra in (("looked_up", {}), ("placed", {}), ("rebuilt", {"DELTA": True})):
         assert "st.global" in compiled(name, {"NUMBERS": 128} | extra)

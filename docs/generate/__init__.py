@@ -47,6 +47,7 @@ GENERATORS: dict[str, str] = {
     "haplotypes": "docs.generate.measurements:haplotypes",
     "folds": "docs.generate.measurements:folds",
     "rounding": "docs.generate.measurements:rounding",
+    "halves": "docs.generate.measurements:halves",
     "reference_figures": "docs.generate.measurements:reference_figures",
     "grid_and_library": "docs.generate.measurements:grid_and_library",
     "record_files": "docs.generate.measurements:record_files",

@@ -43,6 +43,11 @@ def rounding() -> str:
     return _record("rounding")
 
 
+def halves() -> str:
+    """The committed table of products of TF32 halves (`python -m benchmarks.studies.halves`)."""
+    return _record("halves")
+
+
 def pairs() -> str:
     """The committed table of double mutants (`python -m benchmarks.studies.pairs`)."""
     return _record("pairs")

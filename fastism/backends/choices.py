@@ -31,8 +31,8 @@ HOPELESS = {2: 2.0, 1: 10.0}
 #: other sizes.
 CLOSE = 1.12
 
-#: Makes a kernel ready, and gives what runs a sample once.
-Trial = Callable[[str], Callable[[], None]]
+#: Makes a kernel ready, and gives what runs a sample once; None for one that may not be used.
+Trial = Callable[[str], Callable[[], None] | None]
 
 
 class Choices:
@@ -121,7 +121,7 @@ class Choices:
 
     def _remember(self, shape: Hashable) -> None:
         """Take over what was kept of a class of shapes that was not measured here."""
-        if self._kept is not None and shape not in self._times and _measures():
+        if self._kept is not None and shape not in self._times and measures():
             kept = self._kept.get(repr(shape))
             if kept:
                 self._times[shape] = {name: [seconds] * ROUNDS for name, seconds in kept.items()}
@@ -144,15 +144,19 @@ class Choices:
         """Time kernels in turns, as long as there is time for it."""
         times = self._times.setdefault(shape, {})
         times.update({name: [] for name in names if name not in times})
-        runs: dict[str, Callable[[], None]] = {}
+        runs: dict[str, Callable[[], None] | None] = {}
         while self._may_measure(advance) and (pending := self._pending(shape, names)):
             name = pending[0]
             if name not in runs:
                 self._spend(lambda name=name: runs.update({name: trial(name)}))
-            times[name].append(self._spend(runs[name]))
+            run = runs[name]
+            if run is None:
+                times[name] = [math.inf] * ROUNDS
+            else:
+                times[name].append(self._spend(run))
 
     def _may_measure(self, advance: bool) -> bool:
-        return (advance or self._left > 0) and _measures()
+        return (advance or self._left > 0) and measures()
 
     def _spend(self, run: Callable[[], None]) -> float:
         """Seconds that `run` takes, off the time that is left."""
@@ -163,7 +167,8 @@ class Choices:
         return taken
 
 
-def _measures() -> bool:
+def measures() -> bool:
+    """Whether anything may be timed: not with ``FASTISM_MEASURE=0``."""
     return os.environ.get("FASTISM_MEASURE", "1") != "0"
 
 

@@ -29,6 +29,7 @@ from fastism.backends.torch_kernels import (
     Kernel,
     Problem,
     class_of,
+    is_precise,
     sample,
 )
 from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
@@ -65,6 +66,10 @@ class Taps:
     def names(self) -> tuple[str, ...]:
         """The kernels in use."""
         return tuple(name for chosen in self._chosen.values() for name in chosen.names)
+
+    def suits(self, kernel: Kernel, x: Array) -> bool:
+        """Whether a kernel is as precise as it must be on a part of a window."""
+        return not kernel.approximates or is_precise(kernel, x, self._taps)
 
     def problem(self, dilation: int) -> Problem:
         """What a kernel is asked to do."""
@@ -370,13 +375,24 @@ class TorchBackend(Backend):
     ) -> Array:
         what = "nothing" if epilogue is None else epilogue.what
         shape = (class_of(x.shape[1] * x.shape[2]), what, self._rounding())
-        trial = partial(self._trial, x, taps.problem(dilation), epilogue)
+        problem = taps.problem(dilation)
+        trial = partial(self._trial, x, problem, epilogue)
         given = (x, 0 if offset is None else offset, width, base, epilogue)
         chosen = taps.chosen(dilation)
+        suits = partial(self._suits, taps, x, problem)
         if self.accelerated:  # where runs end some time after their calls
-            return self._run(chosen.pick(shape, trial, advance=True), *given)
+            return self._run(chosen.pick(shape, trial, advance=True, suits=suits), *given)
         work = (*x.shape[:3], width)
-        return chosen.run(shape, trial, work, lambda kernel: self._run(kernel, *given))
+        return chosen.run(shape, trial, work, lambda kernel: self._run(kernel, *given), suits)
+
+    def _suits(self, taps: Taps, x: Array, problem: Problem, kernel: Kernel) -> bool:
+        """Whether a kernel may run a convolution: one that approximates, only where it is precise.
+
+        What rounds all factors to TF32 has nothing to gain from halves of them.
+        """
+        if kernel.approximates and self._rounding() != "float32":
+            return False
+        return taps.suits(kernel, sample(x, problem))
 
     def _run(
         self,

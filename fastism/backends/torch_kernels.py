@@ -65,6 +65,8 @@ class Kernel(ABC):
     name: ClassVar[str]
     #: Whether offsets may be one per block, on the device; else windows are placed behind it.
     places: ClassVar[bool] = False
+    #: Whether its products must first be seen to be as near to float64 as plain ones are.
+    approximates: ClassVar[bool] = False
 
     def __init__(self, taps: np.ndarray, dilation: int, device: torch.device) -> None:
         self.count, self.channels, self.features = taps.shape
@@ -354,6 +356,37 @@ def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 12
     # Dilated taps reach far apart: with fewer positions they would not meet.
     positions = max(most // (each * rows), 1) if problem.dilation == 1 else len(x)
     return flat[:positions, :, :rows].contiguous()
+
+
+#: How many times the error of plain products those of a kernel that approximates may have.
+WORSE = 1.5
+
+
+def is_precise(kernel: Kernel, x: _Tensor, taps: np.ndarray) -> bool:
+    """Whether a kernel is as near to float64 as plain products in single precision are.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    x : tensor, float32, shape (size, blocks, mutants, channels in)
+        What it is asked about: a part of a window, such as `sample` gives.
+    taps : ndarray, shape (count, channels in, channels out)
+
+    Returns
+    -------
+    bool
+        Whether both the largest error and the root of the mean square are at most `WORSE` times
+        those of one product per tap, measured on the device of `x`.
+    """
+    width = len(x) + (kernel.count - 1) * kernel.dilation
+    given = kernel.dilation, x.device
+    exact = ProductPerTap(taps.astype(np.float64), *given).run(x.double(), 0, width, None)
+    off = [
+        (each.run(x, 0, width, None).double() - exact).abs_()
+        for each in (kernel, ProductPerTap(taps, *given))
+    ]
+    pairs = [(error.max(), error.square().mean().sqrt()) for error in off]
+    return all(bool(own <= WORSE * plain) for own, plain in zip(*pairs, strict=True))
 
 
 def class_of(rows: Any) -> int:

@@ -87,6 +87,7 @@ class Chosen(Generic[Form]):
         sampled: Callable[[], Callable[[Form], Any]],
         work: Hashable,
         do: Callable[[Form], Result],
+        suits: Callable[[Form], bool] | None = None,
     ) -> Result:
         """Do what is to be done in the way that is the fastest for a class of shapes.
 
@@ -95,14 +96,14 @@ class Chosen(Generic[Form]):
 
         Parameters
         ----------
-        shape, sampled
+        shape, sampled, suits
             As for `pick`.
         work : hashable
             Only times of equal work are compared.
         do : callable
             Runs a form.
         """
-        form = self.pick(shape, sampled, races=True)
+        form = self.pick(shape, sampled, races=True, suits=suits)
         race = self._races.get(shape)
         return do(form) if race is None else self._take_turn(shape, race, work, do)
 
@@ -137,6 +138,7 @@ class Chosen(Generic[Form]):
         measure: bool = True,
         advance: bool = False,
         races: bool = False,
+        suits: Callable[[Form], bool] | None = None,
     ) -> Form:
         """The form to use for a class of shapes.
 
@@ -151,6 +153,8 @@ class Chosen(Generic[Form]):
             As for `Choices.best`.
         races : bool
             Whether ways that the sample does not tell apart take turns from then on, see `run`.
+        suits : callable, optional
+            Whether a form may be used at all, asked before it is measured.
         """
         if shape in self._settled:
             return self._settled[shape]
@@ -161,8 +165,10 @@ class Chosen(Generic[Form]):
                 made[name] = self._makers[name]()
             return made[name]
 
-        def trial(name: str) -> Callable[[], None]:
+        def trial(name: str) -> Callable[[], None] | None:
             run, ready = sample(), form(name)
+            if suits is not None and not suits(ready):
+                return None
             if self._warm_up:
                 run(ready)
             return lambda: run(ready)

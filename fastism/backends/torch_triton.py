@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from fastism.backends.epilogue import Epilogue
-from fastism.backends.precision import torch_rounds_to_tf32
+from fastism.backends.precision import products_in, torch_rounds_to_tf32
 from fastism.backends.torch_kernels import Kernel, Problem
 
 _Tensor = torch.Tensor
@@ -165,6 +165,10 @@ class _Triton(Kernel):
     def takes(self, epilogue: Epilogue) -> bool:
         return True
 
+    def _precision(self) -> str:
+        """What Triton calls the way to multiply."""
+        return "tf32" if torch_rounds_to_tf32() else "ieee"
+
     def _launch(
         self,
         rows: _Rows,
@@ -182,7 +186,6 @@ class _Triton(Kernel):
         pooling = None if epilogue is None else epilogue.pooling
         residual = None if epilogue is None else epilogue.residual
         tile, grid = self._sizes(rows.count, len(out))
-        rounded = "tf32" if torch_rounds_to_tf32() else "ieee"
 
         def given(x: Any) -> _Tensor:
             return x if isinstance(x, torch.Tensor) else out
@@ -230,7 +233,7 @@ class _Triton(Kernel):
             POOLED=pooling is not None,
             POOL_OFFSET=isinstance(pool_moved, torch.Tensor),
             POOL_SIGN=pooling is not None and pooling.sign is not None,
-            PRECISION=rounded,
+            PRECISION=self._precision(),
             ROWS=tile.rows,
             FEATURES=tile.features,
             TERMS=tile.terms,
@@ -328,11 +331,15 @@ class FoldedProduct(_Triton):
         blocks, mutants = x.shape[1:3]
         for first, last in self._pieces(x):
             part = x[:, first:last].reshape(-1, self.channels)
-            products = (part @ self._stacked).view(len(x), -1)
+            products = self._products(part).view(len(x), -1)
             count = (last - first) * mutants
             rows = _Rows(products, first * mutants, count, blocks * mutants, mutants)
             self._launch(rows, self._stacked, offset, width, base, epilogue, out)
         return out
+
+    def _products(self, part: _Tensor) -> _Tensor:
+        """Rows with all taps, side by side."""
+        return part @ self._stacked
 
     def _pieces(self, x: _Tensor) -> Iterator[tuple[int, int]]:
         """Runs of blocks whose products fit into the memory for them."""
@@ -341,6 +348,47 @@ class FoldedProduct(_Triton):
         most = max(MOST_BYTES // each, 1)
         for first in range(0, blocks, most):
             yield first, min(first + most, blocks)
+
+
+def halves(x: _Tensor) -> tuple[_Tensor, _Tensor]:
+    """A tensor as the sum of one in TF32, rounded to its ten bits (ties up), and of the rest."""
+    pattern = x.contiguous().view(torch.int32)
+    high = (pattern + (1 << 12)).bitwise_and_(-(1 << 13)).view(torch.float32)
+    return high, x - high
+
+
+class ImplicitHalves(ImplicitProduct):
+    """As `ImplicitProduct`, with every factor in two TF32 halves.
+
+    ``a * b`` is about ``a_hi * b_hi + a_hi * b_lo + a_lo * b_hi``: Ootomo and Yokota, 2022,
+    arXiv:2203.03341. Triton has it built in.
+    """
+
+    form = "Triton, TF32 halves"
+    approximates = True
+
+    def _precision(self) -> str:
+        return "tf32x3"
+
+
+class FoldedHalves(FoldedProduct):
+    """As `FoldedProduct`, with every factor in two TF32 halves, in one product in TF32.
+
+    It has three times the terms: upper halves, and each with the lower half of the other.
+    """
+
+    form = "product of TF32 halves, Triton"
+    approximates = True
+
+    def __init__(self, taps: np.ndarray, dilation: int, device: torch.device, tile: Tile) -> None:
+        super().__init__(taps, dilation, device, tile)
+        high, low = halves(self._stacked)
+        self._stacked_halves = torch.cat([low, high, high])
+
+    def _products(self, part: _Tensor) -> _Tensor:
+        high, low = halves(part)
+        with products_in("torch", "tf32"):
+            return torch.cat([high, low, high], 1) @ self._stacked_halves
 
 
 @dataclass(frozen=True)
@@ -362,6 +410,11 @@ class Tiled:
         """As `Kernel.name`."""
         return self.form.form if self.form.stacked else f"{self.form.form} {self.tile}"
 
+    @property
+    def approximates(self) -> bool:
+        """As `Kernel.approximates`."""
+        return self.form.approximates
+
     def accepts(self, problem: Problem) -> bool:
         """As `Kernel.accepts`."""
         return self.form.accepts(problem) and self.form.suits(self.tile, problem)
@@ -373,8 +426,10 @@ class Tiled:
 
 def kernels() -> tuple[Tiled, ...]:
     """All kernels of this file; the first one is used before anything is measured."""
-    products = (Tiled(ImplicitProduct, tile) for tile in tiles())
-    return (*products, Tiled(FoldedProduct, tiles()[0]))
+    plain = (Tiled(ImplicitProduct, tile) for tile in tiles())
+    split = (Tiled(ImplicitHalves, tile) for tile in tiles())
+    folded = (Tiled(form, tiles()[0]) for form in (FoldedProduct, FoldedHalves))
+    return (*plain, *folded, *split)
 
 
 class ChangedRows(_Triton):
