@@ -19,12 +19,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fastism.backends import torch_triton
+from fastism.backends import torch_graphs, torch_triton
 from fastism.backends.base import Array, Backend, Geometry
 from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.kept_times import KeptTimes
 from fastism.backends.torch import Taps, TorchBackend
+from fastism.backends.torch_graphs import CudaRecorder, Graphs
 from fastism.backends.torch_kernels import KERNELS, Kernel
 from fastism.backends.torch_rows import PositionRows
 
@@ -65,6 +66,12 @@ def _choices(device: str) -> Choices:
     return Choices(kept=KeptTimes(facts))
 
 
+def _unpacked(rows: Array, starts: int, widths: Sequence[int]) -> Geometry:
+    """Where windows lie, with rows on the device: one of sequences, those of starts and offsets."""
+    behind = 1 + starts
+    return Geometry(rows[0], rows[1:behind], widths, list(rows[behind:]))
+
+
 class UniformTorchBackend(TorchBackend):
     """See `Backend`; offsets are an integer or one per block."""
 
@@ -99,21 +106,35 @@ class UniformTorchBackend(TorchBackend):
 
     def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = super().compile_chunk(function)
+        graphs = self._graphs()
 
         def run(tables: Sequence[Array], geometry: Geometry, delta: Array) -> Any:
-            return compiled(tables, self._on_device(geometry), delta)
+            rows, starts = self._rows(geometry), len(geometry.starts)
+            widths = tuple(int(width) for width in geometry.widths)
 
-        return run
+            def chunk(arrays: Sequence[Array]) -> list[Array]:
+                *tables, rows, delta = arrays
+                return compiled(tables, _unpacked(rows, starts, widths), delta)
 
-    def _on_device(self, geometry: Geometry) -> Geometry:
-        """All numbers of a chunk's blocks in one copy."""
+            arrays = [*tables, rows, delta]
+            if graphs is None:
+                return chunk(arrays)
+            return graphs.run((starts, widths, self._rounding()), chunk, arrays)
+
+        return self.compile(run)
+
+    def _graphs(self) -> Graphs | None:
+        """What replays chunks on a GPU, unless the user wants none."""
+        if not self.accelerated or not torch_graphs.wanted():
+            return None
+        return Graphs(CudaRecorder(self.device))
+
+    def _rows(self, geometry: Geometry) -> Array:
+        """All numbers of a chunk's blocks in one copy: sequences, starts, offsets."""
         sequence, starts = np.asarray(geometry.sequence), np.asarray(geometry.starts)
         offsets = np.asarray(geometry.offsets, dtype=np.int64).reshape(-1, len(sequence))
-        packed = np.concatenate([sequence[None], starts, offsets]).astype(np.int64, copy=False)
-        rows = self._index(packed)
-        behind = 1 + len(starts)
-        widths = [int(width) for width in geometry.widths]
-        return Geometry(rows[0], rows[1:behind], widths, list(rows[behind:]))
+        packed = np.concatenate([sequence[None], starts, offsets])
+        return self._index(packed.astype(np.int64, copy=False))
 
     # ---- windows ------------------------------------------------------------------------
 
