@@ -21,6 +21,8 @@ from figures.speedup_table import fractions, shown_fraction, shown_model
 TITLE = "How much of the saved arithmetic is saved time"
 MARKERS = ("o", "s", "^", "D", "v", "P")
 BACKENDS = {"tensorflow": style.VERMILION, "torch": style.BLUE, "jax": style.OTHERS[1]}
+#: How marks of a GPU differ.
+ON_GPU = {"markeredgecolor": "black", "markeredgewidth": 1.4}
 LINES = {"tensorflow": "full", "torch": "none", "jax": "left"}
 
 
@@ -58,6 +60,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
                 markerfacecoloralt="white",
                 markersize=8,
                 elinewidth=0.8,
+                **(ON_GPU if fast.how.device == "gpu" else {}),
             )
     _frame(panel, rows)
     style.add_title(figure, TITLE, 0.1)
@@ -144,5 +147,8 @@ def _legend(figure: plt.Figure, comparisons: Sequence[Comparison], names: Sequen
         )
         for backend in used
     ]
+    if any(f.how.device == "gpu" for c in comparisons for f in c.fast):
+        look = {"marker": "o", "markersize": 8, "markerfacecolor": "white", **ON_GPU}
+        handles.append(Line2D([], [], linestyle="none", label="on a GPU: black edge", **look))
     if handles:
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.68, 0.92))

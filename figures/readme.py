@@ -63,6 +63,11 @@ SOURCES = (
         "The same architectures with the same weights as PyTorch modules, "
         "`FastISM(module, input_shape=(4, 1000))`, against naive ISM of the modules:",
     ),
+    Source("torch-modules-gpu.jsonl", "The modules on a GPU, in single precision:"),
+    Source(
+        "torch-modules-tf32-gpu.jsonl",
+        'The modules on a GPU, both methods with `precision="tf32"`:',
+    ),
     Source(
         "library-amd-cpu.jsonl",
         "On another kind of processor, an AMD EPYC with AVX-512, one sequence in a call:",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,9 +14,13 @@ pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
 from benchmarks import records  # noqa: E402
+from benchmarks.floor.products import Product  # noqa: E402
+from benchmarks.floor.rate import makers  # noqa: E402
+from benchmarks.gpu import measure  # noqa: E402
 from benchmarks.gpu.__main__ import FILES, Table, main  # noqa: E402
 from benchmarks.gpu.rows import ROWS, Row, quick  # noqa: E402
 from benchmarks.records import environment  # noqa: E402
+from benchmarks.records.compare import compare  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Architecture, length and precision of the rows of the table that the issue asks for.
@@ -90,13 +95,37 @@ def test_a_quick_row_on_the_cpu_leaves_records(same_process, tmp_path, capsys):
     )
     (path,) = tmp_path.iterdir()
     assert path.name == "torch-modules-cpu-quick.jsonl"
-    naive, *fast = records.read(path)
+    naive, many, *fast = records.read(path)
+    # Of naive ISM for each number of sequences, so that tables show both.
+    assert [r.what.sequences for r in (naive, many)] == [1, 2]
+    assert many.how.scale == 2 * naive.how.scale
+    pairs = compare((naive, many, *fast))
+    assert [c.naive.what.sequences for c in pairs] == [1, 2]
     assert naive.what.method == "naive_ism" and naive.how.batch_size == 32
     assert [r.what.sequences for r in fast] == [1, 2]
     assert {r.how.job for r in (naive, *fast)} == {naive.how.job}
     assert all(len(r.result.seconds) == len(naive.result.seconds) for r in fast)
     assert all(r.result.difference < 0.1 * r.result.spread for r in fast)
     assert "times naive" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_rates_of_products_are_taken_in_the_precision_of_the_row(monkeypatch, precision):
+    asked = []
+    product = Product("layer", 16, 16, 16, 32.0)
+    monkeypatch.setattr(measure, "saturating_products", lambda *given: [product])
+    monkeypatch.setattr(measure, "RATE_SECONDS", 1e-4)
+
+    def ways(backend: str, rounded: str) -> dict:
+        asked.append((backend, rounded))
+        return makers(backend, rounded)
+
+    monkeypatch.setattr(measure, "makers", ways)
+    row = Row("throughput", "basset", 1000, precision)
+    subject = SimpleNamespace(sequences=[0])
+    rates = measure._rates(None, row, subject, 3)
+    assert len(rates) == 3 and min(rates) > 0
+    assert asked == [("torch", precision)]
 
 
 def test_quick_rows_are_small():

@@ -1,6 +1,7 @@
 """The rate of plain matrix products of the shapes that a plan multiplies: the floor of its time.
 
-What it is: single-precision products of dense random matrices, ``(rows, inner) @ (inner,
+What it is: products of dense random matrices in single precision, or in TF32 where that is asked
+for, ``(rows, inner) @ (inner,
 columns)``, one shape per layer (`benchmarks.floor.products`), called by the framework of the
 backend that is timed, on its device, over and over on the same operands. These stay in the caches
 as far as they fit, and nothing else is done in between. Where a framework has several ways to
@@ -19,11 +20,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 
 from benchmarks.clock import Clock
 from benchmarks.floor.products import Product, Shape
+from fastism.backends.precision import products_in
 
 #: Does a number of products of fixed operands and returns when all are done.
 Multiply = Callable[[int], object]
@@ -116,14 +120,33 @@ def mean_rate(macs: Sequence[float], rates: Sequence[float]) -> float:
     return sum(macs) / sum(m / rate for m, rate in zip(macs, rates, strict=True))
 
 
-def makers(backend: str) -> dict[str, Maker]:
+def makers(backend: str, precision: str = "float32") -> dict[str, Maker]:
     """The ways that a framework multiplies single-precision matrices, on its default device.
 
     Parameters
     ----------
     backend : {"tensorflow", "torch", "jax"}
+    precision : {"float32", "tf32"}
+        What factors are rounded to on an NVIDIA GPU; elsewhere nothing is.
     """
-    return _MAKERS[backend]()
+    return {
+        name: partial(_in_precision, maker, partial(products_in, backend, precision))
+        for name, maker in _MAKERS[backend]().items()
+    }
+
+
+def _in_precision(
+    maker: Maker, context: Callable[[], AbstractContextManager[None]], *shape: int
+) -> Multiply:
+    """A product of some shape, made and done in a precision."""
+    with context():
+        multiply = maker(*shape)
+
+    def run(calls: int) -> None:
+        with context():
+            multiply(calls)
+
+    return run
 
 
 def _operands(rows: int, inner: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +161,13 @@ def _torch() -> dict[str, Maker]:
     from fastism.backends import get_backend, onednn
 
     device = get_backend("torch", "float32").device
+    generator = torch.Generator(device)
+
+    def random(*sides: int) -> torch.Tensor:
+        return torch.empty(sides, device=device).normal_(generator=generator)
 
     def plain(*shape: int) -> Multiply:
-        x, y = (torch.from_numpy(a).to(device) for a in _operands(*shape))
+        x, y = (random(*sides) for sides in (shape[:2], shape[1:]))
         out = x.new_empty((shape[0], shape[2]))
 
         @torch.inference_mode()
@@ -189,7 +216,7 @@ def _jax() -> dict[str, Maker]:
     import jax
     import jax.numpy as jnp
 
-    product = jax.jit(lambda x, y: jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST))
+    product = jax.jit(jnp.matmul)
 
     def plain(*shape: int) -> Multiply:
         x, y = map(jnp.asarray, _operands(*shape))

@@ -130,7 +130,8 @@ def _measuring(device: str, is_quick: bool) -> Measure:
     print(f"{name}, torch {torch.__version__}, commit {where.commit or 'unknown'}", flush=True)
     repeats = Repeats(1, 2, 1.0) if is_quick else Repeats(3, 9, 6.0)
     torch_device = "cuda" if on_gpu else "cpu"
-    setting = Setting(device, torch_device, repeats, where, 32 if is_quick else 8192)
+    largest = 32 if is_quick else 8192
+    setting = Setting(device, torch_device, repeats, where, largest, rates=not is_quick)
     kinds = {"throughput": throughput, "errors": errors, "attribution": attribution}
 
     def measure(row: Row) -> Iterator[Record]:

@@ -16,15 +16,22 @@ import numpy as np
 import torch
 
 from benchmarks.clock import Repeats, alternate
+from benchmarks.floor.products import saturating_products
+from benchmarks.floor.rate import RateProbe, makers
 from benchmarks.gpu.rows import Row
 from benchmarks.gpu.subject import DATA, Subject, build
 from benchmarks.records import How, Record, Result, What, Where
-from fastism import FastISM, NaiveISM
+from fastism import FastISM, NaiveISM, Saturation
+from fastism.calls.result import listed
 
 #: Seconds that one run of naive ISM may take; longer ones are a sample of positions and scaled.
 MOST_NAIVE = 1.0
+#: Seconds of a round of plain products.
+RATE_SECONDS = 0.1
 #: Positions whose effects are compared.
 COMPARED = 24
+#: Bytes of the device that a call may take at most above the model and its result.
+MOST_MEMORY = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Setting:
     where : Where
     largest_batch : int
         Most mutants in a batch of naive ISM; below 1024 that is its size, and nothing is tried.
+    rates : bool
+        Whether plain products are timed as well.
     """
 
     device: str
@@ -47,6 +56,7 @@ class Setting:
     repeats: Repeats
     where: Where
     largest_batch: int
+    rates: bool = True
 
 
 def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]:
@@ -57,35 +67,42 @@ def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]
     fast = FastISM(subject.module, test_correctness=False, **given)
     built = time.perf_counter() - begun
     calls: dict[str, Callable[[], object]] = {}
-    seconds_first, peaks = {}, {}
+    first: dict[int, _First] = {}
     for number in row.sequences:
         chosen = subject.sequences[:number]
         calls[f"fast {number}"] = lambda chosen=chosen: fast.saturate(chosen)
-        seconds_first[number], peaks[number] = _first_call(calls[f"fast {number}"], setting)
+        first[number] = _first_call(calls[f"fast {number}"], setting)
     some, positions = _tuned(naive, subject, setting.largest_batch)
     calls["naive"] = lambda: naive.saturate(some, positions=positions)
     calls["naive"]()
     found = alternate(calls, setting.repeats)
+    rates = _rates(fast, row, subject, len(found["naive"])) if setting.rates else ()
     job = uuid.uuid4().hex[:12]
     share = len(some) * len(positions) / subject.length
-    yield record_of(
-        row, setting, subject, "naive_ism", len(some), len(positions), found["naive"], job,
-        batch=naive.batch_size,
-        scale=subject.length / len(positions),
-        macs=float(fast.plan.naive_macs),
-    )  # fmt: skip
+    for number in row.sequences:  # naive ISM takes as long for each of several sequences
+        yield record_of(
+            row, setting, subject, "naive_ism", number, len(positions), found["naive"], job,
+            batch=naive.batch_size,
+            scale=number / share,
+            macs=float(fast.plan.naive_macs),
+        )  # fmt: skip
     difference, spread = compared(fast, naive, subject)
     for number in row.sequences:
         made = record_of(
             row, setting, subject, "fast_ism", number, subject.length, found[f"fast {number}"],
             job,
             macs=float(fast.plan.fast_macs),
-            first_call=round(seconds_first[number], 3),
-            gpu_peak_bytes=peaks[number],
+            first_call=round(first[number].seconds, 3),
+            gpu_peak_bytes=first[number].peak,
+            gpu_result_bytes=first[number].result,
             launches=_launches(calls[f"fast {number}"], setting) if number == 1 else -1,
         )  # fmt: skip
         result = replace(
-            made.result, difference=difference, spread=spread, build_seconds=round(built, 3)
+            made.result,
+            difference=difference,
+            spread=spread,
+            build_seconds=round(built, 3),
+            rates=rates,
         )
         yield replace(made, result=result)
     naive_each = statistics.median(found["naive"]) / share
@@ -97,26 +114,77 @@ def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]
         print(
             f"  fast, {number} a call: {each:.4g} s, "
             f"{statistics.median(ratios):.3g} times naive ({ratios[0]:.3g} to {ratios[-1]:.3g}); "
-            f"first call {seconds_first[number]:.3g} s, "
-            f"{peaks[number] / 2**20:.0f} MiB above the model; "
+            f"first call {first[number].seconds:.3g} s, {first[number].shown}; "
             f"largest difference {difference / max(spread, 1e-30):.2g} sd of the effects",
             flush=True,
         )
+        if said := above_limit(first[number].peak, first[number].result, MOST_MEMORY):
+            print(f"  {said}", flush=True)
 
 
-def _first_call(call: Callable[[], object], setting: Setting) -> tuple[float, int]:
+def above_limit(peak: int, result: int, limit: int) -> str:
+    """What to say where a call took too much memory; nothing where it did not.
+
+    Parameters
+    ----------
+    peak : int
+        Most bytes of the device during the call, above the model.
+    result : int
+        Those of the result.
+    limit : int
+        That the rest may take.
+    """
+    own = peak - result
+    if own <= limit:
+        return ""
+    shown, most = own / 2**20, limit / 2**20
+    return f"MEMORY: {shown:.0f} MiB above the model and the result; at most {most:.0f} MiB wanted"
+
+
+@dataclass(frozen=True)
+class _First:
+    """What a first call took, and a later one of the device's memory.
+
+    Attributes
+    ----------
+    seconds : float
+    peak, result : int
+        Bytes above the model, and those of the result; 0 on a CPU.
+    """
+
+    seconds: float
+    peak: int = 0
+    result: int = 0
+
+    @property
+    def shown(self) -> str:
+        """As a part of a line."""
+        mib = (self.peak / 2**20, self.result / 2**20)
+        return "{:.0f} MiB above the model, {:.0f} of them the result".format(*mib)
+
+
+def _first_call(call: Callable[[], Saturation], setting: Setting) -> _First:
     """Seconds of a first call, and the most memory of the device that a later one takes."""
     begun = time.perf_counter()
-    call()
+    made = call()
     taken = time.perf_counter() - begun
     if setting.device == "cpu":
-        return taken, 0
+        return _First(taken)
+    result = sum(y.nbytes for y in (*listed(made.mutants), *listed(made.reference)))
+    del made
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     call()
-    return taken, torch.cuda.max_memory_allocated() - before
+    return _First(taken, torch.cuda.max_memory_allocated() - before, result)
+
+
+def _rates(fast: FastISM, row: Row, subject: Subject, rounds: int) -> tuple[float, ...]:
+    """FLOP/s of plain products of the plan's shapes in the precision of a row, after its rounds."""
+    products = saturating_products(fast, subject.sequences[:1])
+    probe = RateProbe(products, makers("torch", row.precision), RATE_SECONDS)
+    return tuple(probe.run() for _ in range(rounds))
 
 
 def _tuned(naive: NaiveISM, subject: Subject, largest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -53,15 +53,20 @@ class Subject:
         return next(self.module.parameters()).device
 
 
+def made(architecture: str, length: int) -> torch.nn.Module:
+    """A module with the weights that PyTorch gives it."""
+    file, function = BUILDERS[architecture]
+    maker = getattr(importlib.import_module(f"fastism.models.torch.{file}"), function)
+    return maker(seqlen=length)
+
+
 def build(architecture: str, length: int, device: str, dtype: str = "float32") -> torch.nn.Module:
     """A module with random weights and batch norms that change what passes them.
 
     The same arguments give the same weights, on the CPU's generator, whatever the device.
     """
-    file, function = BUILDERS[architecture]
-    maker = getattr(importlib.import_module(f"fastism.models.torch.{file}"), function)
     torch.manual_seed(0)
-    module = maker(seqlen=length).eval()
+    module = made(architecture, length).eval()
     for part in module.modules():
         if isinstance(part, torch.nn.BatchNorm1d):
             part.running_mean.normal_(0, 0.1)

@@ -12,7 +12,15 @@ def committed(*names):
 
 rule write_readme_table:
     input:
-        committed("library-cpu", "library-gpu", "torch-modules-cpu", "library-amd-cpu", "quick-amd-cpu"),
+        committed(
+            "library-cpu",
+            "library-gpu",
+            "torch-modules-cpu",
+            "torch-modules-gpu",
+            "torch-modules-tf32-gpu",
+            "library-amd-cpu",
+            "quick-amd-cpu",
+        ),
     params:
         records=repository("benchmarks/records"),
         # Not outputs: Snakemake would delete them before it runs the rule.
