@@ -29,6 +29,7 @@ from fastism.rules import (
     FlattenDense,
     Flip,
     GlobalPool,
+    GlobalSoftmaxPool,
     LayerNorm,
     MaxPool,
     Opaque,
@@ -365,11 +366,14 @@ class _Growing:
         """A feature vector from a tensor over positions."""
         x = self.recent()
         shape = self.shape(x)
-        kind = self.d.of("flatten", "flat vector", "mean", "sum", "max", "logsumexp")
+        kind = self.d.of("flatten", "flat vector", "mean", "sum", "max", "logsumexp", "softmax")
         if kind == "flatten":
             self.add(FlattenDense(self.d.weights(*shape, 2), self.d.bias(2)), x)
         elif kind == "flat vector":
             self.add(Reshape((prod(shape),)), x)
+        elif kind == "softmax":
+            both = self.add(Concatenate(1), self.d.of(x, self.add(Channels(0, 1), x)), x)
+            self.add(GlobalSoftmaxPool(self.shape(both)[1] - shape[1]), both)
         else:
             self.add(GlobalPool(kind), x)
 

@@ -92,6 +92,16 @@ def channels_of(x: Any) -> int:
     return x.shape[2]
 
 
+def weighted(x: Any, axis: int) -> Any:
+    """The sum along an axis, weighted by softmaxes of the values themselves."""
+    return ops.sum(x * ops.softmax(x, axis=axis), axis=axis)
+
+
+def weighted_by_one(x: Any, axis: int) -> Any:
+    """The mean along an axis of values times the softmax of the first channel."""
+    return ops.mean(ops.softmax(x[:, :, :1], axis=axis) * x, axis=axis)
+
+
 class Growing:
     """A functional model while it grows."""
 
@@ -431,7 +441,8 @@ class Growing:
             x = self.layer(layers.GlobalMaxPooling1D)(x)
         elif kind == "sum":
             self.steps.append("sum")
-            x = self.d.of(ops.sum, ops.max, ops.mean, ops.logsumexp)(x, axis=1)
+            total = self.d.of(ops.sum, ops.max, ops.mean, ops.logsumexp, weighted, weighted_by_one)
+            x = total(x, axis=1)
         else:
             x = self.layer(layers.GlobalAveragePooling1D, keepdims=True)(x)
             x = self.layer(layers.Flatten)(x)

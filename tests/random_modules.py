@@ -430,6 +430,9 @@ class Growing:
             "last": lambda x: x[:, :, -1],
             "mean of both": lambda x: x.mean((1, 2)).unsqueeze(-1),
             "logsumexp": lambda x: torch.logsumexp(x, -1),
+            "weighted by a softmax": lambda x: (x[:, :1].softmax(-1) * x).sum(-1),
+            "weighted by softmaxes": lambda x: (x.softmax(-1) * x).mean(-1),
+            "product with a softmax": lambda x: (x @ x[:, :1].softmax(-1).mT).flatten(1),
         }
         name = self.d.of("flatten", *kinds)
         return self.add(kinds[name], self.recent(), said=name)

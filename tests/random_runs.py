@@ -5,9 +5,10 @@
 
 Run from the root of a clone. Models are those of `random_models` and `random_modules`, grown from
 numbers that the seed gives; half of them are saturated at some positions, the others called with
-replaced ranges. Prints every seed whose results differ from the model's own, and how many ran. Ends
-with status 1 where any differs. A seed is the same model for as long as those two modules stay as
-they are, and ``--seed`` goes on where another run ended.
+replaced ranges. Prints every seed whose results differ from the model's own, and how many ran, now
+and then while it runs and at the end. Ends with status 1 where any differs. A seed is the same
+model for as long as those two modules stay as they are, and ``--seed`` goes on where another run
+ended.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ os.environ.setdefault("FASTISM_NAIVE_BELOW", "0")
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 FRAMEWORKS = ("torch", "keras")
+#: A line of progress comes after so many models, or so many seconds, whichever is first.
+MODELS, SECONDS = 100, 10.0
 
 
 class Seeded:
@@ -108,15 +111,19 @@ def main(arguments: list[str] | None = None) -> int:
     for number, framework in enumerate(chosen):
         seeds = range(given.seed, given.seed + given.count // len(chosen))
         last, ran = begin + given.seconds * (number + 1) / len(chosen), 0
+        told = time.monotonic()
         for seed, difference in mismatches(framework, seeds):
             ran += 1
             if difference:
                 found += 1
                 print(f"{framework}, seed {seed}: {difference}", flush=True)
+            if ran % MODELS == 0 or time.monotonic() - told > SECONDS:
+                told = time.monotonic()
+                print(f"{framework}: {ran} of {len(seeds)}, {found} mismatches", flush=True)
             if time.monotonic() > last:
                 break
-        told = f"seeds {seeds.start} to {seeds.start + ran - 1}" if ran else "none"
-        print(f"{framework}: {ran} random models, {told}", flush=True)
+        which = f"seeds {seeds.start} to {seeds.start + ran - 1}" if ran else "none"
+        print(f"{framework}: {ran} random models, {which}", flush=True)
     print(f"{found} mismatches in {time.monotonic() - begin:.0f} s")
     return 1 if found else 0
 

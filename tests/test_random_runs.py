@@ -39,6 +39,13 @@ def test_it_says_how_many_ran_from_which_seeds(capsys):
     assert "0 mismatches" in told
 
 
+def test_it_says_how_far_it_is_while_it_runs(capsys, monkeypatch):
+    monkeypatch.setitem(random_runs.RUNS, "torch", lambda seed: lambda: None)
+    assert random_runs.main(["--framework", "torch", "--count", "250"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["torch: 100 of 250, 0 mismatches", "torch: 200 of 250, 0 mismatches"]
+
+
 def test_what_differs_is_named_by_its_seed(capsys, monkeypatch):
     def wrong(seed):
         def run():

@@ -281,7 +281,7 @@ def test_reverse_complements_share_a_module():
         (lambda x: F.max_pool1d(x, 3, dilation=2), "dilation"),
         (lambda x: F.pad(x, (1, 1), mode="circular"), "circular"),
         (lambda x: F.pad(x, (1, 1), value=1.0), "another number than zero"),
-        (lambda x: torch.softmax(x, -1), "another axis than channels"),
+        (lambda x: torch.softmax(x, -1), "weighs every position against all others"),
         (lambda x: torch.fft.rfft(x).abs(), "fft"),
         (lambda x: (x > 0).to(x.dtype), "gt"),
     ],

@@ -45,6 +45,7 @@ from fastism.rules import (
     FlattenDense,
     Flip,
     GlobalPool,
+    GlobalSoftmaxPool,
     MaxPool,
     Opaque,
     Reshape,
@@ -67,6 +68,7 @@ KINDS = {
     AveragePool: "pooling",
     SoftmaxPool: "pooling",
     GlobalPool: "pooling",
+    GlobalSoftmaxPool: "pooling",
     Opaque: "opaque",
     **dict.fromkeys((Channels, ConstantChannels, Flip, Reshape, Shift, Upsample), "rearranging"),
 }

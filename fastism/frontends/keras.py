@@ -17,6 +17,7 @@ from fastism.backends.precision import products_in
 from fastism.errors import FastISMError
 from fastism.frontends import (  # noqa: F401  (they register their handlers)
     keras_arithmetic,
+    keras_contractions,
     keras_flat,
     keras_ops,
 )

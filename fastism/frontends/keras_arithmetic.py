@@ -15,8 +15,6 @@ from fastism.frontends.keras_layers import Emit, Handler, handles, host
 from fastism.frontends.keras_ops import operation_class
 from fastism.rules import (
     Affine,
-    Convolution,
-    Dense,
     Elementwise,
     Pointwise,
     PositionAffine,
@@ -104,16 +102,3 @@ def power(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str
     if value == 1:
         return inputs[0]
     return emit.add(Pointwise("square" if value == 2 else "sqrt"), inputs)
-
-
-@handles(operation_class("numpy", "Matmul"))
-def matmul(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
-    """A product with a constant matrix."""
-    arguments = (*call.arguments.args, *call.arguments.kwargs.values())
-    if len(inputs) != 1 or isinstance(arguments[1], keras.KerasTensor):
-        return "a product of two tensors that depend on the input"
-    kernel = constant(arguments[1]).astype(np.float32)
-    if kernel.ndim != 2 or not isinstance(arguments[0], keras.KerasTensor):
-        return "a product with a constant that is no matrix on the right"
-    two = len(emit.shape(inputs[0])) == 2
-    return emit.add(Convolution(kernel[None]) if two else Dense(kernel), inputs)

@@ -29,6 +29,7 @@ from fastism.rules import (
     MaxPool,
     Pointwise,
     PositionAffine,
+    PositionSoftmax,
     Reshape,
     Rule,
     Shift,
@@ -354,9 +355,11 @@ def prelu(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
 
 @handles(layers.Softmax)
 def softmax(emit: Emit, layer: Any, call: Any, inputs: list[int]) -> int | str:
-    """Softmax over channels."""
+    """Softmax over channels, or over positions."""
+    if len(inputs) == 1 and len(emit.shape(inputs[0])) == 2 and layer.axis in (1, -2, [1], [-2]):
+        return emit.add(PositionSoftmax(), inputs)
     if len(inputs) != 1 or not _last_axis(layer.axis, len(emit.shape(inputs[0]))):
-        return "softmax with a mask or over another axis than channels"
+        return "softmax with a mask or over several axes"
     return emit.add(Pointwise("softmax"), inputs)
 
 

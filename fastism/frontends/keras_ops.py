@@ -22,6 +22,7 @@ from fastism.rules import (
     Flip,
     GlobalPool,
     Pointwise,
+    PositionSoftmax,
     Reshape,
     Rule,
     Shift,
@@ -138,7 +139,14 @@ def _over_channels(name: str) -> Handler:
     return handler
 
 
-handles(operation_class("nn", "Softmax"))(_over_channels("softmax"))
+@handles(operation_class("nn", "Softmax"))
+def softmax(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
+    """Softmax over channels, or over positions."""
+    if len(emit.shape(inputs[0])) == 2 and operation.axis in (1, -2):
+        return emit.add(PositionSoftmax(), inputs)
+    return _over_channels("softmax")(emit, operation, call, inputs)
+
+
 handles(operation_class("nn", "LogSoftmax"))(_over_channels("log_softmax"))
 
 

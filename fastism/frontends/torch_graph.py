@@ -21,6 +21,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from fastism.errors import FastISMError
 from fastism.frontends import (  # noqa: F401  (they register their handlers)
+    torch_contractions,
     torch_pointwise,
     torch_pooling,
     torch_views,

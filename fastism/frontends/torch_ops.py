@@ -226,15 +226,7 @@ def linear(emit: Emit, x: Value, weight: Any, bias: Any = None) -> Made:
     if not constants(weight, bias):
         return DYNAMIC
     kernel = np.ascontiguousarray(host(weight).T)
-    return _dense(emit, x, kernel, None if bias is None else host(bias))
-
-
-@handles("matmul.default", "mm.default")
-def matmul(emit: Emit, x: Value, weight: Any) -> Made:
-    """A product with a constant matrix."""
-    if not constants(weight) or weight.dim() != 2:
-        return "a product of two tensors that depend on the input"
-    return _dense(emit, x, host(weight), None)
+    return dense(emit, x, kernel, None if bias is None else host(bias))
 
 
 @handles("addmm.default", any_operand=True)
@@ -242,10 +234,11 @@ def addmm(emit: Emit, bias: Any, x: Value, weight: Any) -> Made:
     """A product with a constant matrix plus a constant vector."""
     if not isinstance(x, Value) or not constants(weight, bias) or bias.dim() != 1:
         return DYNAMIC
-    return _dense(emit, x, host(weight), host(bias))
+    return dense(emit, x, host(weight), host(bias))
 
 
-def _dense(emit: Emit, x: Value, kernel: np.ndarray, bias: np.ndarray | None) -> Made:
+def dense(emit: Emit, x: Value, kernel: np.ndarray, bias: np.ndarray | None) -> Made:
+    """A product with a constant matrix, plus a constant vector, of vectors or over channels."""
     if len(x.axes) == 1:
         return Value(emit.add(Dense(kernel, bias), [emit.arranged(x, (0,))]), (0,))
     if len(x.axes) == 2:

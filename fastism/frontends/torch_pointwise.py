@@ -13,7 +13,14 @@ import torch
 
 from fastism.frontends.torch_ops import Handler, Made, affine, handles
 from fastism.frontends.torch_values import Emit, Value, host
-from fastism.rules import Elementwise, Pointwise, PositionAffine, Rule, WeightedSum
+from fastism.rules import (
+    Elementwise,
+    Pointwise,
+    PositionAffine,
+    PositionSoftmax,
+    Rule,
+    WeightedSum,
+)
 
 # ---- functions of one number ----------------------------------------------------------------
 
@@ -138,7 +145,9 @@ def power(emit: Emit, x: Value, exponent: float) -> Made:
 
 @handles("softmax.int", "_softmax.default")
 def softmax(emit: Emit, x: Value, dim: int, dtype: Any = None) -> Made:
-    """Softmax over channels."""
+    """Softmax over channels, or over positions."""
+    if len(emit.node_shape(x)) == 2 and emit.axis(x, dim) == 0:
+        return Value(emit.add(PositionSoftmax(), [x.node]), x.axes)
     return _over_channels(emit, x, dim, "softmax")
 
 

@@ -13,7 +13,16 @@ import numpy as np
 
 from fastism.frontends.torch_ops import Made, handles, one
 from fastism.frontends.torch_values import Emit, Value, host
-from fastism.rules import Channels, Concatenate, ConstantChannels, Flip, MaxPool, Shift, Upsample
+from fastism.rules import (
+    Channels,
+    Concatenate,
+    ConstantChannels,
+    Convolution,
+    Flip,
+    MaxPool,
+    Shift,
+    Upsample,
+)
 
 # ---- nothing at inference -------------------------------------------------------------------
 
@@ -40,8 +49,19 @@ def dropout(emit: Emit, x: Value, p: float, train: bool) -> Made:
 
 @handles("expand.default")
 def expand(emit: Emit, x: Value, size: Sequence[Any], *, implicit: bool = False) -> Made:
-    """An expansion that changes nothing."""
-    return x if emit.shape(x) == emit.out else "an expansion"
+    """An expansion that changes nothing, or of one channel to several equal ones."""
+    pairs = zip(emit.shape(x), emit.out, strict=False)
+    longer = [i for i, (have, wanted) in enumerate(pairs) if have != wanted]
+    if not longer and len(x.axes) == len(emit.out):
+        return x
+    node_shape = emit.node_shape(x)
+    channel = len(longer) == 1 and len(node_shape) == 2 and node_shape[1] == 1
+    if len(x.axes) != len(emit.out) or not channel or x.axes[longer[0]] == 0 or 0 not in x.axes:
+        return "an expansion"
+    ones = np.ones((1, 1, emit.out[longer[0]]), emit.dtype)
+    axes = [0 if axis == 0 else None for axis in x.axes]
+    axes[longer[0]] = 1
+    return Value(emit.add(Convolution(ones), [x.node]), tuple(axes))
 
 
 # ---- order and number of axes ---------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastism.graph.nodes import Graph, Node, prune
+from fastism.graph.softmax import softmax_of_flat, softmax_pool
 from fastism.rules import (
     Affine,
     Concatenate,
@@ -258,6 +259,8 @@ def dense_of_concatenation(graph: Graph, index: int) -> Graph | None:
 
 _EARLY: tuple[Rewrite, ...] = (
     join_reshapes,
+    softmax_of_flat,
+    softmax_pool,
     pool_before_pointwise,
     pointwise_before_flatten,
     dense_of_concatenation,

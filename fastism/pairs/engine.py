@@ -21,6 +21,7 @@ from fastism.pairs.tiles import Tile, TileRun, find_ends
 from fastism.pairs.windows import Roles, find_roles, joint_windows, single_windows
 from fastism.planning.layout import affected_windows
 from fastism.planning.steps import Mode
+from fastism.rules import ReadsOut
 from fastism.running.engine import Engine, Wanted, whole_tensors
 
 
@@ -43,7 +44,7 @@ class PairEngine:
         self._roles: Roles = find_roles(plan)
         self._ends = find_ends(plan.graph, plan.readouts, plan.rebuilt)
         self._linear = tuple(
-            i for i in plan.readouts if getattr(plan.graph.nodes[i].rule, "mode", "") != "max"
+            i for i in plan.readouts if plan.graph.nodes[i].rule.reads_out is not ReadsOut.JOIN
         )
         self._needed = tuple(i for i, step in enumerate(plan.steps) if step.mode is not Mode.FULL)
         self._reference = engine.b.compile(self._run_reference)

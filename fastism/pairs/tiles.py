@@ -13,7 +13,7 @@ from fastism.backends.base import Array
 from fastism.graph import Graph
 from fastism.pairs.propagate import Geometry, Model, Propagation, Window
 from fastism.pairs.singles import Singles, is_flatten, mean_factor
-from fastism.rules import GlobalPool, ReadsOut
+from fastism.rules import Joining, ReadsOut
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class TileRun:
             made = made + b.sum(delta, 0) * mean_factor(self.model, index)
         return b.reshape(made, (-1, node.shape[0]))
 
-    def _joined(self, rule: GlobalPool, source: int, index: int) -> Array:
-        """A maximum or log-sum-exp: of where both, one, and none of the edits reach."""
+    def _joined(self, rule: Joining, source: int, index: int) -> Array:
+        """What is gathered of where both, one, and none of the edits reach, joined."""
         b, shared = self.model.b, self.geometry.reads.get((index, 0))
         windows = [singles.windows[source] for singles in (self.first, self.second)]
         found = []

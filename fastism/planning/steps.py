@@ -100,7 +100,7 @@ def _dependent_mode(graph: Graph, node: Node, sources: Sequence[Mode]) -> tuple[
         return Mode.READOUT, ""
     if node.rule.local_for(shapes, affected):
         return Mode.WINDOW, ""
-    return Mode.FULL, f"{node.kind} mixes positions of {shapes}"
+    return Mode.FULL, node.rule.reach or f"{node.kind} mixes positions of {shapes}"
 
 
 def _window_readers(graph: Graph, modes: Sequence[Mode], index: int) -> list[int]:

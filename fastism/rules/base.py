@@ -52,7 +52,7 @@ class ReadsOut(Enum):
     ``ROWS``: it multiplies the rows of its kernel at the changed positions, for all chunks of a
     batch at once, so that each row is read once. ``SUM``: it adds up the window. ``JOIN``: it
     gathers the window and joins the result with that of what lies beside it, as a maximum does
-    and a log-sum-exp; such a rule has `gathered`, `joined`, `running` and `accumulate`.
+    and a log-sum-exp; such a rule is `Joining`.
     """
 
     ROWS = "rows"
@@ -145,6 +145,8 @@ class Rule(ABC):
         Whether `window` can run what follows it in the same pass (`WindowCall.epilogue`).
     reads_out : ReadsOut or None
         How it reads a vector out of a window; None if it does not.
+    reach : str
+        Why it changes every position, for people; empty where its shapes tell.
     elements : int
         Numbers per mutant of its largest tensor in a full pass, where that is known to be larger
         than its inputs and its output.
@@ -157,6 +159,7 @@ class Rule(ABC):
     shares_memory: ClassVar[bool] = False
     takes_epilogue: ClassVar[bool] = False
     reads_out: ClassVar[ReadsOut | None] = None
+    reach: ClassVar[str] = ""
     elements: ClassVar[int] = 0
 
     @abstractmethod
@@ -271,6 +274,31 @@ class Rule(ABC):
     def window_macs(self, inputs: Sequence[Interval | None], out: Interval) -> np.ndarray:
         """Multiply-adds per mutant of the window form, shape (hulls,)."""
         return np.zeros(len(out.start), dtype=np.int64)
+
+
+class Joining(Rule):
+    """Reads a vector out of a window by what it gathers there and beside it (``ReadsOut.JOIN``)."""
+
+    @abstractmethod
+    def gathered(self, b: Backend, x: Array, axis: int) -> Array:
+        """What is gathered along one axis, that of positions, which is then gone."""
+
+    @abstractmethod
+    def joined(self, b: Backend, x: Array, y: Array) -> Array:
+        """What is gathered of two parts, from what is gathered of each; with broadcasting."""
+
+    @abstractmethod
+    def sides(self, b: Backend, x: Array) -> tuple[Array, Array]:
+        """What is gathered of everything left of each position, and from each position on.
+
+        Parameters
+        ----------
+        x : array, shape (sequences, length, channels)
+
+        Returns
+        -------
+        two arrays, each (sequences, length + 1, features)
+        """
 
 
 class Source(Rule):

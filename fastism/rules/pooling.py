@@ -5,7 +5,7 @@ Requirements: numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,7 @@ from fastism.intervals import (
 )
 from fastism.rules.base import (
     Array,
+    Joining,
     Kind,
     ReadoutCall,
     ReadsOut,
@@ -215,16 +216,16 @@ class SoftmaxPool(_Pool):
         return total / b.pool_window(raised, *given, "sum")
 
 
-#: By the mode of a global pool that joins: the primitive over an axis, that of two arrays, that of
-#: everything up to each position, and the last two as a function of NumPy.
-_JOINS: dict[str, tuple[str, str, str, np.ufunc]] = {
-    "max": ("max", "maximum", "running_max", np.maximum),
-    "logsumexp": ("log_sum_exp", "log_add_exp", "running_log_sum_exp", np.logaddexp),
+#: By the mode of a global pool that joins: the primitive over an axis, that of two arrays, and that
+#: of everything up to each position.
+_JOINS: dict[str, tuple[str, str, str]] = {
+    "max": ("max", "maximum", "running_max"),
+    "logsumexp": ("log_sum_exp", "log_add_exp", "running_log_sum_exp"),
 }
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalPool(Rule):
+class GlobalPool(Joining):
     """One number of every channel from all positions: ``(length, channels)`` to ``(channels,)``.
 
     The log-sum-exp is taken anew of what the window holds and of everything beside it, so that
@@ -255,14 +256,11 @@ class GlobalPool(Rule):
         """What is gathered of two parts, from what is gathered of each; with broadcasting."""
         return getattr(b, _JOINS[self.mode][1])(x, y)
 
-    def running(self, b: Backend, x: Array, axis: int) -> Array:
-        """What is gathered of everything up to each position."""
-        return getattr(b, _JOINS[self.mode][2])(x, axis)
-
-    @property
-    def accumulate(self) -> Callable[..., np.ndarray]:
-        """As `running`, of arrays on the host."""
-        return _JOINS[self.mode][3].accumulate
+    def sides(self, b: Backend, x: Array) -> tuple[Array, Array]:
+        """What is gathered of everything left of each position, and from each position on."""
+        running = getattr(b, _JOINS[self.mode][2])
+        left, right = running(x, 1), b.flip(running(b.flip(x, 1), 1), 1)
+        return b.pad(left, 1, 0, -np.inf), b.pad(right, 0, 1, -np.inf)
 
     def factor(self, length: int) -> float:
         """What the sum over positions is multiplied with."""

@@ -21,7 +21,7 @@ from fastism.errors import no_memory
 from fastism.graph.nodes import Graph
 from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode
-from fastism.rules import GlobalPool, Kind, ReadsOut
+from fastism.rules import Kind, ReadsOut
 from fastism.running.budget import Budget
 from fastism.running.chunks import Chunk, input_edits, input_windows
 from fastism.running.windows import Key, WindowRun
@@ -196,14 +196,8 @@ class Engine:
         tables = [self.b.contiguous(values[i]) for i in self._needed]
         for index in self._joins:
             node = graph.nodes[index]
-            tables.extend(self._gathered_sides(node.rule, values[node.inputs[0]]))
+            tables.extend(node.rule.sides(self.b, values[node.inputs[0]]))
         return tables
-
-    def _gathered_sides(self, rule: GlobalPool, x: Array) -> tuple[Array, Array]:
-        """What is gathered of everything left of each position, and from each position on."""
-        left = self.b.pad(rule.running(self.b, x, 1), 1, 0, -np.inf)
-        right = self.b.flip(rule.running(self.b, self.b.flip(x, 1), 1), 1)
-        return left, self.b.pad(right, 0, 1, -np.inf)
 
     # ---- mutants ------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastism.backends.base import Array, Backend
-from fastism.rules import FlattenDense, GlobalPool, ReadsOut, Rule
+from fastism.rules import FlattenDense, Joining, ReadsOut, Rule
 
 
 class Readout(ABC):
@@ -66,14 +66,12 @@ class SumReadout(Readout):
 
 
 class JoinReadout(Readout):
-    """Maximum or log-sum-exp over positions."""
+    """What is gathered over positions and joined: a maximum, a log-sum-exp, a softmax's mean."""
 
-    def __init__(self, b: Backend, rule: GlobalPool, table: Array) -> None:
-        left, right = b.to_numpy(table).astype(np.float64)
-        nothing = np.full((1, left.shape[1]), -np.inf)
+    def __init__(self, b: Backend, rule: Joining, table: Array) -> None:
         self.b, self.rule = b, rule
-        self._before = np.concatenate([nothing, rule.accumulate(left, 0)])
-        self._behind = np.concatenate([rule.accumulate(right[::-1], 0)[::-1], nothing])
+        before, behind = rule.sides(b, table)
+        self._before, self._behind = before[0], behind[1]
 
     def vectors(self, window: Array, start: np.ndarray) -> Array:  # noqa: D102
         rest = self.beside(start, start + int(window.shape[1]))
@@ -81,8 +79,8 @@ class JoinReadout(Readout):
 
     def beside(self, start: np.ndarray, stop: np.ndarray) -> Array:
         """What is gathered left and right of some windows, shape (mutants, features)."""
-        sides = np.stack([self._before[start], self._behind[stop]])
-        return self.b.constant(self.rule.accumulate(sides, 0)[1])
+        left, right = self.b.take(self._before, start, 0), self.b.take(self._behind, stop, 0)
+        return self.rule.joined(self.b, left, right)
 
 
 class DenseReadout(Readout):
