@@ -25,6 +25,7 @@ FILES = {
     ("throughput", "tf32"): "torch-modules-tf32",
     ("errors", "float32"): "errors",
     ("attribution", "float32"): "attribution",
+    ("scoring", "float32"): "scoring",
 }
 
 Measure = Callable[[Row], Iterator[Record]]
@@ -119,6 +120,7 @@ def _measuring(device: str, is_quick: bool) -> Measure:
     import torch
 
     from benchmarks.clock import Repeats
+    from benchmarks.gpu import scoring
     from benchmarks.gpu.attribution import attribution
     from benchmarks.gpu.measure import Setting, errors, throughput
     from benchmarks.gpu.subject import Subject, build, sequences
@@ -135,6 +137,9 @@ def _measuring(device: str, is_quick: bool) -> Measure:
     kinds = {"throughput": throughput, "errors": errors, "attribution": attribution}
 
     def measure(row: Row) -> Iterator[Record]:
+        if row.kind == "scoring":
+            yield from scoring.measure(row, device, where)
+            return
         module = build(row.architecture, row.length, torch_device)
         number = max(*row.sequences, 11)
         yield from kinds[row.kind](row, Subject(module, sequences(number, row.length)), setting)

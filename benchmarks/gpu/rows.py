@@ -18,8 +18,9 @@ class Row:
 
     Attributes
     ----------
-    kind : {"throughput", "errors", "attribution"}
-        Naive and fast ISM in turns; errors of both against float64; what gradients take.
+    kind : {"throughput", "errors", "attribution", "scoring"}
+        Naive and fast ISM in turns; errors of both against float64; what gradients take; what
+        `fastism score` takes with reading and writing.
     architecture : str
     length : int
     precision : {"float32", "tf32"}
@@ -66,13 +67,19 @@ ROWS = (
     Row("throughput", "beluga", 2000, "tf32", seconds=30),
     Row("errors", "beluga", 2000, seconds=20),
     Row("throughput", "basset", 1000, sequences=(1, 2, 8, 128, 512), seconds=20),
+    Row("scoring", "basset", 2000, sequences=(2000,), seconds=120),
 )
 
 
 def quick(rows: Sequence[Row]) -> list[Row]:
     """Rows on short sequences and few of them, to try everything out on a CPU."""
     short = [
-        replace(row, length=150, sequences=(1, 2), seconds=row.seconds / 2)
+        replace(
+            row,
+            length=150,
+            sequences=(4,) if row.kind == "scoring" else (1, 2),
+            seconds=row.seconds / 2,
+        )
         for row in rows
         if row.architecture in ("basset", "bpnet", "factorized_basset")
     ]
