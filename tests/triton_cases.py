@@ -24,8 +24,9 @@ from fastism.backends.torch_uniform import UniformTorchBackend
 #: One of so many of the cases of all backends, which are many.
 SHARE = 12
 KERNELS = torch_triton.kernels()
-#: The interpreter multiplies in single precision whatever it is asked for.
-AS_OTHERS = torch_triton.ImplicitHalves
+#: Those that differ from others in what they multiply only, for which a few cases suffice. The
+#: interpreter multiplies in single precision whatever it is asked for.
+HALVES = [kernel for kernel in KERNELS if kernel.approximates]
 
 
 def backend(kernel: Any) -> UniformTorchBackend:
@@ -34,7 +35,7 @@ def backend(kernel: Any) -> UniformTorchBackend:
 
 
 def each_kernel() -> Any:
-    chosen = [kernel for kernel in KERNELS if kernel.form is not AS_OTHERS]
+    chosen = [kernel for kernel in KERNELS if not kernel.approximates]
     return pytest.mark.parametrize("kernel", chosen, ids=[k.name for k in chosen])
 
 
@@ -111,8 +112,8 @@ def test_random_shapes_epilogues_and_offsets(kernel):
         check([random_case(rng, number)], backend(kernel))
 
 
-def test_halves_in_one_launch():
-    (kernel,) = (k for k in KERNELS if k.form is AS_OTHERS)
+@pytest.mark.parametrize("kernel", HALVES, ids=[kernel.name for kernel in HALVES])
+def test_halves(kernel):
     rng = np.random.default_rng(2)
     for number in range(4):
         check([random_case(rng, number)], backend(kernel))
