@@ -222,6 +222,23 @@ def conv1d_cases() -> Iterator[Case]:
         )
 
 
+def conv_rows_cases() -> Iterator[Case]:
+    for taps, channels, features, stride, dilation, groups in [
+        (1, 3, 4, 1, 1, 1),
+        (3, 4, 5, 1, 3, 1),
+        (4, 1, 2, 2, 1, 1),
+        (3, 4, 6, 1, 2, 2),
+        (2, 3, 6, 3, 1, 3),
+    ]:
+        yield Case(
+            f"conv_rows {taps} taps, stride {stride}, dilation {dilation}, groups {groups}",
+            lambda b, k, _g, x, s=stride, d=dilation, n=groups: b.conv_rows(x, k, s, d, n),
+            [numbers(2, 11, channels)],
+            ("prepare_kernel", numbers(taps, channels // groups, features)),
+            form="full",
+        )
+
+
 def conv_window_cases() -> Iterator[Case]:
     for taps, channels, features, stride, dilation, groups, blocks in [
         (3, 4, 5, 2, 1, 1, 1),
@@ -723,6 +740,7 @@ def add_rows_cases() -> Iterator[Case]:
 
 GENERATORS = (
     conv1d_cases,
+    conv_rows_cases,
     conv_window_cases,
     max_pool_cases,
     sum_pool_cases,

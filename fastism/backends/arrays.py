@@ -56,6 +56,13 @@ class Arrays(Transfer):
     ) -> Array:
         """Convolution of ``(batch, length, in)`` with zero padding, channels last."""
 
+    def conv_rows(self, x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
+        """As `conv1d` without padding, for results that are read row by row.
+
+        A backend that has a layout in which channels lie side by side gives it.
+        """
+        return self.conv1d(x, kernel, stride, dilation, groups, (0, 0))
+
     def max_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
         """Maximum over neighbours of ``(batch, length, channels)``; padding never wins."""
         padded = self.pad(x, *pad, value=-np.inf)

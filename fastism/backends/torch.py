@@ -228,6 +228,14 @@ class TorchBackend(Backend):
         x = F.pad(x.transpose(1, 2), pad) if any(pad) else x.transpose(1, 2)
         return F.conv1d(x, kernel, None, stride, 0, dilation, groups).transpose(1, 2)
 
+    def conv_rows(self, x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
+        if self.accelerated:
+            return super().conv_rows(x, kernel, stride, dilation, groups)
+        # Images of one row may have their channels last, in and out: nothing is turned around.
+        image = x.transpose(1, 2)[:, :, None]
+        y = F.conv2d(image, kernel[:, :, None], None, (1, stride), 0, (1, dilation), groups)
+        return y[:, :, 0].transpose(1, 2)
+
     def max_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
         x = F.pad(x.transpose(1, 2), pad, value=-np.inf) if any(pad) else x.transpose(1, 2)
         return F.max_pool1d(x, size, stride).transpose(1, 2)

@@ -126,7 +126,7 @@ class Convolution(Rule):
         self, b: Backend, weights: Any, inputs: Sequence[Array], positions: np.ndarray
     ) -> Array:
         kernel, bias, _ = weights
-        y = b.conv1d(inputs[0], kernel, self.stride, self.dilation, self.groups, (0, 0))
+        y = b.conv_rows(inputs[0], kernel, self.stride, self.dilation, self.groups)
         if bias is None:
             return y
         return y + (bias if self.bias.ndim == 1 else b.rows(bias, positions))
