@@ -76,8 +76,9 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
         )
     caption = (
         "All alternatives at all positions, each method at its best number of sequences, batch "
-        "size and framework; naive ISM and tangermeme scaled from a sample of positions, fastISM "
-        "0.5.1 from one of its four characters where it was timed so. The paper: "
+        "size and framework; naive ISM scaled from a sample of positions, fastISM 0.5.1 from one "
+        "of its four characters. Yuzu without its precomputation; tangermeme as it is called by "
+        "default, by windows where that is faster. The paper: "
         f"{HARDWARE}, fastISM 0.5. "
         f"{short_caption(r for r in timed(records) if r.what.method in METHODS)}"
     )

@@ -94,9 +94,8 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
     used = [r for r in timed(records) if r.what.method in METHODS]
     caption = (
         "All alternatives at all positions; the fastest framework and batch size of each method. "
-        "Naive ISM and tangermeme are timed on a sample of positions and scaled, fastISM 0.5.1 "
-        "may be on one of its four characters, Yuzu without its "
-        f"precomputation. Bars: all runs. {short_caption(used)}"
+        "Naive ISM is timed on a sample of positions and scaled, fastISM 0.5.1 on one of its "
+        f"four characters, Yuzu without its precomputation. Bars: all runs. {short_caption(used)}"
     )
     style.add_caption(figure, caption, 0.45)
     header = ["model", "sequences per call", *(LABELS[method] for method in METHODS)]
