@@ -78,7 +78,7 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
         "All alternatives at all positions, each method at its best number of sequences, batch "
         "size and framework; naive ISM scaled from a sample of positions, fastISM 0.5.1 from one "
         "of its four characters. Yuzu without its precomputation; tangermeme as it is called by "
-        "default, by windows where that is faster. The paper: "
+        f"default, by windows where that is faster. {_most_sequences(records)}The paper: "
         f"{HARDWARE}, fastISM 0.5. "
         f"{short_caption(r for r in timed(records) if r.what.method in METHODS)}"
     )
@@ -95,3 +95,13 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
     header += ["paper: fastISM 0.5", "paper: speedup", *(PEERS[peer].label for peer in PEERS)]
     figure = draw_bars(TITLE, "seconds per 100 sequences, log scale", names, series, caption)
     return Drawing(TITLE, caption, figure, rows, header, body, notes=reasons(records, METHODS))
+
+
+def _most_sequences(records: Sequence[Record]) -> str:
+    """With how many sequences in a call each peer was tried, for the caption."""
+    tried = {
+        peer: max((r.what.sequences for r in timed(records) if r.what.method == peer), default=0)
+        for peer in PEERS
+    }
+    parts = [f"{PEERS[peer].label} {most}" for peer, most in tried.items() if most]
+    return f"Most sequences that were tried in a call: {', '.join(parts)}. " if parts else ""

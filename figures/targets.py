@@ -144,16 +144,19 @@ def _of_both(
     architecture: str,
     group: Callable[[Record], tuple[object, ...]],
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Seconds of a method and of fast ISM in the latest group of records that has both."""
+    """Seconds of a method and of fast ISM in a group of records that has both.
+
+    Of several, it is the one in which the method ran with the most sequences, then the latest.
+    """
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.where.date):
         groups.setdefault(group(record), []).append(record)
-    for found in reversed(groups.values()):
-        theirs = _seconds(found, method, architecture)
-        ours = _seconds(found, FAST, architecture)
-        if theirs and ours:
-            return theirs, ours
-    return {}, {}
+    pairs = [
+        (_seconds(found, method, architecture), _seconds(found, FAST, architecture))
+        for found in reversed(groups.values())
+    ]
+    both = [(theirs, ours) for theirs, ours in pairs if theirs and ours]
+    return max(both, key=lambda pair: max(pair[0]), default=({}, {}))
 
 
 def _memory(records: Sequence[Record]) -> Iterator[Target]:

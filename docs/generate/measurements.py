@@ -17,12 +17,14 @@ from benchmarks.records.compare import Comparison, compare, main_cases
 from docs.generate import ROOT, table
 from figures.opening import SHORT
 from figures.provenance import FRAMEWORKS
-from figures.readme import FIGURE, LIBRARY
+from figures.readme import FIGURE
 from figures.speedup_table import shown, shown_ratio
 from figures.targets import FILE
 
 REFERENCE = Path("figures/reference")
 RECORDS = Path("benchmarks/records")
+#: What was measured twice, on the same kind of processor.
+GRID_AND_LIBRARY = ("paper-cpu.jsonl", "library-amd-cpu.jsonl")
 #: Of a CSV file that has no Markdown beside it, more columns than this are not shown.
 MOST_COLUMNS = 12
 
@@ -127,8 +129,8 @@ def _table_of(stem: Path) -> tuple[str, str]:
 
 
 def grid_and_library() -> str:
-    """Speedups of the cases that two files of records hold: the paper's grid, and the library."""
-    found = [_comparisons(name) for name in ("paper-cpu.jsonl", LIBRARY[0])]
+    """Speedups of the cases that two files of one machine hold: the paper's grid, the library."""
+    found = [_comparisons(name) for name in GRID_AND_LIBRARY]
     rows = []
     for case in (case for case in found[0] if case in found[1]):
         pair = [each[case] for each in found]
