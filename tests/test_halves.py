@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.records import environment  # noqa: E402
 from benchmarks.studies.halves import WAYS, errors_of, halved  # noqa: E402
-from benchmarks.studies.rounding import keep_bits, mutants_of  # noqa: E402
+from benchmarks.studies.of_models import mutants_of  # noqa: E402
+from benchmarks.studies.rounding import keep_bits  # noqa: E402
 from fastism.backends import torch_triton  # noqa: E402
 from fastism.backends.choices import ROUNDS, Choices  # noqa: E402
 from fastism.backends.torch_kernels import ProductPerTap, is_precise  # noqa: E402

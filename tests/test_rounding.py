@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from benchmarks.records import environment  # noqa: E402
+from benchmarks.studies.of_models import mutants_of  # noqa: E402
 from benchmarks.studies.rounding import (  # noqa: E402
     FACTORS,
     SINGLE,
@@ -19,7 +20,6 @@ from benchmarks.studies.rounding import (  # noqa: E402
     main,
     measure,
     moved,
-    mutants_of,
     outputs_of,
     with_factors,
 )

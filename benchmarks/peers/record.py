@@ -109,7 +109,7 @@ def as_records(job: PeerJob, report: Mapping[str, Any], where: records.Where) ->
     framework = PEERS[job.peer].framework
     name = uuid.uuid4().hex[:12]
     for result in report["results"]:
-        positions, scale = result.get("positions") or job.length, result.get("scale", 1.0)
+        scale = result.get("scale", 1.0)
         yield Record(
             What(
                 study=job.study,
@@ -118,7 +118,7 @@ def as_records(job: PeerJob, report: Mapping[str, Any], where: records.Where) ->
                 architecture=job.architecture,
                 length=job.length,
                 sequences=result["sequences"],
-                positions=positions,
+                positions=job.length,
                 alternatives=report["alternatives"],
                 data=job.data,
             ),

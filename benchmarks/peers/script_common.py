@@ -46,13 +46,9 @@ class Runner:
         """Those of the sizes that make a difference with so many sequences."""
         return sizes
 
-    def positions(self, number, length):
-        """How many positions a run mutates; fewer than all where it is a sample."""
-        return length
-
     def scale(self, x, batch_size):
         """How many times longer all of the work takes than a run, which may be a sample of it."""
-        return x.shape[1] / self.positions(*x.shape[:2])
+        return 1.0
 
     def run(self, x, batch_size):
         """All mutants of the sequences ``(sequences, length, 4)``; returns when they are done."""
@@ -113,7 +109,7 @@ def _measured(runner, x, job, known, left):
 
     A first run that takes all of it is what is known then, and no run goes before it.
     """
-    number, length = x.shape[:2]
+    number = len(x)
     sizes = runner.batch_sizes(number, job.batch_sizes)
     expected = (known or 0.0) * (number if runner.grows else 1) / runner.scale(x, sizes[0])
     if known is not None and 2 * expected > left:  # without it, nothing would be known
@@ -143,7 +139,6 @@ def _measured(runner, x, job, known, left):
         "status": "ok",
         "reason": "",
         "batch_size": best,
-        "positions": runner.positions(number, length),
         "scale": runner.scale(x, best),
         "warm_up": warm_ups,
         "seconds": seconds,

@@ -14,24 +14,16 @@ Requirements: rich; Keras with PyTorch.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.architectures import ARCHITECTURES
-from benchmarks.attribution.twins import make_twin
-from benchmarks.jobs.progress import Progress
-from benchmarks.jobs.select_sequences import encoded
-from benchmarks.records import environment
-from benchmarks.records.tables import markdown_table
-from benchmarks.studies.rounding import FASTA, keep_bits, models, mutants_of
-from fastism.errors import FastISMError
+from benchmarks.studies.of_models import ModelStudy
+from benchmarks.studies.rounding import keep_bits
 
 #: Bits of the mantissa of TF32, without the leading one.
 TF32 = 10
@@ -163,41 +155,19 @@ def rows(name: str, length: int, found: dict[str, list[Error]]) -> list[list[str
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what products of deltas are off by in each way, as a table in Markdown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.halves", description=main.__doc__
+    study = ModelStudy(
+        name="halves",
+        description=main.__doc__ or "",
+        positions=16,
+        header=HEADER,
+        left=LEFT,
+        rows=lambda name, length, twin, x: rows(name, length, errors_of(twin, x)),
+        head=(
+            "Deltas of substitutions at {positions} positions of the first sequence of {fasta}, "
+            "times the weights of each layer; imitated on the CPU"
+        ),
     )
-    parser.add_argument("--architecture", choices=ARCHITECTURES, nargs="+", default=[])
-    parser.add_argument("--model", type=Path, nargs="+", default=[], help="trained ones, .keras")
-    parser.add_argument("--fasta", type=Path, default=FASTA, help="its first sequence is mutated")
-    parser.add_argument("--positions", type=int, default=16, help="how many, evenly spaced")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to as well")
-    given = parser.parse_args(arguments)
-    if not given.architecture and not given.model:
-        parser.error("give at least one --architecture or --model")
-    environment.prepare("torch", "cpu", given.threads)
-    body: list[list[str]] = []
-    with Progress("Halves") as progress:
-        try:
-            for name, model in models(given.architecture, given.model):
-                length = model.inputs[0].shape[1]
-                x = mutants_of(encoded(given.fasta, length)[0], given.positions)
-                body += rows(name, length, errors_of(make_twin(model), x))
-                progress.done(f"{name}, {length} bp")
-        except FastISMError as error:
-            progress.wrong(str(error))
-            return 1
-    table = markdown_table(HEADER, body, LEFT)
-    print(table)
-    if given.markdown:
-        head = (
-            f"Deltas of substitutions at {given.positions} positions of the first sequence of "
-            f"{given.fasta.name}, times the weights of each layer; imitated on the CPU: "
-            f"{environment.caption(environment.describe())}"
-        )
-        given.markdown.parent.mkdir(parents=True, exist_ok=True)
-        given.markdown.write_text(f"{head}\n\n{table}\n")
-    return 0
+    return study.run(arguments)
 
 
 if __name__ == "__main__":

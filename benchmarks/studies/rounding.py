@@ -13,24 +13,16 @@ that computes in bfloat16 rounds what every layer gives as well: that is the mod
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.architectures import ARCHITECTURES, build
-from benchmarks.attribution.twins import make_twin
-from benchmarks.jobs.progress import Progress
-from benchmarks.jobs.select_sequences import encoded
-from benchmarks.records import environment
-from benchmarks.records.tables import markdown_table
+from benchmarks.studies.of_models import ModelStudy
 from fastism.errors import FastISMError
-from fastism.loading.model_files import load_model
 
 #: Bits of the mantissa of single precision, without the leading one.
 SINGLE = 23
@@ -38,7 +30,6 @@ SINGLE = 23
 FACTORS = {"TF32 factors": 10, "bfloat16 factors": 7}
 WHOLE = "bfloat16 throughout"
 BATCH = 64
-FASTA = environment.ROOT / "data" / "dm3_promoters_2kb.fa.gz"
 
 
 HEADER = (
@@ -144,29 +135,6 @@ def with_factors(module: Any, bits: int) -> Any:
     return module
 
 
-def mutants_of(sequence: np.ndarray, positions: int) -> np.ndarray:
-    """A sequence and its other characters at evenly spaced positions.
-
-    Parameters
-    ----------
-    sequence : ndarray, shape (length, characters)
-        One-hot.
-    positions : int
-
-    Returns
-    -------
-    ndarray, float32, shape (1 + mutants, length, characters)
-    """
-    length, characters = sequence.shape
-    made = [sequence]
-    for position in np.unique(np.linspace(0, length - 1, positions).astype(int)):
-        for character in np.flatnonzero(sequence[position] == 0):
-            mutant = sequence.copy()
-            mutant[position] = np.eye(characters)[character]
-            made.append(mutant)
-    return np.stack(made).astype(np.float32)
-
-
 def outputs_of(module: Any, x: np.ndarray) -> list[np.ndarray]:
     """Outputs of a module for inputs ``(batch, length, characters)``, in its own type.
 
@@ -209,15 +177,6 @@ def measure(module: Any, x: np.ndarray) -> dict[str, Moved]:
     }
 
 
-def models(architectures: Sequence[str], files: Sequence[Path]) -> Iterator[tuple[str, Any]]:
-    """Names and Keras models: untrained ones by architecture, then those of files."""
-    for name in architectures:
-        architecture = ARCHITECTURES[name]
-        yield architecture.label, build(name, architecture.lengths[0])
-    for path in files:
-        yield f"`{path.name}`", load_model(str(path)).model
-
-
 def rows(name: str, length: int, found: dict[str, Moved]) -> list[list[str]]:
     """Lines of the table, `HEADER` by `HEADER`."""
     return [
@@ -228,40 +187,19 @@ def rows(name: str, length: int, found: dict[str, Moved]) -> list[list[str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what rounding does to the effects of mutations, as a table in Markdown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.rounding", description=main.__doc__
+    study = ModelStudy(
+        name="rounding",
+        description=main.__doc__ or "",
+        positions=64,
+        header=HEADER,
+        left=LEFT,
+        rows=lambda name, length, twin, x: rows(name, length, measure(twin, x)),
+        head=(
+            "Naive ISM of the first sequence of {fasta}, {positions} positions; "
+            "rounding is imitated on the CPU"
+        ),
     )
-    parser.add_argument("--architecture", choices=ARCHITECTURES, nargs="+", default=[])
-    parser.add_argument("--model", type=Path, nargs="+", default=[], help="trained ones, .keras")
-    parser.add_argument("--fasta", type=Path, default=FASTA, help="its first sequence is mutated")
-    parser.add_argument("--positions", type=int, default=64, help="how many, evenly spaced")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0 for all")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to as well")
-    given = parser.parse_args(arguments)
-    if not given.architecture and not given.model:
-        parser.error("give at least one --architecture or --model")
-    environment.prepare("torch", "cpu", given.threads)
-    body: list[list[str]] = []
-    with Progress("Rounding") as progress:
-        try:
-            for name, model in models(given.architecture, given.model):
-                length = model.inputs[0].shape[1]
-                x = mutants_of(encoded(given.fasta, length)[0], given.positions)
-                body += rows(name, length, measure(make_twin(model), x))
-                progress.done(f"{name}, {length} bp")
-        except FastISMError as error:
-            progress.wrong(str(error))
-            return 1
-    table = markdown_table(HEADER, body, LEFT)
-    print(table)
-    if given.markdown:
-        head = (
-            f"Naive ISM of the first sequence of {given.fasta.name}, {given.positions} positions; "
-            f"rounding is imitated on the CPU: {environment.caption(environment.describe())}"
-        )
-        given.markdown.parent.mkdir(parents=True, exist_ok=True)
-        given.markdown.write_text(f"{head}\n\n{table}\n")
-    return 0
+    return study.run(arguments)
 
 
 if __name__ == "__main__":

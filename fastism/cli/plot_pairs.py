@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.plot_entry import one_entry
+from fastism.cli.plot_saved import write_figure
 from fastism.cli.plot_tracks import read_tracks
 from fastism.cli.skipped import all_finite
 from fastism.errors import FastISMError
@@ -39,7 +40,6 @@ def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) 
     """
     # Only now: matplotlib takes a second.
     from fastism.plots.pairs import plot_dependency
-    from fastism.plots.saving import check_resolution, save
 
     with stage(Exit.INPUT):
         opened = PairFile(request.store)
@@ -77,7 +77,4 @@ def plot_pairs(request: Request, sequence: str, highlights: Sequence[str] = ()) 
                 highlights=tracks.highlights(place, part),
                 look=request.look,
             )
-        with stage(Exit.USAGE):
-            check_resolution(figure, request.dpi)
-        with stage(Exit.OUTPUT):
-            save(figure, request.out, dpi=request.dpi)
+        write_figure(figure, request.out, request.dpi)

@@ -17,7 +17,9 @@ from fastism.batch.scan_files import COLUMNS
 from fastism.batch.scan_reader import ScanFile
 from fastism.cli.exit_codes import Exit, stage
 from fastism.cli.plot_entry import one_entry
+from fastism.cli.plot_saved import write_figure
 from fastism.cli.plot_tracks import read_tracks
+from fastism.cli.skipped import all_finite
 from fastism.errors import FastISMError
 from fastism.files.text import text_lines
 from fastism.plots.place import Place, place_of, read_span
@@ -185,7 +187,6 @@ def _check_genomic(place: Place, region: str | None, highlights: Sequence[str]) 
 
 
 def _draw(request: Request, lines: Lines, highlights: Sequence[str]) -> None:
-    from fastism.plots.saving import check_resolution, save
     from fastism.plots.scans import plot_scan
 
     place = lines.place
@@ -196,7 +197,7 @@ def _draw(request: Request, lines: Lines, highlights: Sequence[str]) -> None:
         tracks.check([(place, part)])
     deltas = lines.deltas[:, first:last]
     with stage(Exit.INPUT):
-        if not np.isfinite(deltas).all():
+        if not all_finite([deltas]):
             raise FastISMError(
                 f"The scan of {place.name!r} is not finite (NaN or infinite), as the model's "
                 "outputs are: there is nothing to plot. Choose another sequence or output."
@@ -212,7 +213,4 @@ def _draw(request: Request, lines: Lines, highlights: Sequence[str]) -> None:
             highlights=tracks.highlights(place, part),
             look=request.look,
         )
-    with stage(Exit.USAGE):
-        check_resolution(figure, request.dpi)
-    with stage(Exit.OUTPUT):
-        save(figure, request.out, dpi=request.dpi)
+    write_figure(figure, request.out, request.dpi)

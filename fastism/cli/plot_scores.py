@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.plot_saved import write_figure
 from fastism.cli.plot_tracks import Tracks, read_tracks
 from fastism.errors import FastISMError
 from fastism.plots.place import Place, places, read_span
@@ -69,8 +70,6 @@ def plot_scores(
     highlights : sequence of str
     annotations : sequence of Path
     """
-    from fastism.plots.saving import check_resolution, save
-
     with stage(Exit.INPUT):
         opened = Store(request.store)
     with opened:
@@ -84,10 +83,7 @@ def plot_scores(
             tracks.check(list(zip([place for _, place in chosen], parts, strict=True)))
         with stage(Exit.INPUT):
             figure = _drawn(request, scores, chosen, parts, tracks)
-        with stage(Exit.USAGE):
-            check_resolution(figure, request.dpi)
-        with stage(Exit.OUTPUT):
-            save(figure, request.out, dpi=request.dpi)
+        write_figure(figure, request.out, request.dpi)
 
 
 def chosen_rows(

@@ -12,14 +12,13 @@ import numpy as np
 
 from fastism.batch.design_files import read_steps
 from fastism.cli.exit_codes import Exit, stage
+from fastism.cli.plot_saved import write_figure
 from fastism.cli.plot_scan import effect_column, named
 from fastism.errors import FastISMError
 from fastism.files.text import text_lines
 from fastism.genomics.locate import Status
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fastism.cli.plot_scores import Request
 
 
@@ -58,7 +57,7 @@ def plot_haplotype_table(request: Request) -> None:
             output=f"output {label}" if label else "output",
             look=request.look,
         )
-    _save(request, figure)
+    write_figure(figure, request.out, request.dpi)
 
 
 def plot_step_table(request: Request, sequence: str | None) -> None:
@@ -72,13 +71,4 @@ def plot_step_table(request: Request, sequence: str | None) -> None:
     with stage(Exit.USAGE):
         name = named(sequence, list(steps), request.store)
     figure = plot_design(steps[name], alphabet=letters, title=name, look=request.look)
-    _save(request, figure)
-
-
-def _save(request: Request, figure: Figure) -> None:
-    from fastism.plots.saving import check_resolution, save
-
-    with stage(Exit.USAGE):
-        check_resolution(figure, request.dpi)
-    with stage(Exit.OUTPUT):
-        save(figure, request.out, dpi=request.dpi)
+    write_figure(figure, request.out, request.dpi)
