@@ -7,7 +7,8 @@ package installs without it (see fastism/backends/compiled.py).
 from setuptools import Extension, setup
 
 HERE = "fastism/backends"
-NAMES = ("overlap_add", "narrow_overlap_add", "joint_overlap_add")
+NAMES = ("overlap_add", "narrow_overlap_add", "joint_overlap_add", "toom_cook")
+HEADERS = ("vectors", "epilogues", "tiles")
 SOURCES = [f"{HERE}/{name}.cpp" for name in NAMES]
 #: Flags, numbers in a register, and rows of a tile: as many as leave room for two registers.
 INSTRUCTION_SETS = {
@@ -20,7 +21,7 @@ setup(
         Extension(
             f"fastism.backends._kernels_{name}",
             SOURCES,
-            depends=[f"{HERE}/vectors.h", f"{HERE}/tiles.h"],
+            depends=[f"{HERE}/{name}.h" for name in HEADERS],
             language="c++",
             define_macros=[("VECTOR", str(vector)), ("ROWS", str(rows))],
             extra_compile_args=["-std=c++17", "-O3", "-fopenmp", *flags],

@@ -15,7 +15,7 @@ from benchmarks.studies.halves import WAYS, errors_of, halved  # noqa: E402
 from benchmarks.studies.of_models import mutants_of  # noqa: E402
 from benchmarks.studies.rounding import keep_bits  # noqa: E402
 from fastism.backends import torch_triton  # noqa: E402
-from fastism.backends.choices import ROUNDS, Choices  # noqa: E402
+from fastism.backends.choices import Choices  # noqa: E402
 from fastism.backends.torch_kernels import ProductPerTap, is_precise  # noqa: E402
 from fastism.backends.torch_uniform import UniformTorchBackend  # noqa: E402
 
@@ -120,19 +120,6 @@ def test_only_a_precise_kernel_is_a_candidate(monkeypatch, kernel, used):
     monkeypatch.setattr(b, "_rounding", lambda: "tf32")
     b.overlap_add(x, prepared, 1, 0, 7)
     assert prepared.names == tuple(dict.fromkeys([expected, ProductPerTap.name]))
-
-
-def test_what_may_not_be_used_is_asked_once_and_never_the_fastest():
-    choices, asked = Choices(lambda: 0.0), []
-
-    def trial(name: str) -> Any:
-        asked.append(name)
-        return None if name == "refused" else lambda: None
-
-    for _ in range(2):
-        assert choices.best("shape", ["plain", "refused"], trial, advance=True) == "plain"
-    assert asked == ["plain", "refused"] and ROUNDS > 1
-    assert choices.settled("shape", ["plain", "refused"])
 
 
 def test_the_study_finds_halves_near_float32_and_tf32_far():

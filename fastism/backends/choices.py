@@ -31,8 +31,8 @@ HOPELESS = {2: 2.0, 1: 10.0}
 #: other sizes.
 CLOSE = 1.12
 
-#: Makes a kernel ready, and gives what runs a sample once; None for one that may not be used.
-Trial = Callable[[str], Callable[[], None] | None]
+#: Makes a kernel ready, and gives what runs a sample once.
+Trial = Callable[[str], Callable[[], None]]
 
 
 class Choices:
@@ -144,16 +144,12 @@ class Choices:
         """Time kernels in turns, as long as there is time for it."""
         times = self._times.setdefault(shape, {})
         times.update({name: [] for name in names if name not in times})
-        runs: dict[str, Callable[[], None] | None] = {}
+        runs: dict[str, Callable[[], None]] = {}
         while self._may_measure(advance) and (pending := self._pending(shape, names)):
             name = pending[0]
             if name not in runs:
                 self._spend(lambda name=name: runs.update({name: trial(name)}))
-            run = runs[name]
-            if run is None:
-                times[name] = [math.inf] * ROUNDS
-            else:
-                times[name].append(self._spend(run))
+            times[name].append(self._spend(runs[name]))
 
     def _may_measure(self, advance: bool) -> bool:
         return (advance or self._left > 0) and measures()

@@ -36,6 +36,8 @@ from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
 
 #: Multiply-adds of a sample on an accelerator.
 MACS_ON_ACCELERATOR = 1 << 34
+#: Multiply-adds of what a kernel's precision is looked at on.
+MACS_OF_CHECK = 1 << 23
 
 
 class Taps:
@@ -61,15 +63,35 @@ class Taps:
         self._choices = choices
         self._chosen: dict[int, Chosen[Kernel]] = {}
         self._problems: dict[int, Problem] = {}
+        self._doubtful = {kernel.name for kernel in kernels if kernel.approximates}
+        self._precise: dict[str, bool] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The kernels in use."""
         return tuple(name for chosen in self._chosen.values() for name in chosen.names)
 
-    def suits(self, kernel: Kernel, x: Array) -> bool:
-        """Whether a kernel is as precise as it must be on a part of a window."""
-        return not kernel.approximates or is_precise(kernel, x, self._taps)
+    def suits(self, name: str, form: Callable[[], Kernel], x: Array) -> bool:
+        """Whether a kernel that approximates is precise enough for these taps.
+
+        Parameters
+        ----------
+        name : str
+        form : callable
+            Gives the kernel.
+        x : tensor, shape (size, blocks, mutants, channels in)
+            What is to be done; a part of it is looked at once.
+        """
+        if name not in self._precise:
+            part = sample(x, self.problem(form().dilation), MACS_OF_CHECK, fewest=1)
+            if not bool(part.any()):  # which says nothing
+                part = torch.empty_like(part).normal_(generator=torch.Generator(part.device))
+            self._precise[name] = is_precise(form(), part, self._taps)
+        return self._precise[name]
+
+    def approximates(self, name: str) -> bool:
+        """Whether a kernel is one that must be seen to be precise first."""
+        return name in self._doubtful
 
     def problem(self, dilation: int) -> Problem:
         """What a kernel is asked to do."""
@@ -387,20 +409,20 @@ class TorchBackend(Backend):
         trial = partial(self._trial, x, problem, epilogue)
         given = (x, 0 if offset is None else offset, width, base, epilogue)
         chosen = taps.chosen(dilation)
-        suits = partial(self._suits, taps, x, problem)
+        suits = partial(self._suits, taps, x)
         if self.accelerated:  # where runs end some time after their calls
             return self._run(chosen.pick(shape, trial, advance=True, suits=suits), *given)
         work = (*x.shape[:3], width)
         return chosen.run(shape, trial, work, lambda kernel: self._run(kernel, *given), suits)
 
-    def _suits(self, taps: Taps, x: Array, problem: Problem, kernel: Kernel) -> bool:
+    def _suits(self, taps: Taps, x: Array, name: str, form: Callable[[], Kernel]) -> bool:
         """Whether a kernel may run a convolution: one that approximates, only where it is precise.
 
         What rounds all factors to TF32 has nothing to gain from halves of them.
         """
-        if kernel.approximates and self._rounding() != "float32":
-            return False
-        return taps.suits(kernel, sample(x, problem))
+        if not taps.approximates(name):
+            return True
+        return self._rounding() == "float32" and taps.suits(name, form, x)
 
     def _run(
         self,
@@ -454,10 +476,39 @@ class TorchBackend(Backend):
         width: int,
         epilogue: JointEpilogue,
     ) -> Array:
-        joining = taps.chosen(dilation).named(JOINING)
-        if joining is None or not joining.joins:
-            return super().joint_overlap_add(x, taps, dilation, offset, width, epilogue)
-        return joining.run_joint(x, offset, width, epilogue)
+        given = (offset, width, epilogue)
+        chosen = taps.chosen(dilation)
+        if x is None:  # there is no convolution whose time could be compared
+            joining = chosen.named(JOINING)
+            return self._run_joint(joining, x, *given) if joining else self.joined(None, *given[1:])
+        shape = (class_of(x.shape[1] * x.shape[2]), epilogue.what, self._rounding())
+        trial = partial(self._joint_trial, x, taps.problem(dilation), epilogue)
+        work = (*x.shape[:3], width)
+        suits = partial(self._suits, taps, x)
+        return chosen.run(
+            shape, trial, work, lambda kernel: self._run_joint(kernel, x, *given), suits
+        )
+
+    def _run_joint(
+        self, kernel: Kernel, x: Array | None, offset: int, width: int, epilogue: JointEpilogue
+    ) -> Array:
+        """What two edits do to each other behind a convolution, by one kernel."""
+        if kernel.joins:
+            return kernel.run_joint(x, offset, width, epilogue)
+        return self.joined(kernel.run(x, offset, width, None), width, epilogue)
+
+    def _joint_trial(
+        self, x: Array, problem: Problem, epilogue: JointEpilogue
+    ) -> Callable[[Kernel], None]:
+        """As `_trial`, for what two edits do to each other."""
+        x = sample(x, problem)
+        width = len(x) + (problem.count - 1) * problem.dilation
+        reference, first = (x.new_zeros((width, 1, 1, problem.features)) for _ in range(2))
+        rows = x.shape[2]
+        second = x.new_zeros((width, 1, rows, problem.features))
+        residual = None if epilogue.residual is None else second
+        follows = JointEpilogue(reference, first, second, residual)
+        return lambda kernel: self._run_joint(kernel, x, 0, width, follows)
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

@@ -104,6 +104,17 @@ class Kernel(ABC):
         tensor, shape (width, blocks, mutants, channels out)
         """
 
+    @property
+    def joins(self) -> bool:
+        """Whether it takes what two edits do to each other; else that is composed around it."""
+        return False
+
+    def run_joint(
+        self, x: _Tensor | None, offset: int, width: int, epilogue: JointEpilogue
+    ) -> _Tensor:
+        """See `Windows.joint_overlap_add`; only where it `joins`."""
+        raise NotImplementedError(self.name)
+
     def _start(self, x: _Tensor, width: int, base: _Tensor | None) -> _Tensor:
         """A window to add to, ``(width, blocks * mutants, channels out)``."""
         blocks, mutants = x.shape[1:3]
@@ -116,10 +127,11 @@ class CompiledColumns(Kernel):
     """This package's kernel in C++: sums stay in registers until ReLU and residual are done."""
 
     name = "compiled"
+    packs: ClassVar[type[compiled.PackedColumns]] = compiled.PackedColumns
 
     def __init__(self, taps: np.ndarray, dilation: int, device: torch.device) -> None:
         super().__init__(taps, dilation, device)
-        self._packed = compiled.PackedColumns(taps, compiled.load())
+        self._packed = self.packs(taps, compiled.load())
 
     @classmethod
     def accepts(cls, problem: Problem) -> bool:
@@ -146,14 +158,26 @@ class CompiledColumns(Kernel):
 
     @property
     def joins(self) -> bool:
-        """Whether it takes what two edits do to each other; libraries of old builds do not."""
+        """Whether it does: libraries that were built before do not."""
         return self._packed.joins
 
     def run_joint(
         self, x: _Tensor | None, offset: int, width: int, epilogue: JointEpilogue
     ) -> _Tensor:
-        """See `Backend.joint_overlap_add`."""
         return self._packed.joint_overlap_add(x, self.dilation, offset, width, epilogue)
+
+
+class CompiledToomCook(CompiledColumns):
+    """The same for three taps: four products of every two inputs in place of six."""
+
+    name = "compiled, Toom-Cook"
+    packs = compiled.PackedToomCook
+    approximates = True
+
+    @classmethod
+    def accepts(cls, problem: Problem) -> bool:
+        offered = super().accepts(problem) and compiled.offers_toom_cook(compiled.load())
+        return offered and problem.count == 3
 
 
 class CompiledNarrow(Kernel):
@@ -310,12 +334,13 @@ class PackedNarrowConvolution(Kernel):
         return out.view(width, *x.shape[1:3], self.features)
 
 
-#: The kernel that runs what two edits do to each other in one pass.
+#: The kernel that runs what two edits do to each other where there is no convolution yet.
 JOINING = CompiledColumns.name
 
 #: In this order they are used before anything is measured.
 KERNELS: tuple[type[Kernel], ...] = (
     CompiledColumns,
+    CompiledToomCook,
     CompiledNarrow,
     ProductPerTap,
     StackedProduct,

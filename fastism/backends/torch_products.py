@@ -6,7 +6,7 @@ Requirements: torch. What is fastest is measured, see `fastism.backends.choices`
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,8 @@ from fastism.backends.torch_kernels import MOST_MACS
 _Tensor = torch.Tensor
 Form = TypeVar("Form")
 Result = TypeVar("Result")
+#: Whether a way may be used, by its name and by what gives its form.
+Suits = Callable[[str, Callable[[], Any]], bool]
 #: By way the times of its turns, by what was done.
 Race = dict[str, dict[Hashable, list[float]]]
 
@@ -87,7 +89,7 @@ class Chosen(Generic[Form]):
         sampled: Callable[[], Callable[[Form], Any]],
         work: Hashable,
         do: Callable[[Form], Result],
-        suits: Callable[[Form], bool] | None = None,
+        suits: Suits | None = None,
     ) -> Result:
         """Do what is to be done in the way that is the fastest for a class of shapes.
 
@@ -138,7 +140,7 @@ class Chosen(Generic[Form]):
         measure: bool = True,
         advance: bool = False,
         races: bool = False,
-        suits: Callable[[Form], bool] | None = None,
+        suits: Suits | None = None,
     ) -> Form:
         """The form to use for a class of shapes.
 
@@ -154,7 +156,8 @@ class Chosen(Generic[Form]):
         races : bool
             Whether ways that the sample does not tell apart take turns from then on, see `run`.
         suits : callable, optional
-            Whether a form may be used at all, asked before it is measured.
+            Whether a way may be used at all for this weight, asked before it is: times are those
+            of all weights of the same shape, which a way may suit or not.
         """
         if shape in self._settled:
             return self._settled[shape]
@@ -165,23 +168,26 @@ class Chosen(Generic[Form]):
                 made[name] = self._makers[name]()
             return made[name]
 
-        def trial(name: str) -> Callable[[], None] | None:
+        def trial(name: str) -> Callable[[], None]:
             run, ready = sample(), form(name)
-            if suits is not None and not suits(ready):
-                return None
             if self._warm_up:
                 run(ready)
             return lambda: run(ready)
 
-        full = (*self._key, shape)
-        name = self._choices.best(full, self._names, trial if measure else None, advance)
+        def may(name: str) -> bool:
+            return suits is None or suits(name, partial(form, name))
+
+        full, names = (*self._key, shape), list(self._names)
+        while not may(name := self._choices.best(full, names, trial if measure else None, advance)):
+            names.remove(name)
         self._name_of[shape] = name
         chosen = form(name)
         # While ways are still compared, their forms stay: making one may take longer than a run.
         self._forms = made
-        if self._choices.settled(full, self._names):
+        if self._choices.settled(full, names):
             self._settled[shape] = chosen
-            close = self._choices.close(full, self._names) if races else []
+            close = self._choices.close(full, names) if races else []
+            close = [each for each in close if may(each)]
             if len(close) > 1:
                 self._races[shape] = {each: {} for each in close}
             self._trim()

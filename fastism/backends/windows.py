@@ -161,9 +161,21 @@ class Windows(Arrays):
         -------
         array, shape (width, first edits, second edits, channels out)
         """
+        added = None if x is None else self.add_taps(x, taps, dilation, offset, width, None)
+        return self.joined(added, width, epilogue)
+
+    def joined(self, added: Array | None, width: int, epilogue: JointEpilogue) -> Array:
+        """The epilogue of `joint_overlap_add`, as one operation after another.
+
+        Parameters
+        ----------
+        added : array or None, shape (width, first edits, second edits, channels out)
+            What the convolution gives; None for nothing.
+        width : int
+        epilogue : JointEpilogue
+        """
         values = (epilogue.reference + epilogue.first) + epilogue.second
-        if x is not None:
-            values = values + self.add_taps(x, taps, dilation, offset, width, None)
+        values = values if added is None else values + added
         alone = [epilogue.reference + delta for delta in (epilogue.first, epilogue.second)]
         first, second = (self.function("relu", y) for y in alone)
         second = second - self.function("relu", epilogue.reference)

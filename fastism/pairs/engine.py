@@ -76,6 +76,8 @@ class PairEngine:
         PairPart
             Every pair comes once.
         """
+        leads = int(np.sum((mutants.start >= leading[0]) & (mutants.start < leading[1])))
+        self.engine.b.expect(self.engine.plan.seconds(leads * len(mutants) // 2))
         model = self._model(inputs)
         blocks = make_blocks(mutants.start, self.block)
         kept = Kept(mutants.start, leading)
