@@ -790,6 +790,7 @@ APART = {
     # `overlap_add` is these two.
     "add_taps": "overlap_add",
     "composed": "overlap_add",
+    "joined": "joint_overlap_add",
 }
 
 

@@ -383,12 +383,14 @@ def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 12
     return flat[:positions, :, :rows].contiguous()
 
 
-#: How many times the error of plain products those of a kernel that approximates may have.
-WORSE = 1.5
+#: How many times the error of plain products a kernel that approximates may have: as the root of
+#: the mean square, and at any position and at most. (On the layers of BPNet, the convolution of
+#: oneDNN has 1.2 to 1.6 times the first, and up to 2.8 times the second.)
+WORSE, WORST = 1.6, 3.0
 
 
 def is_precise(kernel: Kernel, x: _Tensor, taps: np.ndarray) -> bool:
-    """Whether a kernel is as near to float64 as plain products in single precision are.
+    """Whether a kernel is as near to float64 as single precision is otherwise.
 
     Parameters
     ----------
@@ -400,8 +402,8 @@ def is_precise(kernel: Kernel, x: _Tensor, taps: np.ndarray) -> bool:
     Returns
     -------
     bool
-        Whether both the largest error and the root of the mean square are at most `WORSE` times
-        those of one product per tap, measured on the device of `x`.
+        Whether the root of the mean square of its error is at most `WORSE` times that of one
+        product per tap, and that of any position, and the largest error, at most `WORST` times.
     """
     width = len(x) + (kernel.count - 1) * kernel.dilation
     given = kernel.dilation, x.device
@@ -410,8 +412,12 @@ def is_precise(kernel: Kernel, x: _Tensor, taps: np.ndarray) -> bool:
         (each.run(x, 0, width, None).double() - exact).abs_()
         for each in (kernel, ProductPerTap(taps, *given))
     ]
-    pairs = [(error.max(), error.square().mean().sqrt()) for error in off]
-    return all(bool(own <= WORSE * plain) for own, plain in zip(*pairs, strict=True))
+    squares, plain = (error.square().mean((1, 2, 3)) for error in off)
+    return (
+        bool(squares.mean() <= WORSE**2 * plain.mean())
+        and bool((squares <= WORST**2 * plain).all())
+        and bool(off[0].max() <= WORST * off[1].max())
+    )
 
 
 def class_of(rows: Any) -> int:
