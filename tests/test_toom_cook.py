@@ -1,4 +1,4 @@
-"""Four products of every two inputs in place of six: right, precise, and only where it may be."""
+"""Four products of every two inputs and three taps in place of six: right, precise, where it may be."""
 
 from __future__ import annotations
 
@@ -62,10 +62,11 @@ def assert_near(made: Any, exact: Any, count: int) -> None:
 def windows(draw: st.DrawFn) -> dict[str, int]:
     """Chains of any length, inside and outside of the window, and rows that fill no tile."""
     return {
+        "taps": draw(st.integers(1, 12)),
         "size": draw(st.integers(1, 12)),
-        "width": draw(st.integers(1, 20)),
+        "width": draw(st.integers(1, 30)),
         "dilation": draw(st.integers(1, 7)),
-        "offset": draw(st.integers(-9, 9)),
+        "offset": draw(st.integers(-12, 9)),
         "blocks": draw(st.integers(1, 3)),
         "mutants": draw(st.integers(1, 14)),
         "channels": draw(st.integers(1, 9)),
@@ -82,7 +83,7 @@ def windows(draw: st.DrawFn) -> dict[str, int]:
 def test_windows_are_those_of_the_definition(instructions, case):
     rng, size, width = np.random.default_rng(case["seed"]), case["size"], case["width"]
     rows, features = (case["blocks"], case["mutants"]), case["features"]
-    taps = rng.standard_normal((3, case["channels"], features), np.float32)
+    taps = rng.standard_normal((case["taps"], case["channels"], features), np.float32)
     packed = compiled.PackedToomCook(taps, library(instructions))
     x = numbers(rng, size, *rows, case["channels"])
     z = numbers(rng, width, rows[0], 1, features)
@@ -107,7 +108,7 @@ def test_windows_are_those_of_the_definition(instructions, case):
 def test_interactions_are_those_of_the_definition(instructions, case):
     rng, width = np.random.default_rng(case["seed"]), case["width"]
     firsts, seconds, features = case["blocks"], case["mutants"], case["features"]
-    taps = rng.standard_normal((3, case["channels"], features), np.float32)
+    taps = rng.standard_normal((case["taps"], case["channels"], features), np.float32)
     packed = compiled.PackedToomCook(taps, library(instructions))
     x = numbers(rng, case["size"], firsts, seconds, case["channels"])
     z, a = numbers(rng, width, 1, 1, features), numbers(rng, width, firsts, 1, features)
@@ -156,13 +157,13 @@ def test_what_no_mutation_reaches_stays_exactly_zero(instructions):
     assert made[2:8].any()
 
 
-def test_it_takes_three_taps_and_no_other_number(offered):
+def test_it_takes_any_number_of_taps_but_one(offered):
     taken = [
         count
         for count in range(1, 8)
         if CompiledToomCook.accepts(Problem("float32", "cpu", count, 20, 64, 2))
     ]
-    assert taken == [3]
+    assert taken == [2, 3, 4, 5, 6, 7]
     assert not CompiledToomCook.accepts(Problem("float64", "cpu", 3, 20, 64, 2))
     assert not CompiledToomCook.accepts(Problem("float32", "cpu", 3, 20, 2, 2))
 
@@ -181,12 +182,23 @@ def test_a_library_from_before_does_not_offer_it(monkeypatch):
     assert not hasattr(library, "toom_cook_overlap_add")
 
 
-@pytest.mark.parametrize("dilation", [1, 16, 64])
-def test_it_is_as_near_to_float64_as_single_products_are(offered, dilation):
-    rng = np.random.default_rng(dilation)
-    taps = (rng.standard_normal((3, 64, 64)) / 14).astype(np.float32)
-    x = numbers(rng, 2 * dilation + 9, 1, 24, 64)
-    assert is_precise(CompiledToomCook(taps, dilation, torch.device("cpu")), x, taps)
+#: Taps, channels in and out, dilation.
+LAYERS = {
+    "BPNet": (3, 64, 64, 16),
+    "Basset": (11, 300, 200, 1),
+    "DeepSEA": (8, 320, 480, 1),
+    "Factorized Basset": (5, 64, 100, 1),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_it_is_as_near_to_float64_as_one_sum_is(offered, layer):
+    count, channels, features, dilation = LAYERS[layer]
+    rng = np.random.default_rng(count)
+    taps = (rng.standard_normal((count, channels, features)) / 14).astype(np.float32)
+    x = numbers(rng, 2 * dilation + 9, 1, 24, channels)
+    given = taps, dilation, torch.device("cpu")
+    assert is_precise(CompiledToomCook(*given), CompiledColumns(*given), x, taps)
 
 
 class Clock:

@@ -132,7 +132,10 @@ class PackedColumns:
             None if x is None else x.data_ptr(),
             0 if x is None else len(x),
             *edits,
-            *self._convolution,
+            self.channels,
+            self._taps.data_ptr(),
+            self.count,
+            self.features,
             dilation,
             offset,
             address,
@@ -167,7 +170,10 @@ class PackedColumns:
             rectify,
             x.data_ptr(),
             *x.shape[:3],
-            *self._convolution,
+            self.channels,
+            self._taps.data_ptr(),
+            self.count,
+            self.features,
             dilation,
             offset,
             *reference_arguments,
@@ -184,11 +190,6 @@ class PackedColumns:
         """What the kernel multiplies inputs with, ``(forms, channels in, channels out)``."""
         return taps
 
-    @property
-    def _convolution(self) -> tuple[int, ...]:
-        """Channels in, the address of the taps, their number, and channels out."""
-        return self.channels, self._taps.data_ptr(), self.count, self.features
-
     def _call(self, *arguments: Any) -> None:
         self._library.overlap_add(*arguments)
 
@@ -197,24 +198,29 @@ class PackedColumns:
 
 
 class PackedToomCook(PackedColumns):
-    """The same for three taps, by four products of every two inputs in place of six.
+    """The same by fewer products than taps: four of every two inputs and three taps, not six.
 
     Parameters
     ----------
-    taps : ndarray, shape (3, channels in, channels out)
+    taps : ndarray, shape (taps, channels in, channels out)
         As for `PackedColumns`.
     library : CDLL
         From `load`, with this kernel (see `offers_toom_cook`).
     """
 
     def _forms(self, taps: np.ndarray) -> np.ndarray:
-        first, second, third = wide = taps.astype(np.float64)
-        outer = first + third
-        return np.stack([*wide, (outer + second) / 2, (outer - second) / 2])
-
-    @property
-    def _convolution(self) -> tuple[int, ...]:
-        return self.channels, self._taps.data_ptr(), self.features
+        wide, made = taps.astype(np.float64), []
+        while len(wide):
+            # In parts of three taps and of two, as toom_cook.cpp takes them.
+            size = 2 if len(wide) == 4 else min(len(wide), 3)
+            part, wide = wide[:size], wide[size:]
+            made += [*part]
+            if size == 2:
+                made.append(part[0] + part[1])
+            if size == 3:
+                outer = part[0] + part[2]
+                made += [(outer + part[1]) / 2, (outer - part[1]) / 2]
+        return np.stack(made)
 
     def _call(self, *arguments: Any) -> None:
         self._library.toom_cook_overlap_add(*arguments)
@@ -296,7 +302,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def offers_toom_cook(library: ctypes.CDLL) -> bool:
-    """Whether the kernel for three taps is there: not in libraries that were built before it."""
+    """Whether that kernel is there: not in libraries that were built before it was."""
     return hasattr(library, "toom_cook_overlap_add")
 
 
@@ -324,11 +330,11 @@ def _open(name: str) -> ctypes.CDLL | None:
     window = (number, pointer, number, number, number, number)
     joint = (pointer, number, number, number, number)
     joint_rest = (pointer, number, pointer, pointer, *rest)
-    taps, forms = (pointer, number, number, number, number), (pointer, number, number, number)
+    taps = (pointer, number, number, number, number)
     _declare(library, "overlap_add", (*window, *taps, *rows, *rest))
     _declare(library, "joint_overlap_add", (*joint, *taps, *joint_rest))
-    _declare(library, "toom_cook_overlap_add", (*window, *forms, *rows, *rest))
-    _declare(library, "toom_cook_joint", (*joint, *forms, *joint_rest))
+    _declare(library, "toom_cook_overlap_add", (*window, *taps, *rows, *rest))
+    _declare(library, "toom_cook_joint", (*joint, *taps, *joint_rest))
     narrow = (pointer, number, number, number, number, pointer, number, number, number)
     _declare(library, "narrow_overlap_add", (*narrow, *rows, pointer, number, number))
     return library

@@ -40,7 +40,12 @@ struct Registers<0> {
 
 // The sums of a tile in memory.
 template <int rows>
-using Sums = Vector[rows][2];
+struct alignas(VECTOR * sizeof(float)) Sums {
+    Vector of[rows][2] = {};
+
+    Vector* operator[](int r) { return of[r]; }
+    const Vector* operator[](int r) const { return of[r]; }
+};
 
 // One tap: the first row of the input that it reads, and its first columns.
 struct Tap {
@@ -60,7 +65,7 @@ __attribute__((noinline)) void sum_taps(Sums<rows>& made, const Tap* taps, int64
         for (int64_t k = 0; k < channels; k++, weights += COLUMNS)
             sums.add(x + k, channels, load(weights), load(weights + VECTOR));
     }
-    sums.keep(made);
+    sums.keep(made.of);
 }
 
 // Store the sums of a tile where its epilogue is.
