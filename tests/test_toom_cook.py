@@ -1,4 +1,4 @@
-"""Four products of every two inputs and three taps in place of six: right, precise, where it may be."""
+"""Four products of every two inputs and three taps in place of six: right and precise."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_what_no_mutation_reaches_stays_exactly_zero(instructions):
     assert made[2:8].any()
 
 
-def test_it_takes_any_number_of_taps_but_one(offered):
+def test_it_takes_any_number_of_taps_but_one_of_enough_channels(offered):
     taken = [
         count
         for count in range(1, 8)
@@ -166,6 +166,7 @@ def test_it_takes_any_number_of_taps_but_one(offered):
     assert taken == [2, 3, 4, 5, 6, 7]
     assert not CompiledToomCook.accepts(Problem("float64", "cpu", 3, 20, 64, 2))
     assert not CompiledToomCook.accepts(Problem("float32", "cpu", 3, 20, 2, 2))
+    assert not CompiledToomCook.accepts(Problem("float32", "cpu", 3, 4, 64, 2))
 
 
 def test_a_library_from_before_does_not_offer_it(monkeypatch):

@@ -26,9 +26,11 @@
 
 namespace {
 
-// Neighbouring taps whose products are found together, and where their forms begin.
+// Neighbouring taps whose products are found together, and where their forms begin. The last ones
+// are the first to reach the last outputs of an input.
 struct Part {
     int64_t tap, size, form;
+    bool last;
 };
 
 // The forms of a part in memory: its taps, and the sums of them that inputs are multiplied with.
@@ -40,7 +42,7 @@ std::vector<Part> parts_of(int64_t count) {
     int64_t form = 0;
     for (int64_t tap = 0; tap < count;) {
         const int64_t left = count - tap, size = left == 4 ? 2 : std::min<int64_t>(left, 3);
-        parts.push_back({tap, size, form});
+        parts.push_back({tap, size, form, size == left});
         tap += size;
         form += FORMS[size];
     }
@@ -110,16 +112,15 @@ class Walk {
             }
     }
 
-    // Store outputs that no further input reaches.
-    void store(int64_t from, int64_t to) {
+    // Store outputs that no further input reaches, or none at all.
+    void store(int64_t from, int64_t to, bool reached) {
+        const Sums<rows> nothing;
         for (int64_t k = std::max<int64_t>(from, 0); k < std::min(to, outputs); k++)
             for (int64_t group = begin; group < end; group++) {
                 // The last columns overlap those before where features do not fill them.
                 const int64_t f = std::min(group * COLUMNS, window.features - COLUMNS);
                 epilogue.move(p + k * convolution.dilation, f);
-                Sums<rows>& sum = at(k, group);
-                keep<rows>(epilogue, sum);
-                sum = {};
+                keep<rows>(epilogue, reached ? at(k, group) : nothing);
             }
     }
 
@@ -128,7 +129,8 @@ class Walk {
     const Convolution& convolution;
     typename Window::template Epilogue<rows> epilogue;
     const int64_t p, outputs, begin, end, ring;
-    // Of the outputs that inputs still add to, one behind the other round and round.
+    // Of the outputs that inputs still add to, one behind the other round and round. Where an output
+    // is reached for the first time, the sums of an earlier one are still there.
     std::vector<Sums<rows>> sums;
     std::vector<char> joins;
     std::vector<float> plus, minus;
@@ -164,8 +166,8 @@ class Walk {
             for (int v = 0; v < 2; v++) {
                 a[r][v] += zero[r][v];
                 b[r][v] += (one[r][v] - two[r][v]) - last[r][v];
-                c[r][v] += (one[r][v] + two[r][v]) - zero[r][v];
-                d[r][v] += last[r][v];
+                c[r][v] = (part.last ? Vector{} : c[r][v]) + ((one[r][v] + two[r][v]) - zero[r][v]);
+                d[r][v] = (part.last ? Vector{} : d[r][v]) + last[r][v];
             }
     }
 
@@ -181,8 +183,8 @@ class Walk {
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < 2; v++) {
                 a[r][v] += zero[r][v];
-                b[r][v] += (one[r][v] - zero[r][v]) - last[r][v];
-                c[r][v] += last[r][v];
+                b[r][v] = (part.last ? Vector{} : b[r][v]) + ((one[r][v] - zero[r][v]) - last[r][v]);
+                c[r][v] = (part.last ? Vector{} : c[r][v]) + last[r][v];
             }
     }
 
@@ -197,8 +199,10 @@ class Walk {
             Sums<rows> made;
             sum_taps<rows>(made, taps, count, convolution.channels);
             Sums<rows>& sum = at(k + part.tap + j, group);
+            const bool fresh = part.last && j >= part.size - 1;
             for (int r = 0; r < rows; r++)
-                for (int v = 0; v < 2; v++) sum[r][v] += made[r][v];
+                for (int v = 0; v < 2; v++)
+                    sum[r][v] = (fresh ? Vector{} : sum[r][v]) + made[r][v];
         }
     }
 };
@@ -217,13 +221,16 @@ void run_chain(const Window& window, const Convolution& convolution, const float
     const int64_t step = dilation * window.rows * convolution.channels;
     const float* next = x + (q * window.rows + first) * convolution.channels;
     Walk<rows, Window> walk(window, convolution, first, p, outputs, begin, end);
-    walk.store(0, reached);
+    walk.store(0, inputs ? reached : outputs, false);
     for (int64_t i = 0; i < inputs; i += 2, next += 2 * step) {
         const int64_t two = std::min<int64_t>(inputs - i, 2);
         walk.pass(reached + i, next, two == 2 ? next + step : nullptr);
-        walk.store(reached + i, reached + i + two);
+        walk.store(reached + i, reached + i + two, true);
     }
-    walk.store(reached + inputs, outputs);
+    if (!inputs) return;
+    const int64_t last = reached + inputs + convolution.count - 1;
+    walk.store(reached + inputs, last, true);
+    walk.store(last, outputs, false);
 }
 
 template <typename Window>

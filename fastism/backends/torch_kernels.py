@@ -177,7 +177,8 @@ class CompiledToomCook(CompiledColumns):
     @classmethod
     def accepts(cls, problem: Problem) -> bool:
         offered = super().accepts(problem) and compiled.offers_toom_cook(compiled.load())
-        return offered and problem.count > 1
+        # With few channels in, additions around the products cost more than is saved.
+        return offered and problem.count > 1 and problem.channels >= 16
 
 
 class CompiledNarrow(Kernel):
@@ -339,8 +340,8 @@ JOINING = CompiledColumns.name
 
 #: In this order they are used before anything is measured.
 KERNELS: tuple[type[Kernel], ...] = (
-    CompiledColumns,
     CompiledToomCook,
+    CompiledColumns,
     CompiledNarrow,
     ProductPerTap,
     StackedProduct,
@@ -356,11 +357,12 @@ def _overlap(out: _Tensor, x: _Tensor, shift: int) -> tuple[_Tensor, _Tensor]:
     return out[first:last], x[first - shift : last - shift]
 
 
-def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 128) -> _Tensor:
+def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 48) -> _Tensor:
     """A part of a window to measure kernels on, as one block; at least some mutants of it.
 
     Which kernel is the fastest depends on the number of mutants more than on that of positions, so
-    a sample of what needs many multiply-adds has fewer positions first.
+    a sample of what needs many multiply-adds has fewer positions first, but three: some kernels
+    take two positions together.
 
     Parameters
     ----------
@@ -379,7 +381,7 @@ def sample(x: _Tensor, problem: Problem, most: int = MOST_MACS, fewest: int = 12
     each = problem.count * problem.channels * problem.features
     rows = min(max(most // (each * len(x)), fewest), flat.shape[2])
     # Dilated taps reach far apart: with fewer positions they would not meet.
-    positions = max(most // (each * rows), 1) if problem.dilation == 1 else len(x)
+    positions = max(most // (each * rows), 3) if problem.dilation == 1 else len(x)
     return flat[:positions, :, :rows].contiguous()
 
 
