@@ -86,15 +86,19 @@ class Taps:
             part = sample(x, self.problem(form().dilation), MACS_OF_CHECK, fewest=1)
             if not bool(part.any()):  # which says nothing
                 part = torch.empty_like(part).normal_(generator=torch.Generator(part.device))
-            self._precise[name] = is_precise(form(), self._plain(form()), part, self._taps)
+            plain = self._plain(form())
+            # Without another kernel there is nothing to choose.
+            suits = plain is None or is_precise(form(), plain, part, self._taps)
+            self._precise[name] = suits
         return self._precise[name]
 
-    def _plain(self, kernel: Kernel) -> Kernel:
-        """The kernel that is used before anything is measured, in place of another one."""
+    def _plain(self, kernel: Kernel) -> Kernel | None:
+        """The first kernel that could run in place of one that approximates."""
         problem = self.problem(kernel.dilation)
-        kernels = (each for each in self._kernels if each.accepts(problem))
-        plain = next(each for each in kernels if not each.approximates)
-        return plain(self._taps, kernel.dilation, self._device)
+        for other in self._kernels:
+            if not other.approximates and other.accepts(problem):
+                return other(self._taps, kernel.dilation, self._device)
+        return None
 
     def approximates(self, name: str) -> bool:
         """Whether a kernel is one that must be seen to be precise first."""
