@@ -252,6 +252,25 @@ def test_only_times_of_equal_work_are_compared(clock):
 
 
 @pytest.mark.torch
+def test_work_that_is_always_another_decides_too(clock):
+    pytest.importorskip("torch")
+    from fastism.backends.torch_products import ENOUGH, Chosen
+
+    choices = Choices(clock)
+    choices.allow(1e6)
+    chosen = Chosen(choices, ("key",), {name: lambda name=name: name for name in "ab"})
+
+    def spend(form: str) -> str:
+        clock.now += 1.0 if form == "b" else 1.1
+        return form
+
+    sizes = [size for size in range(2 * ENOUGH) for _ in range(2)]
+    made = [chosen.run("shape", lambda: lambda form: spend("b"), size, spend) for size in sizes]
+    assert set(made[: 2 * ENOUGH]) == {"a", "b"}
+    assert set(made[2 * ENOUGH :]) == {"b"}
+
+
+@pytest.mark.torch
 def test_samples_of_dense_layers_are_small_however_large_the_matrix():
     pytest.importorskip("torch")
     from fastism.backends.torch_kernels import MOST_MACS

@@ -25,6 +25,8 @@ Suits = Callable[[str, Callable[[], Any]], bool]
 #: By way the times of its turns, by what was done.
 Race = dict[str, dict[Hashable, list[float]]]
 
+#: So many different works, done in every way, tell which way is the fastest.
+ENOUGH = 8
 #: Rows of a sample at most; with fewer than so many nothing is measured.
 MOST_ROWS, FEWEST_ROWS = 1024, 32
 
@@ -117,10 +119,8 @@ class Chosen(Generic[Form]):
         form, begun = self._form(name), self._choices.clock()
         made = do(form)
         race[name].setdefault(work, []).append(self._choices.clock() - begun)
-        times = {each: taken.get(work, []) for each, taken in race.items()}
-        # The first run of a way makes its code ready.
-        if min(map(len, times.values())) > ROUNDS:
-            best = min(times, key=lambda each: min(times[each]))
+        best = _winner(race, work)
+        if best is not None:
             self._choices.decide((*self._key, shape), best)
             self._name_of[shape], self._settled[shape] = best, self._form(best)
             self._races.pop(shape, None)
@@ -192,6 +192,18 @@ class Chosen(Generic[Form]):
                 self._races[shape] = {each: {} for each in close}
             self._trim()
         return chosen
+
+
+def _winner(race: Race, work: Hashable) -> str | None:
+    """The fastest way, once all ways did some work often enough or enough of the same work."""
+    times = {name: taken.get(work, []) for name, taken in race.items()}
+    # The first run of a way makes its code ready.
+    if min(map(len, times.values())) > ROUNDS:
+        return min(times, key=lambda name: min(times[name]))
+    shared = set.intersection(*({*taken} for taken in race.values()))
+    if len(shared) < ENOUGH:
+        return None
+    return min(race, key=lambda name: sum(min(race[name][each]) for each in shared))
 
 
 def matrix_makers(

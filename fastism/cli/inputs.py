@@ -42,6 +42,11 @@ class Survey:
     hash: str
 
 
+def described(pad: bool, rename: bool) -> dict[str, str | None]:
+    """How intervals become sequences, as options of a command; None for what is the default."""
+    return {"--pad": "N" if pad else None, "--contigs": "rename" if rename else None}
+
+
 @dataclass(frozen=True)
 class Input:
     """A file of sequences or of intervals.

@@ -18,7 +18,7 @@ import typer
 
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, parsed, refuse, stage, staged
-from fastism.cli.inputs import Input
+from fastism.cli.inputs import Input, described
 from fastism.cli.interrupts import Interrupts, interrupts
 from fastism.cli.opened import ModelOptions, Opened, open_model
 from fastism.cli.progress import duration, note, progress
@@ -87,8 +87,7 @@ class Request:
             "--ambiguous": self.ambiguous,
             "--content": self.content,
             **self.model.described,
-            "--pad": "N" if source.pad else None,
-            "--contigs": "rename" if source.rename else None,
+            **described(source.pad, source.rename),
             "--not-finite": None if self.not_finite is o.NotFinite.error else self.not_finite.value,
         }
         return command_line(["pairs", model, source.path.name], options, self.model)

@@ -13,7 +13,7 @@ from typing import Any
 from fastism.batch.scoring import default_batch, shard_rows, values_of
 from fastism.batch.scoring import score as score_records
 from fastism.cli.exit_codes import Exit, stage
-from fastism.cli.inputs import Input, Survey
+from fastism.cli.inputs import Input, Survey, described
 from fastism.cli.interrupts import Interrupts
 from fastism.cli.opened import ModelOptions, Opened
 from fastism.cli.progress import note, progress
@@ -53,8 +53,7 @@ class Request:
             "--content": self.content,
             "--dtype": self.dtype,
             **self.model.described,
-            "--pad": "N" if source.pad else None,
-            "--contigs": "rename" if source.rename else None,
+            **described(source.pad, source.rename),
             # What is left out is listed; only what is kept makes other scores.
             "--not-finite": "keep" if self.not_finite == "keep" else None,
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastism.batch.haplotype_files import haplotype_row
 from fastism.cli.exit_codes import Exit, Failure, refuse, stage, staged
+from fastism.cli.inputs import described
 from fastism.cli.interrupts import Interrupts
 from fastism.cli.opened import ModelOptions, Opened
 from fastism.cli.progress import note, progress
@@ -60,8 +61,7 @@ class VariantRequest:
             "--alphabet": self.letters,
             "--ambiguous": self.ambiguous,
             **self.model.described,
-            "--pad": "N" if self.pad else None,
-            "--contigs": "rename" if self.rename else None,
+            **described(self.pad, self.rename),
             "--not-finite": self.not_finite if self.not_finite != "error" else None,
             "--batch": self.batch,
         }

@@ -107,7 +107,8 @@ class Propagation:
         Known from the start: of the perturbed input, or nothing.
     alone : callable, optional
         ``alone(node, window)`` is what either edit adds to the reference, where interactions are
-        carried. Without it nodes give deltas only.
+        carried. Without it nodes give deltas only. With it windows are let go behind their last
+        reader, so that others get their memory while it is still in the caches.
 
     Attributes
     ----------
@@ -138,7 +139,16 @@ class Propagation:
                     self._joined(index)
                 else:
                     self._step(index)
+                if self._alone is not None:
+                    self._let_go(index)
         return self.deltas
+
+    def _let_go(self, index: int) -> None:
+        """Forget the windows that this node is the last one to read."""
+        for source in self.model.graph.nodes[index].inputs:
+            if self.model.roles.last_reader.get(source) == index:
+                self.deltas.pop(source, None)
+                self._values.pop(source, None)
 
     def _joined(self, index: int) -> None:
         """A convolution, its ReLU and perhaps a residual sum in one pass."""

@@ -93,12 +93,16 @@ class Roles:
         Those whose readers all want values, which they give at once.
     tails : dict of int to Tail
         A ReLU, perhaps with a residual sum, that runs in the pass of a convolution.
+    last_reader : dict of int to int
+        The last node that reads the windows of another one; not of those that something beyond
+        the windows reads.
     """
 
     nodes: tuple[int, ...]
     nonlinear: frozenset[int]
     values: frozenset[int]
     tails: dict[int, Tail]
+    last_reader: dict[int, int]
 
 
 def find_roles(plan: Plan) -> Roles:
@@ -116,7 +120,13 @@ def find_roles(plan: Plan) -> Roles:
             values.add(index)
     tails = {i: tail for i, tail in plan.tails.items() if tail.pool is None and i in values}
     tails = {i: tail for i, tail in tails.items() if tail.relu not in values}
-    return Roles(nodes, nonlinear, frozenset(values), tails)
+    inside = {*nodes}
+    last_reader = {
+        i: max(graph.consumers[i])
+        for i in nodes
+        if graph.consumers[i] and inside.issuperset(graph.consumers[i]) and i not in kept
+    }
+    return Roles(nodes, nonlinear, frozenset(values), tails, last_reader)
 
 
 @dataclass(frozen=True)
