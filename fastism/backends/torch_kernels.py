@@ -17,6 +17,7 @@ import torch
 
 from fastism.backends import compiled, onednn
 from fastism.backends.epilogue import Epilogue, JointEpilogue
+from fastism.backends.workspace import Workspace
 
 _Tensor = torch.Tensor
 
@@ -110,9 +111,14 @@ class Kernel(ABC):
         return False
 
     def run_joint(
-        self, x: _Tensor | None, offset: int, width: int, epilogue: JointEpilogue
+        self,
+        x: _Tensor | None,
+        offset: int,
+        width: int,
+        epilogue: JointEpilogue,
+        workspace: Workspace,
     ) -> _Tensor:
-        """See `Windows.joint_overlap_add`; only where it `joins`."""
+        """See `Windows.joint_overlap_add`; only where it `joins`. The result is in `workspace`."""
         raise NotImplementedError(self.name)
 
     def _start(self, x: _Tensor, width: int, base: _Tensor | None) -> _Tensor:
@@ -162,9 +168,15 @@ class CompiledColumns(Kernel):
         return self._packed.joins
 
     def run_joint(
-        self, x: _Tensor | None, offset: int, width: int, epilogue: JointEpilogue
+        self,
+        x: _Tensor | None,
+        offset: int,
+        width: int,
+        epilogue: JointEpilogue,
+        workspace: Workspace,
     ) -> _Tensor:
-        return self._packed.joint_overlap_add(x, self.dilation, offset, width, epilogue)
+        given = (x, self.dilation, offset, width, epilogue, workspace)
+        return self._packed.joint_overlap_add(*given)
 
 
 class CompiledToomCook(CompiledColumns):
