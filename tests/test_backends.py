@@ -791,7 +791,6 @@ APART = {
     # `overlap_add` is these two.
     "add_taps": "overlap_add",
     "composed": "overlap_add",
-    "joined": "joint_overlap_add",
 }
 
 

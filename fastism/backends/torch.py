@@ -496,7 +496,7 @@ class TorchBackend(Backend):
         chosen = taps.chosen(dilation)
         if x is None:  # there is no convolution whose time could be compared
             joining = chosen.named(JOINING)
-            return self._run_joint(joining, x, *given) if joining else self.joined(None, *given[1:])
+            return self._run_joint(joining, x, *given) if joining else self._joined(None, *given[1:])
         shape = (class_of(x.shape[1] * x.shape[2]), epilogue.what, self._rounding())
         trial = partial(self._joint_trial, x, taps.problem(dilation), epilogue)
         work = (*x.shape[:3], width)
@@ -511,7 +511,7 @@ class TorchBackend(Backend):
         """What two edits do to each other behind a convolution, by one kernel."""
         if kernel.joins:
             return kernel.run_joint(x, offset, width, epilogue, self._workspace)
-        return self.joined(kernel.run(x, offset, width, None), width, epilogue)
+        return self._joined(kernel.run(x, offset, width, None), width, epilogue)
 
     def _joint_trial(
         self, x: Array, problem: Problem, epilogue: JointEpilogue

@@ -162,9 +162,9 @@ class Windows(Arrays):
         array, shape (width, first edits, second edits, channels out)
         """
         added = None if x is None else self.add_taps(x, taps, dilation, offset, width, None)
-        return self.joined(added, width, epilogue)
+        return self._joined(added, width, epilogue)
 
-    def joined(self, added: Array | None, width: int, epilogue: JointEpilogue) -> Array:
+    def _joined(self, added: Array | None, width: int, epilogue: JointEpilogue) -> Array:
         """The epilogue of `joint_overlap_add`, as one operation after another.
 
         Parameters
