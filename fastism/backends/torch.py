@@ -496,7 +496,9 @@ class TorchBackend(Backend):
         chosen = taps.chosen(dilation)
         if x is None:  # there is no convolution whose time could be compared
             joining = chosen.named(JOINING)
-            return self._run_joint(joining, x, *given) if joining else self._joined(None, *given[1:])
+            if joining is None or not joining.joins:
+                return self._joined(None, width, epilogue)
+            return self._run_joint(joining, x, *given)
         shape = (class_of(x.shape[1] * x.shape[2]), epilogue.what, self._rounding())
         trial = partial(self._joint_trial, x, taps.problem(dilation), epilogue)
         work = (*x.shape[:3], width)
