@@ -780,7 +780,6 @@ APART = {
     "compile": "test_compiled_functions_keep_their_lists",
     "compile_chunk": "test_nothing_is_traced_again",
     "expect": "test_a_call_is_announced_and_kernels_have_names",
-    "release": "test_a_call_is_announced_and_kernels_have_names",
     "kernels_of": "test_a_call_is_announced_and_kernels_have_names",
     "available_memory": "test_memory_is_told_in_bytes",
     "chunk_bytes": "test_memory_is_told_in_bytes",
@@ -999,7 +998,6 @@ def test_a_call_is_announced_and_kernels_have_names(b: Backend):
     case = next(case for case in CASES["overlap_add"] if not case.per_block)
     computed([case], b)
     assert all(isinstance(name, str) for name in b.kernels_of((taps,)))
-    b.release()
 
 
 @pytest.mark.jax

@@ -26,7 +26,6 @@ from fastism.backends.torch_kernels import (  # noqa: E402
     ProductPerTap,
     is_precise,
 )
-from fastism.backends.workspace import Workspace  # noqa: E402
 
 #: A problem that the kernel accepts with every set of instructions.
 PROBLEM = Problem("float32", "cpu", 3, 20, 32, 1)
@@ -126,8 +125,8 @@ def test_interactions_are_those_of_the_definition(instructions, case):
         for p in range(max(begin, 0), min(begin + len(residual), width)):
             expected[p] += residual[p - begin]
     epilogue = JointEpilogue(z, a, b, residual, case["residual_offset"])
-    assert_near(packed.joint_overlap_add(x, *where, epilogue, Workspace()), expected, 9)
-    nothing = packed.joint_overlap_add(None, *where, JointEpilogue(z, a, b), Workspace())
+    assert_near(packed.joint_overlap_add(x, *where, epilogue), expected, 9)
+    nothing = packed.joint_overlap_add(None, *where, JointEpilogue(z, a, b))
     sums = (terms[0] + terms[1] + terms[2]).relu()
     assert_near(nothing, sums - alone[0] - alone[1] + terms[0].relu(), 9)
 

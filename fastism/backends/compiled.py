@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from fastism.backends.epilogue import JointEpilogue
-from fastism.backends.workspace import Workspace
 
 _Tensor = torch.Tensor
 
@@ -109,7 +108,6 @@ class PackedColumns:
         offset: int,
         width: int,
         epilogue: JointEpilogue,
-        workspace: Workspace,
     ) -> _Tensor:
         """See `Backend.joint_overlap_add`.
 
@@ -119,8 +117,6 @@ class PackedColumns:
         dilation, offset, width : int
         epilogue : JointEpilogue
             With tensors of float32.
-        workspace : Workspace
-            Where the result goes.
 
         Returns
         -------
@@ -131,7 +127,7 @@ class PackedColumns:
         first, second = epilogue.first.contiguous(), epilogue.second.contiguous()
         residual = None if epilogue.residual is None else epilogue.residual.contiguous()
         edits = first.shape[1], second.shape[2]
-        out = workspace.empty(first, (width, *edits, self.features))
+        out = first.new_empty((width, *edits, self.features))
         self._call_joint(
             None if x is None else x.data_ptr(),
             0 if x is None else len(x),

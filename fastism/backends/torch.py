@@ -33,7 +33,6 @@ from fastism.backends.torch_kernels import (
     sample,
 )
 from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
-from fastism.backends.workspace import Workspace
 
 #: Multiply-adds of a sample on an accelerator.
 MACS_ON_ACCELERATOR = 1 << 34
@@ -160,7 +159,6 @@ class TorchBackend(Backend):
         self._choices = choices or process_choices(self.device.type == "cpu")
         self._packs = self.device.type == "cpu" and dtype == "float32" and onednn.usable()
         self._float = getattr(torch, dtype)
-        self._workspace = Workspace()
 
     # ---- transfer and compilation -------------------------------------------------------
 
@@ -217,9 +215,6 @@ class TorchBackend(Backend):
 
     def expect(self, seconds: float) -> None:
         self._choices.allow(seconds)
-
-    def release(self) -> None:
-        self._workspace.clear()
 
     def kernels_of(self, weights: Any) -> tuple[str, ...]:
         if isinstance(weights, tuple):
@@ -512,7 +507,7 @@ class TorchBackend(Backend):
     ) -> Array:
         """What two edits do to each other behind a convolution, by one kernel."""
         if kernel.joins:
-            return kernel.run_joint(x, offset, width, epilogue, self._workspace)
+            return kernel.run_joint(x, offset, width, epilogue)
         return self._joined(kernel.run(x, offset, width, None), width, epilogue)
 
     def _joint_trial(

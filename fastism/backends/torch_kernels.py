@@ -17,7 +17,6 @@ import torch
 
 from fastism.backends import compiled, onednn
 from fastism.backends.epilogue import Epilogue, JointEpilogue
-from fastism.backends.workspace import Workspace
 
 _Tensor = torch.Tensor
 
@@ -116,9 +115,8 @@ class Kernel(ABC):
         offset: int,
         width: int,
         epilogue: JointEpilogue,
-        workspace: Workspace,
     ) -> _Tensor:
-        """See `Windows.joint_overlap_add`; only where it `joins`. The result is in `workspace`."""
+        """See `Windows.joint_overlap_add`; only where it `joins`."""
         raise NotImplementedError(self.name)
 
     def _start(self, x: _Tensor, width: int, base: _Tensor | None) -> _Tensor:
@@ -173,9 +171,8 @@ class CompiledColumns(Kernel):
         offset: int,
         width: int,
         epilogue: JointEpilogue,
-        workspace: Workspace,
     ) -> _Tensor:
-        given = (x, self.dilation, offset, width, epilogue, workspace)
+        given = (x, self.dilation, offset, width, epilogue)
         return self._packed.joint_overlap_add(*given)
 
 

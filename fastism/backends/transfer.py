@@ -88,9 +88,6 @@ class Transfer(ABC):
     def expect(self, seconds: float) -> None:  # noqa: B027 - most have nothing to measure
         """Hear that a call of about so many seconds begins: a part may go into measuring."""
 
-    def release(self) -> None:  # noqa: B027 - most keep nothing
-        """Give back memory that is kept for results of a call that is over."""
-
     def kernels_of(self, weights: Any) -> tuple[str, ...]:
         """Names of the kernels that were chosen for what `Rule.prepare` gave, so far."""
         return ()

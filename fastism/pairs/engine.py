@@ -82,12 +82,9 @@ class PairEngine:
         blocks = make_blocks(mutants.start, self.block)
         kept = Kept(mutants.start, leading)
         finisher = Finisher(self.engine, model, self._ends, wanted, kept, self.memory)
-        try:
-            for group in self._groups(blocks, leading):
-                yield from self._run_group(model, mutants, blocks, group, finisher)
-                yield from finisher.flush()
-        finally:
-            self.engine.b.release()
+        for group in self._groups(blocks, leading):
+            yield from self._run_group(model, mutants, blocks, group, finisher)
+            yield from finisher.flush()
 
     def _model(self, inputs: Sequence[np.ndarray]) -> Model:
         engine = self.engine
