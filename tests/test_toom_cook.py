@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import profile
+from test_choices import Clock
 from test_compiled import every_instruction_set, library
 
 pytestmark = [pytest.mark.torch, pytest.mark.processor]
@@ -58,6 +59,17 @@ def assert_near(made: Any, exact: Any, count: int) -> None:
     torch.testing.assert_close(made.double(), exact, rtol=0, atol=float(allowed))
 
 
+def residual_of(rng: np.random.Generator, case: dict[str, int], expected: Any) -> tuple[Any, Any]:
+    """A residual, and what is expected with it; None where the case has none."""
+    if not case["residual"]:
+        return None, expected
+    residual = numbers(rng, case["residual"], *expected.shape[1:])
+    begin, with_it = case["residual_offset"], expected.clone()
+    for p in range(max(begin, 0), min(begin + len(residual), len(expected))):
+        with_it[p] += residual[p - begin]
+    return residual, with_it
+
+
 @st.composite
 def windows(draw: st.DrawFn) -> dict[str, int]:
     """Chains of any length, inside and outside of the window, and rows that fill no tile."""
@@ -93,13 +105,9 @@ def test_windows_are_those_of_the_definition(instructions, case):
     assert_near(packed.overlap_add(x, *where, z), exact + z.double(), 9)
     expected = (z.double() + exact).relu() - z.double().relu()
     assert_near(packed.rectified_overlap_add(x, *where, z), expected, 9)
-    if case["residual"]:
-        residual = numbers(rng, case["residual"], *rows, features)
-        begin = case["residual_offset"]
-        for p in range(max(begin, 0), min(begin + len(residual), width)):
-            expected[p] += residual[p - begin]
-        made = packed.rectified_overlap_add(x, *where, z, residual, begin)
-        assert_near(made, expected, 9)
+    residual, expected = residual_of(rng, case, expected)
+    made = packed.rectified_overlap_add(x, *where, z, residual, case["residual_offset"])
+    assert_near(made, expected, 9)
 
 
 @every_instruction_set
@@ -118,12 +126,7 @@ def test_interactions_are_those_of_the_definition(instructions, case):
     sums = terms[0] + terms[1] + terms[2] + exactly(x, taps, *where)
     alone = (terms[0] + terms[1]).relu(), (terms[0] + terms[2]).relu()
     expected = sums.relu() - alone[0] - alone[1] + terms[0].relu()
-    residual = None
-    if case["residual"]:
-        residual = numbers(rng, case["residual"], firsts, seconds, features)
-        begin = case["residual_offset"]
-        for p in range(max(begin, 0), min(begin + len(residual), width)):
-            expected[p] += residual[p - begin]
+    residual, expected = residual_of(rng, case, expected)
     epilogue = JointEpilogue(z, a, b, residual, case["residual_offset"])
     assert_near(packed.joint_overlap_add(x, *where, epilogue), expected, 9)
     nothing = packed.joint_overlap_add(None, *where, JointEpilogue(z, a, b))
@@ -199,16 +202,7 @@ def test_it_is_as_near_to_float64_as_one_sum_is(offered, layer):
     taps = (rng.standard_normal((count, channels, features)) / 14).astype(np.float32)
     x = numbers(rng, 2 * dilation + 9, 1, 24, channels)
     given = taps, dilation, torch.device("cpu")
-    assert is_precise(CompiledToomCook(*given), CompiledColumns(*given), x, taps)
-
-
-class Clock:
-    """Seconds that pass only while kernels run."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+    assert is_precise(CompiledToomCook(*given), x, taps)
 
 
 def backend_in_which_it_is_the_fastest() -> TorchBackend:

@@ -36,8 +36,8 @@ from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
 
 #: Multiply-adds of a sample on an accelerator.
 MACS_ON_ACCELERATOR = 1 << 34
-#: Multiply-adds of what a kernel's precision is looked at on.
-MACS_OF_CHECK = 1 << 23
+#: Multiply-adds of what a kernel's precision is looked at on: some hundredths of a first call.
+MACS_OF_CHECK = 1 << 24
 
 
 class Taps:
@@ -83,22 +83,11 @@ class Taps:
             What is to be done; a part of it is looked at once.
         """
         if name not in self._precise:
-            part = sample(x, self.problem(form().dilation), MACS_OF_CHECK, fewest=1)
+            part = sample(x, self.problem(form().dilation), MACS_OF_CHECK, fewest=8)
             if not bool(part.any()):  # which says nothing
                 part = torch.empty_like(part).normal_(generator=torch.Generator(part.device))
-            plain = self._plain(form())
-            # Without another kernel there is nothing to choose.
-            suits = plain is None or is_precise(form(), plain, part, self._taps)
-            self._precise[name] = suits
+            self._precise[name] = is_precise(form(), part, self._taps)
         return self._precise[name]
-
-    def _plain(self, kernel: Kernel) -> Kernel | None:
-        """The first kernel that could run in place of one that approximates."""
-        problem = self.problem(kernel.dilation)
-        for other in self._kernels:
-            if not other.approximates and other.accepts(problem):
-                return other(self._taps, kernel.dilation, self._device)
-        return None
 
     def approximates(self, name: str) -> bool:
         """Whether a kernel is one that must be seen to be precise first."""
@@ -491,9 +480,8 @@ class TorchBackend(Backend):
         chosen = taps.chosen(dilation)
         if x is None:  # there is no convolution whose time could be compared
             joining = chosen.named(JOINING)
-            if joining is None or not joining.joins:
-                return self._joined(None, width, epilogue)
-            return self._run_joint(joining, x, *given)
+            joins = joining is not None and joining.joins
+            return joining.run_joint(x, *given) if joins else self._joined(x, *given[1:])
         shape = (class_of(x.shape[1] * x.shape[2]), epilogue.what, self._rounding())
         trial = partial(self._joint_trial, x, taps.problem(dilation), epilogue)
         work = (*x.shape[:3], width)
@@ -503,7 +491,7 @@ class TorchBackend(Backend):
         )
 
     def _run_joint(
-        self, kernel: Kernel, x: Array | None, offset: int, width: int, epilogue: JointEpilogue
+        self, kernel: Kernel, x: Array, offset: int, width: int, epilogue: JointEpilogue
     ) -> Array:
         """What two edits do to each other behind a convolution, by one kernel."""
         if kernel.joins:

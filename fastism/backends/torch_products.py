@@ -178,8 +178,10 @@ class Chosen(Generic[Form]):
             return suits is None or suits(name, partial(form, name))
 
         full, names = (*self._key, shape), list(self._names)
-        while not may(name := self._choices.best(full, names, trial if measure else None, advance)):
+        name = self._choices.best(full, names, trial if measure else None, advance)
+        while len(names) > 1 and not may(name):
             names.remove(name)
+            name = self._choices.best(full, names, trial if measure else None, advance)
         self._name_of[shape] = name
         chosen = form(name)
         # While ways are still compared, their forms stay: making one may take longer than a run.
