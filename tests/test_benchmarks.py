@@ -313,6 +313,25 @@ def test_many_sequences_are_given_to_the_models_framework_and_the_fastest():
     assert len([r for r in done if r.what.sequences == 2]) == 4
 
 
+def test_a_long_first_run_counts_where_one_round_is_enough():
+    job = make_job(least=1, most=5, seconds=100.0, sequences=(2,))
+    done, _ = run_job(job, torch={"durations": [200.0, 1.0]}, jax={"durations": [25.0]})
+    found = {(r.what.method, r.how.backend): r for r in done}
+    # Two sequences at 200 s each; no run follows, although the next ones would be short.
+    long = found["fast_ism", "torch"]
+    assert (long.result.seconds, long.how.warm_up) == ((400.0,), 0)
+    assert found["naive_ism", "tensorflow"].result.seconds == (20.0,)
+    short = found["fast_ism", "jax"]
+    assert (short.result.seconds, short.how.warm_up) == ((50.0,), 1)
+    assert compare.compare(done)[0].speedup(long).pairs == 1
+
+
+def test_a_long_first_run_is_a_warm_up_where_several_rounds_are_wanted():
+    done, _ = run_job(make_job(sequences=(1,)), torch={"durations": [200.0, 100.0, 300.0]})
+    (found,) = (r for r in done if r.how.backend == "torch")
+    assert (found.result.seconds, found.how.warm_up) == ((200.0, 100.0, 300.0), 1)
+
+
 def test_what_cannot_run_says_why_and_does_not_stop_the_others():
     done, written = run_job(
         torch={"reason": "It is Sunday."}, jax={"error": MemoryError("too large")}

@@ -116,7 +116,9 @@ def measure_each(
             continue
         chosen = _chosen(job, methods, number, fastest)
         sequences = subject.sequences[:number]
-        ready, failures = warmed_up(job, chosen, subject.model, sequences, progress, limits)
+        warm, failures = warmed_up(job, chosen, subject.model, sequences, progress, limits)
+        counts = {w.method.key: w.counts for w in warm if w.counts is not None}
+        ready = [(w.method, w.result) for w in warm]
         checks, failed = _checked(ready, progress)
         if failed:
             wrong = {method.key for method, _ in failed}
@@ -124,8 +126,9 @@ def measure_each(
             failures += failed
         agreements = _agreements(job, ready, progress)
         timed = {method.key: method for method, _ in ready}
-        del ready  # the results can be large
-        seconds, rates = _timed(job, timed, number, progress, limits) if timed else ({}, {})
+        del ready, warm  # the results can be large
+        counts = {key: [seconds] for key, seconds in counts.items() if key in timed}
+        seconds, rates = _timed(job, timed, counts, number, progress, limits) if timed else ({}, {})
         group: list[Record] = []
         for key, method in timed.items():
             limits.note(key, median(seconds[key]) * method.scale / number)
@@ -139,9 +142,11 @@ def measure_each(
                 residual=check and check.residual,
                 rates=tuple(rates.get(key, ())),
             )
-            group.append(_record(job, subject, method, number, result, name))
+            warm_ups = 0 if key in counts else max(job.warm_up, 1)
+            group.append(_record(job, subject, method, number, result, name, warm_ups))
         for method, result in failures:
-            group.append(_record(job, subject, method, number, result, name))
+            warm_ups = max(job.warm_up, 1)
+            group.append(_record(job, subject, method, number, result, name, warm_ups))
         yield group
         fast = {median(seconds[key]): m for key, m in timed.items() if m.name == FAST}
         fastest = fast[min(fast)] if fast else fastest
@@ -166,14 +171,24 @@ def _resumed(methods: Sequence[Method], limits: Limits, done: Sequence[Record]) 
 
 
 def _timed(
-    job: TimingJob, timed: Mapping[str, Method], number: int, progress: Progress, limits: Limits
+    job: TimingJob,
+    timed: Mapping[str, Method],
+    counts: Mapping[str, list[float]],
+    number: int,
+    progress: Progress,
+    limits: Limits,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Seconds of every method, in turns, and the rates that its probe measured in between."""
+    """Seconds of every method, in turns, and the rates that its probe measured in between.
+
+    `counts` holds those of methods whose first run was long enough to be their only one. There is
+    one round of the others then.
+    """
     probes = {key: probe for key, m in timed.items() if (probe := m.rate_probe(limits.clock))}
     runs: dict[str, Callable[[], object]] = {}
     shown: dict[str, str] = {}
     for key, method in timed.items():
-        runs[key], shown[key] = method.run, method.shown
+        if key not in counts:
+            runs[key], shown[key] = method.run, method.shown
         if key in probes:
             beside = f"{key} rate"
             runs[beside], shown[beside] = probes[key].run, f"matrix products of {method.shown}"
@@ -182,8 +197,10 @@ def _timed(
         progress.now(f"{shown[key]}, {counted(number)}: repeat {repeat}")
 
     limits.release()
-    repeats = Repeats(job.least, job.most, min(job.seconds, limits.left))
-    seconds = alternate(runs, repeats, limits.clock, announce)
+    # As many rounds of all, so that runs can be paired.
+    most = job.least if counts else job.most
+    repeats = Repeats(job.least, most, min(job.seconds, limits.left))
+    seconds = {**alternate(runs, repeats, limits.clock, announce), **counts}
     for key, method in timed.items():
         each = median(seconds[key]) * method.scale / number
         sample = f", scaled by {method.scale:.1f}" if method.scale != 1 else ""
@@ -273,7 +290,13 @@ def _agreements(
 
 
 def _record(
-    job: TimingJob, subject: Subject, method: Method, number: int, result: Result, name: str
+    job: TimingJob,
+    subject: Subject,
+    method: Method,
+    number: int,
+    result: Result,
+    name: str,
+    warm_ups: int,
 ) -> Record:
     ran = result.status == "ok"
     length, characters = subject.sequences.shape[1:]
@@ -296,7 +319,7 @@ def _record(
             keras_backend=job.keras_backend,
             device=job.device,
             batch_size=method.batch_size if ran else None,
-            warm_up=max(job.warm_up, 1),
+            warm_up=warm_ups,
             extrapolated=positions != length or (ran and method.scale != 1.0),
             scale=method.scale if ran else 1.0,
             settings=method.settings if ran else {},

@@ -6,6 +6,7 @@ Requirements: numpy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,28 @@ from benchmarks.records import Result
 from benchmarks.records.compare import BASELINE
 from benchmarks.timing.limits import Limits, too_large
 
+#: Seconds from which on a first run counts where one round is enough: what compiling or choosing
+#: kernels takes is some hundredths of it.
+LONG = 60.0
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A method that ran once.
+
+    Attributes
+    ----------
+    method : Method
+    result : Attribution
+        What it returned.
+    counts : float or None
+        Seconds of that run where it is the only one that is made, else None.
+    """
+
+    method: Method
+    result: Attribution
+    counts: float | None
+
 
 def warmed_up(
     job: TimingJob,
@@ -26,21 +49,20 @@ def warmed_up(
     sequences: np.ndarray,
     progress: Progress,
     limits: Limits,
-) -> tuple[list[tuple[Method, Attribution]], list[tuple[Method, Result]]]:
+) -> tuple[list[Warm], list[tuple[Method, Result]]]:
     """Set up and run every method once.
 
     Returns
     -------
     tuple of two lists
-        The methods that ran, with what they returned; and those that could not, with the result
-        that says why.
+        The methods that ran, and those that could not, with the result that says why.
 
     Raises
     ------
     BenchmarkError
         No naive ISM or no other method could run, although there was time for it.
     """
-    ready: list[tuple[Method, Attribution]] = []
+    ready: list[Warm] = []
     failures: list[tuple[Method, Result]] = []
     for method in methods:
         progress.now(f"{method.shown}, {counted(len(sequences))}: setting up and warming up")
@@ -49,8 +71,8 @@ def warmed_up(
         except Exception as error:  # whatever it is, it goes into the record
             logger.exception("%s failed", method.shown)
             result = Result(status="failed", reason=f"{type(error).__name__}: {error}")
-        if isinstance(result, Attribution):
-            ready.append((method, result))
+        if isinstance(result, Warm):
+            ready.append(result)
             continue
         failures.append((method, result))
         show = progress.wrong if result.status == "failed" else progress.done
@@ -69,7 +91,7 @@ def warmed_up(
 
 def _first_run(
     job: TimingJob, method: Method, model: Any, sequences: np.ndarray, limits: Limits
-) -> Attribution | Result:
+) -> Warm | Result:
     """What a method returns, or why it is left out."""
     reason = method.refuse()
     if reason:
@@ -92,13 +114,15 @@ def _first_run(
         begin = limits.clock()
         result = method.run()
         seconds = limits.clock() - begin
-    wanted = seconds * (job.least + method.check_runs)
-    reason = limits.exceeded(wanted, f"{job.least} runs more" + _and_check(method))
+    counts = job.least == 1 and seconds >= LONG
+    rounds = 0 if counts else job.least
+    wanted = seconds * (rounds + method.check_runs)
+    reason = limits.exceeded(wanted, f"{rounds} runs more" + _and_check(method))
     if reason:
         limits.note(key, seconds * method.scale / number)
         return Result(status="skipped", reason=reason)
     limits.reserve(wanted)
-    return result
+    return Warm(method, result, seconds if counts else None)
 
 
 def _and_check(method: Method) -> str:
