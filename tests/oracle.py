@@ -95,9 +95,9 @@ class Oracle(PlainNumpy):
         z, a, b = epilogue.reference, epilogue.first, epilogue.second
         both = z + a + b + self.add_taps(x, taps, dilation, offset, width, None)
         made = np.maximum(both, 0) - np.maximum(z + a, 0) - np.maximum(z + b, 0) + np.maximum(z, 0)
-        if epilogue.residual is None:
-            return made
-        return made + self.place(epilogue.residual, epilogue.residual_offset, width)
+        if epilogue.residual is not None:
+            made = made + self.place(epilogue.residual, epilogue.residual_offset, width)
+        return made.sum(0, keepdims=True) if epilogue.total else made
 
     def flatten_dense(self, windows, starts, kernel, reference, sequences):
         rows = []

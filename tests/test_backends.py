@@ -574,6 +574,13 @@ def joint_cases() -> Iterator[Case]:
                 **on_blocks(offset),
             )
             yield case
+            yield replace(
+                case,
+                name=f"{case.name}, total",
+                call=lambda b, t, g, x, *terms, d=dilation: b.joint_overlap_add(
+                    x, t, d, g.offsets[0], g.widths[0], JointEpilogue(*terms, total=True)
+                ),
+            )
 
 
 def pool_window_cases() -> Iterator[Case]:

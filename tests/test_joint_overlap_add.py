@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,7 @@ CASES = {
     "no interaction yet": (0, 5, 4, 3, 8, 32, 3, 1, 0, 0, 0),
     "taps that reach nothing": (4, 30, 3, 2, 16, 33, 2, 16, 3, 0, 0),
     "more rows than a tile": (5, 6, 7, 9, 4, 35, 4, 1, -1, 3, 2),
+    "more positions than pieces": (90, 97, 3, 3, 16, 64, 3, 4, 0, 90, 5),
 }
 
 
@@ -61,7 +64,45 @@ def test_joint_overlap_add(monkeypatch, case, kernel):
         given, *terms, rest = arrays
         packed = backend.prepare_taps(taps)
         if backend.name == "torch" and kernel == "1" and compiled.load() is not None:
-            assert packed.chosen(dilation).named(JOINING).joins
+            assert packed.chosen(dilation).named(JOINING).joins(JointEpilogue(*terms))
         epilogue = JointEpilogue(*terms, rest, beside[1])
         made = backend.joint_overlap_add(given, packed, dilation, offset, width, epilogue)
         np.testing.assert_allclose(backend.to_numpy(made), expected, atol=atol)
+        total = replace(epilogue, total=True)
+        made = backend.joint_overlap_add(given, packed, dilation, offset, width, total)
+        whole = expected.sum(0, keepdims=True)
+        np.testing.assert_allclose(backend.to_numpy(made), whole, atol=atol * width)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("packs", [compiled.PackedColumns, compiled.PackedToomCook])
+def test_a_total_is_the_same_whenever_it_is_made(packs, threads):
+    library = compiled.load()
+    if library is None:
+        pytest.skip("the kernels in C++ were not built")
+    rng = np.random.default_rng(threads)
+
+    def numbers(*shape):
+        return torch.from_numpy(rng.standard_normal(shape, np.float32))
+
+    packed = packs(rng.standard_normal((3, 16, 64), np.float32), library)
+    terms = numbers(90, 1, 1, 64), numbers(90, 9, 1, 64), numbers(90, 1, 9, 64)
+    epilogue, x = JointEpilogue(*terms, total=True), numbers(90, 9, 9, 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        first, *others = (packed.joint_overlap_add(x, 2, -2, 90, epilogue) for _ in range(5))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_a_kernel_takes_totals_only_where_columns_do_not_overlap():
+    library = compiled.load()
+    if library is None:
+        pytest.skip("the kernels in C++ were not built")
+    whole, columns = torch.zeros(1, 1, 1, 1), library.columns()
+    for features, joins in ((2 * columns, True), (2 * columns + 3, False)):
+        packed = compiled.PackedColumns(np.zeros((3, 4, features), np.float32), library)
+        assert packed.joins(JointEpilogue(whole, whole, whole))
+        assert packed.joins(JointEpilogue(whole, whole, whole, total=True)) is joins

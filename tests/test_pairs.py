@@ -17,6 +17,7 @@ from test_random_modules import assert_close, listed, packed, predictions  # noq
 
 from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
 from fastism.pairs.plan import PairStrategy  # noqa: E402
+from fastism.pairs.windows import find_roles  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -178,6 +179,48 @@ def test_epistasis_is_symmetric_and_zero_where_an_edit_is_none(small, ism):
     assert np.abs(made).max() > 1e-3
     dependency = result.dependency()[0]
     np.testing.assert_array_equal(dependency, np.abs(made).max((3, 4)))
+
+
+class Counting(torch.nn.Module):
+    """A mean over positions behind a residual, enough channels for the compiled kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv1d(4, 32, 5, padding=2)
+        self.body = torch.nn.Conv1d(32, 32, 3, padding=2, dilation=2)
+        self.head = torch.nn.Linear(32, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.conv(x))
+        return self.head((x + torch.relu(self.body(x))).mean(2))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_only_a_mean_reads_is_added_up_where_it_is_made(dtype, monkeypatch):
+    module = Counting().to(getattr(torch, dtype)).eval()
+    randomise(module, 2)
+    example = Example(module, [(4, 40)], 0, False, [], dtype, [])
+    fast = FastISM(module, **settings_of(example))
+    totals = []
+    made = type(fast.engine.b).joint_overlap_add
+
+    def watched(self, *given):
+        totals.append(given[-1].total)
+        return made(self, *given)
+
+    monkeypatch.setattr(type(fast.engine.b), "joint_overlap_add", watched)
+    x = one_hot(np.random.default_rng(5), 1, 40).astype(dtype)
+    doubles = fast.pairs(x, positions=POSITIONS).doubles
+    assert any(totals)
+    assert not all(totals)
+    apart = ~np.eye(len(POSITIONS), dtype=bool)
+    (expected,) = doubled(example, [x], POSITIONS)
+    made, expected = (y.swapaxes(2, 3)[:, apart] for y in (by_position(example, doubles), expected))
+    assert_close([made], [expected], predictions(example, [x]), dtype)
+
+
+def test_what_something_else_reads_stays_a_window(ism):
+    assert not find_roles(ism.engine.plan).totals
 
 
 def test_naive_pairs_agree(small, ism):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,9 @@ def test_interactions_are_those_of_the_definition(instructions, case):
     residual, expected = residual_of(rng, case, expected)
     epilogue = JointEpilogue(z, a, b, residual, case["residual_offset"])
     assert_near(packed.joint_overlap_add(x, *where, epilogue), expected, 9)
+    if packed.joins(total := replace(epilogue, total=True)):
+        made = packed.joint_overlap_add(x, *where, total)
+        assert_near(made, expected.sum(0, keepdim=True), 9 * width)
     nothing = packed.joint_overlap_add(None, *where, JointEpilogue(z, a, b))
     sums = (terms[0] + terms[1] + terms[2]).relu()
     assert_near(nothing, sums - alone[0] - alone[1] + terms[0].relu(), 9)

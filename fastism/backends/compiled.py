@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from fastism.backends.epilogue import JointEpilogue
 
 _Tensor = torch.Tensor
 
+#: Totals over positions are added up in at least so many pieces, and so many per thread.
+PIECES, PIECES_OF_THREAD = 16, 4
 #: The library for every instruction set that PyTorch may report.
 LIBRARIES = {"AVX512": "_kernels_avx512", "AVX2": "_kernels_avx2"}
 
@@ -38,6 +40,8 @@ class PackedColumns:
         From `load`.
     """
 
+    _joint: ClassVar[str] = "overlap_add_joint"
+
     def __init__(self, taps: np.ndarray, library: ctypes.CDLL) -> None:
         self.count, self.channels, self.features = taps.shape
         forms = self._forms(taps)
@@ -48,10 +52,13 @@ class PackedColumns:
         self._taps = torch.tensor(np.ascontiguousarray(split, np.float32))
         self._library = library
 
-    @property
-    def joins(self) -> bool:
-        """Whether there is a kernel for what two edits do to each other."""
-        return hasattr(self._library, "joint_overlap_add")
+    def joins(self, epilogue: JointEpilogue) -> bool:
+        """Whether there is a kernel for what two edits do to each other, and for its total.
+
+        Libraries that were built before have none. Columns that overlap would count twice.
+        """
+        fills = self.features % self._library.columns() == 0
+        return hasattr(self._library, self._joint) and (fills or not epilogue.total)
 
     def overlap_add(
         self,
@@ -121,14 +128,20 @@ class PackedColumns:
         Returns
         -------
         tensor, float32, shape (width, first edits, second edits, channels out)
+            Of one position where the epilogue wants the total.
         """
         x = None if x is None else x.contiguous()
         _held, address, stride, _ = _rows(epilogue.reference)
         first, second = epilogue.first.contiguous(), epilogue.second.contiguous()
         residual = None if epilogue.residual is None else epilogue.residual.contiguous()
         edits = first.shape[1], second.shape[2]
-        out = first.new_empty((width, *edits, self.features))
-        self._call_joint(
+        threads, pieces = torch.get_num_threads(), 0
+        if epilogue.total:
+            pieces = max(PIECES, PIECES_OF_THREAD * threads)
+            out = first.new_zeros((pieces, *edits, self.features))
+        else:
+            out = first.new_empty((width, *edits, self.features))
+        getattr(self._library, self._joint)(
             None if x is None else x.data_ptr(),
             0 if x is None else len(x),
             *edits,
@@ -147,9 +160,10 @@ class PackedColumns:
             epilogue.residual_offset,
             out.data_ptr(),
             width,
-            torch.get_num_threads(),
+            pieces,
+            threads,
         )
-        return out
+        return out.sum(0, keepdim=True) if epilogue.total else out
 
     def _run(
         self,
@@ -193,9 +207,6 @@ class PackedColumns:
     def _call(self, *arguments: Any) -> None:
         self._library.overlap_add(*arguments)
 
-    def _call_joint(self, *arguments: Any) -> None:
-        self._library.joint_overlap_add(*arguments)
-
 
 class PackedToomCook(PackedColumns):
     """The same by fewer products than taps: four of every two inputs and three taps, not six.
@@ -207,6 +218,8 @@ class PackedToomCook(PackedColumns):
     library : CDLL
         From `load`, with this kernel (see `offers_toom_cook`).
     """
+
+    _joint: ClassVar[str] = "toom_cook_overlap_add_joint"
 
     def _forms(self, taps: np.ndarray) -> np.ndarray:
         wide, made = taps.astype(np.float64), []
@@ -224,9 +237,6 @@ class PackedToomCook(PackedColumns):
 
     def _call(self, *arguments: Any) -> None:
         self._library.toom_cook_overlap_add(*arguments)
-
-    def _call_joint(self, *arguments: Any) -> None:
-        self._library.toom_cook_joint(*arguments)
 
 
 class PackedNarrowColumns:
@@ -329,12 +339,12 @@ def _open(name: str) -> ctypes.CDLL | None:
     rest = (*residual, pointer, number, number)
     window = (number, pointer, number, number, number, number)
     joint = (pointer, number, number, number, number)
-    joint_rest = (pointer, number, pointer, pointer, *rest)
+    joint_rest = (pointer, number, pointer, pointer, *rest, number)
     taps = (pointer, number, number, number, number)
     _declare(library, "overlap_add", (*window, *taps, *rows, *rest))
-    _declare(library, "joint_overlap_add", (*joint, *taps, *joint_rest))
+    _declare(library, "overlap_add_joint", (*joint, *taps, *joint_rest))
     _declare(library, "toom_cook_overlap_add", (*window, *taps, *rows, *rest))
-    _declare(library, "toom_cook_joint", (*joint, *taps, *joint_rest))
+    _declare(library, "toom_cook_overlap_add_joint", (*joint, *taps, *joint_rest))
     narrow = (pointer, number, number, number, number, pointer, number, number, number)
     _declare(library, "narrow_overlap_add", (*narrow, *rows, pointer, number, number))
     return library

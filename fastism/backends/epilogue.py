@@ -92,6 +92,8 @@ class JointEpilogue:
         To add behind the ReLU.
     residual_offset : int
         Where the residual begins in the window.
+    total : bool
+        Whether only the total over all positions is wanted, a window of one position.
     """
 
     reference: Array
@@ -99,8 +101,9 @@ class JointEpilogue:
     second: Array
     residual: Array | None = None
     residual_offset: int = 0
+    total: bool = False
 
     @property
     def what(self) -> str:
         """As for `Epilogue`."""
-        return "joint"
+        return "joint total" if self.total else "joint"

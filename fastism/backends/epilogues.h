@@ -37,6 +37,9 @@ struct Window {
     int64_t rows, features;
     float* out;
 
+    // What one of several pieces of work writes to.
+    const Window& piece(int64_t) const { return *this; }
+
     // Of `count` mutants from `first` on, at one position and feature after another.
     template <int count>
     class Epilogue {
@@ -108,6 +111,10 @@ inline void with_window(bool rectify, const float* reference, int64_t position_s
 //
 // z is that of (p, f), rows reference_stride apart, a of (p, i, f), b of (p, j, f), for the row
 // i * seconds + j. One operation after the other would go through memory six times.
+//
+// Where only the total over all positions is wanted, every piece of work has one of its own in `out`:
+// what it is does not depend on which thread did what then.
+template <bool total>
 struct JointWindow {
     const float* reference;
     int64_t reference_stride;
@@ -117,6 +124,13 @@ struct JointWindow {
     Residual residual;
     int64_t rows, features;
     float* out;
+
+    // What one of several pieces of work writes to.
+    JointWindow piece(int64_t number) const {
+        JointWindow made = *this;
+        if (total) made.out += number * rows * features;
+        return made;
+    }
 
     // Of `count` pairs of edits from `begin` on, at one position and feature after another.
     template <int count>
@@ -134,7 +148,7 @@ struct JointWindow {
             first = window.first + p * window.firsts * window.features + f;
             second = window.second + p * window.seconds * window.features + f;
             residual = window.residual.at(p, window.rows, window.features, begin, f);
-            out = window.out + (p * window.rows + begin) * window.features + f;
+            out = window.out + ((total ? 0 : p * window.rows) + begin) * window.features + f;
         }
         Vector start(int r, int c) const {
             const int64_t at = c * VECTOR;
@@ -146,8 +160,9 @@ struct JointWindow {
             const Vector z = load(reference + column);
             const Vector alone = relu(z + load(first + firsts[r] + column));
             const Vector other = relu(z + load(second + seconds[r] + column));
-            const Vector made = (relu(sum) - alone) - (other - relu(z));
-            store(out + at, residual ? made + load(residual + at) : made);
+            Vector made = (relu(sum) - alone) - (other - relu(z));
+            if (residual) made += load(residual + at);
+            store(out + at, total ? load(out + at) + made : made);
         }
 
        private:
@@ -161,3 +176,18 @@ struct JointWindow {
         float* out;
     };
 };
+
+// Run `function` with the window of what `joint_overlap_add` is given.
+template <typename Function>
+inline void with_joint_window(const float* reference, int64_t reference_stride, const float* first,
+                              const float* second, int64_t firsts, int64_t seconds,
+                              Residual residual, int64_t features, float* out, int64_t pieces,
+                              Function function) {
+    const int64_t rows = firsts * seconds;
+    if (pieces)
+        function(JointWindow<true>{reference, reference_stride, first, second, firsts, seconds,
+                                   residual, rows, features, out});
+    else
+        function(JointWindow<false>{reference, reference_stride, first, second, firsts, seconds,
+                                    residual, rows, features, out});
+}

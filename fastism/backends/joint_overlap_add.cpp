@@ -8,14 +8,17 @@
 
 namespace {
 
-void joint_overlap_add(const JointWindow& window, const float* x, int64_t size, int64_t channels,
+template <typename Window>
+void joint_overlap_add(const Window& whole, const float* x, int64_t size, int64_t channels,
                        const float* taps, int64_t count, int64_t dilation, int64_t offset,
-                       int64_t width, int64_t threads) {
+                       int64_t width, int64_t pieces, int64_t threads) {
+    const int64_t chunk = pieces ? (width + pieces - 1) / pieces : 4;
 #pragma omp parallel num_threads(threads)
     {
         std::vector<Tap> seen;
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t p = 0; p < width; p++)
+#pragma omp for schedule(dynamic, chunk)
+        for (int64_t p = 0; p < width; p++) {
+            const auto& window = whole.piece(p / chunk);
             for (int64_t group = 0; group * COLUMNS < window.features; group++) {
                 seen.clear();
                 for (int64_t t = 0; t < count; t++) {
@@ -28,6 +31,7 @@ void joint_overlap_add(const JointWindow& window, const float* x, int64_t size, 
                 all_rows(window, p, std::min(group * COLUMNS, window.features - COLUMNS), seen,
                          channels);
             }
+        }
     }
 }
 
@@ -37,18 +41,19 @@ void joint_overlap_add(const JointWindow& window, const float* x, int64_t size, 
 // reference: (width, features), rows reference_stride apart. first: (width, firsts, features) and
 // second: (width, seconds, features), without gaps. residual: (residual_size, firsts * seconds,
 // features), from position residual_offset of the output on, or null. out: (width, firsts *
-// seconds, features).
-extern "C" void joint_overlap_add(const float* x, int64_t size, int64_t firsts, int64_t seconds,
+// seconds, features); or, with some pieces, (pieces, firsts * seconds, features), to which the total
+// over all positions is added in parts. Features must fill all columns then.
+extern "C" void overlap_add_joint(const float* x, int64_t size, int64_t firsts, int64_t seconds,
                                   int64_t channels, const float* taps, int64_t count,
                                   int64_t features, int64_t dilation, int64_t offset,
                                   const float* reference, int64_t reference_stride,
                                   const float* first, const float* second, const float* residual,
                                   int64_t residual_size, int64_t residual_offset, float* out,
-                                  int64_t width, int64_t threads) {
-    const JointWindow window = {reference, reference_stride,
-                                first,     second,
-                                firsts,    seconds,
-                                {residual, residual_size, residual_offset},
-                                firsts * seconds, features, out};
-    joint_overlap_add(window, x, size, channels, taps, count, dilation, offset, width, threads);
+                                  int64_t width, int64_t pieces, int64_t threads) {
+    with_joint_window(reference, reference_stride, first, second, firsts, seconds,
+                      Residual{residual, residual_size, residual_offset}, features, out, pieces,
+                      [&](const auto& window) {
+                          joint_overlap_add(window, x, size, channels, taps, count, dilation, offset,
+                                            width, pieces, threads);
+                      });
 }

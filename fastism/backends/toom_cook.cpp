@@ -234,22 +234,24 @@ void run_chain(const Window& window, const Convolution& convolution, const float
 }
 
 template <typename Window>
-void toom_cook(const Window& window, const float* x, int64_t size, const Convolution& convolution,
-               int64_t offset, int64_t width, int64_t threads) {
-    const int64_t tiles = (window.rows + ROWS - 1) / ROWS;
+void toom_cook(const Window& whole, const float* x, int64_t size, const Convolution& convolution,
+               int64_t offset, int64_t width, int64_t pieces, int64_t threads) {
+    const int64_t tiles = (whole.rows + ROWS - 1) / ROWS;
     const int64_t chains = std::min(convolution.dilation, width);
-    const int64_t groups = (window.features + COLUMNS - 1) / COLUMNS;
+    const int64_t groups = (whole.features + COLUMNS - 1) / COLUMNS;
     // What is larger is read once, the taps or the window: all mutants for one group of columns after
     // another, or all groups for some mutants after others.
-    const bool taps_once = convolution.count * window.features > size * window.rows;
+    const bool taps_once = convolution.count * whole.features > size * whole.rows;
     const int64_t at_once = taps_once ? 1 : groups;
     const int64_t items = groups / at_once * chains * tiles;
     // Neighbouring tiles lie side by side in memory: a thread takes some of them.
-    const int64_t chunk = std::clamp<int64_t>(items / (8 * threads), 1, 4 * tiles);
+    const int64_t chunk = pieces ? (items + pieces - 1) / pieces
+                                 : std::clamp<int64_t>(items / (8 * threads), 1, 4 * tiles);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, chunk)
     for (int64_t item = 0; item < items; item++) {
         const int64_t first = item % tiles * ROWS, chain = item / tiles % chains;
         const int64_t group = item / tiles / chains;
+        const auto& window = whole.piece(item / chunk);
         with_rows<ROWS>(window.rows - first, [&](auto rows) {
             run_chain<rows>(window, convolution, x, size, offset, width, first, chain, group,
                             group + at_once);
@@ -271,24 +273,22 @@ extern "C" void toom_cook_overlap_add(int64_t rectify, const float* x, int64_t s
     with_window(rectify, reference, position_stride, block_stride, blocks, mutants,
                 Residual{residual, residual_size, residual_offset}, features, out,
                 [&](const auto& window) {
-                    toom_cook(window, x, size, Convolution(forms, count, channels, dilation), offset, width,
+                    toom_cook(window, x, size, Convolution(forms, count, channels, dilation), offset, width, 0,
                               threads);
                 });
 }
 
-// forms: as for toom_cook_overlap_add. All else as for joint_overlap_add.
-extern "C" void toom_cook_joint(const float* x, int64_t size, int64_t firsts, int64_t seconds,
-                                int64_t channels, const float* forms, int64_t count,
-                                int64_t features, int64_t dilation, int64_t offset,
-                                const float* reference,
-                                int64_t reference_stride, const float* first, const float* second,
-                                const float* residual, int64_t residual_size,
-                                int64_t residual_offset, float* out, int64_t width,
-                                int64_t threads) {
-    const JointWindow window = {reference, reference_stride,
-                                first,     second,
-                                firsts,    seconds,
-                                {residual, residual_size, residual_offset},
-                                firsts * seconds, features, out};
-    toom_cook(window, x, size, Convolution(forms, count, channels, dilation), offset, width, threads);
+// forms: as for toom_cook_overlap_add. All else as for overlap_add_joint.
+extern "C" void toom_cook_overlap_add_joint(
+    const float* x, int64_t size, int64_t firsts, int64_t seconds, int64_t channels,
+    const float* forms, int64_t count, int64_t features, int64_t dilation, int64_t offset,
+    const float* reference, int64_t reference_stride, const float* first, const float* second,
+    const float* residual, int64_t residual_size, int64_t residual_offset, float* out,
+    int64_t width, int64_t pieces, int64_t threads) {
+    with_joint_window(reference, reference_stride, first, second, firsts, seconds,
+                      Residual{residual, residual_size, residual_offset}, features, out, pieces,
+                      [&](const auto& window) {
+                          toom_cook(window, x, size, Convolution(forms, count, channels, dilation),
+                                    offset, width, pieces, threads);
+                      });
 }

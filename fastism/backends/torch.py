@@ -480,7 +480,7 @@ class TorchBackend(Backend):
         chosen = taps.chosen(dilation)
         if x is None:  # there is no convolution whose time could be compared
             joining = chosen.named(JOINING)
-            joins = joining is not None and joining.joins
+            joins = joining is not None and joining.joins(epilogue)
             return joining.run_joint(x, *given) if joins else self._joined(x, *given[1:])
         shape = (class_of(x.shape[1] * x.shape[2]), epilogue.what, self._rounding())
         trial = partial(self._joint_trial, x, taps.problem(dilation), epilogue)
@@ -494,7 +494,7 @@ class TorchBackend(Backend):
         self, kernel: Kernel, x: Array, offset: int, width: int, epilogue: JointEpilogue
     ) -> Array:
         """What two edits do to each other behind a convolution, by one kernel."""
-        if kernel.joins:
+        if kernel.joins(epilogue):
             return kernel.run_joint(x, offset, width, epilogue)
         return self._joined(kernel.run(x, offset, width, None), width, epilogue)
 
@@ -508,7 +508,7 @@ class TorchBackend(Backend):
         rows = x.shape[2]
         second = x.new_zeros((width, 1, rows, problem.features))
         residual = None if epilogue.residual is None else second
-        follows = JointEpilogue(reference, first, second, residual)
+        follows = JointEpilogue(reference, first, second, residual, total=epilogue.total)
         return lambda kernel: self._run_joint(kernel, x, 0, width, follows)
 
     def conv_window(

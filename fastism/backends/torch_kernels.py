@@ -110,8 +110,7 @@ class Kernel(ABC):
         """The kernel whose error its own is compared with where it approximates."""
         return ProductPerTap(taps, self.dilation, device)
 
-    @property
-    def joins(self) -> bool:
+    def joins(self, epilogue: JointEpilogue) -> bool:
         """Whether it takes what two edits do to each other; else that is composed around it."""
         return False
 
@@ -166,10 +165,8 @@ class CompiledColumns(Kernel):
         beside = (epilogue.residual, epilogue.residual_offset or 0)
         return self._packed.rectified_overlap_add(*given, epilogue.reference, *beside)
 
-    @property
-    def joins(self) -> bool:
-        """Whether it does: libraries that were built before do not."""
-        return self._packed.joins
+    def joins(self, epilogue: JointEpilogue) -> bool:
+        return self._packed.joins(epilogue)
 
     def run_joint(
         self,

@@ -160,6 +160,7 @@ class Windows(Arrays):
         Returns
         -------
         array, shape (width, first edits, second edits, channels out)
+            Of one position where the epilogue wants the total.
         """
         added = None if x is None else self.add_taps(x, taps, dilation, offset, width, None)
         return self._joined(added, width, epilogue)
@@ -180,9 +181,9 @@ class Windows(Arrays):
         first, second = (self.function("relu", y) for y in alone)
         second = second - self.function("relu", epilogue.reference)
         made = (self.function("relu", values) - first) - second
-        if epilogue.residual is None:
-            return made
-        return made + self.place(epilogue.residual, epilogue.residual_offset, width)
+        if epilogue.residual is not None:
+            made = made + self.place(epilogue.residual, epilogue.residual_offset, width)
+        return self.sum(made, 0)[None] if epilogue.total else made
 
     def conv_window(
         self, x: Array, kernel: Array, stride: int, dilation: int, groups: int

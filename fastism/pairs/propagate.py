@@ -113,7 +113,8 @@ class Propagation:
     Attributes
     ----------
     deltas : dict of int to array, each (width, blocks, mutants, channels)
-        Differences to the prediction, by node; those that are zero have none.
+        Differences to the prediction, by node; those that are zero have none. Of `Roles.totals`
+        it may be the total over all positions, as a window of one.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Propagation:
             (other,) = {*graph.nodes[tail.total].inputs} - {tail.relu} or {tail.relu}
             residual = self.deltas.get(other)
             offset = 0 if residual is None else windows[other][0] - window[0]
+        end = tail.total if adds else tail.relu
         made = b.joint_overlap_add(
             self.deltas.get(source),
             self.model.weights[index][2],
@@ -168,11 +170,15 @@ class Propagation:
             self.geometry.offsets[index, 0],
             window[1] - window[0],
             JointEpilogue(
-                self.model.reference(index, window), *self._alone(index, window), residual, offset
+                self.model.reference(index, window),
+                *self._alone(index, window),
+                residual,
+                offset,
+                end in self.model.roles.totals,
             ),
         )
         self._passed.update((index, tail.relu))
-        self.deltas[tail.total if adds else tail.relu] = made
+        self.deltas[end] = made
 
     def _step(self, index: int) -> None:
         node, window = self.model.graph.nodes[index], self.geometry.windows[index]

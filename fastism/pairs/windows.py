@@ -29,7 +29,7 @@ from fastism.intervals import Interval
 from fastism.planning.fuse import Tail
 from fastism.planning.plan import Plan
 from fastism.planning.steps import Mode, Step
-from fastism.rules import Kind
+from fastism.rules import Kind, ReadsOut
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class Roles:
     last_reader : dict of int to int
         The last node that reads the windows of another one; not of those that something beyond
         the windows reads.
+    totals : frozenset of int
+        Those whose interactions are read by sums and means over all positions only.
     """
 
     nodes: tuple[int, ...]
@@ -103,6 +105,7 @@ class Roles:
     values: frozenset[int]
     tails: dict[int, Tail]
     last_reader: dict[int, int]
+    totals: frozenset[int]
 
 
 def find_roles(plan: Plan) -> Roles:
@@ -126,7 +129,18 @@ def find_roles(plan: Plan) -> Roles:
         for i in nodes
         if graph.consumers[i] and inside.issuperset(graph.consumers[i]) and i not in kept
     }
-    return Roles(nodes, nonlinear, frozenset(values), tails, last_reader)
+    totals = frozenset(
+        i for i in nodes if graph.consumers[i] and i not in kept and _only_summed(plan, i)
+    )
+    return Roles(nodes, nonlinear, frozenset(values), tails, last_reader, totals)
+
+
+def _only_summed(plan: Plan, index: int) -> bool:
+    """Whether sums over all positions are all that reads a node."""
+    readers = plan.graph.consumers[index]
+    return {*readers} <= {*plan.readouts} and all(
+        plan.graph.nodes[i].rule.reads_out is ReadsOut.SUM for i in readers
+    )
 
 
 @dataclass(frozen=True)
