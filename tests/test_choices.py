@@ -371,7 +371,8 @@ def test_what_is_measured_for_one_dilation_holds_for_others_but_not_for_none(clo
 @pytest.mark.processor
 def test_every_kernel_gives_the_right_numbers():
     pytest.importorskip("torch")
-    from test_backends import CASES, check
+    from backend_case import check
+    from backend_cases import CASES
 
     from fastism.backends.torch import TorchBackend
     from fastism.backends.torch_kernels import KERNELS, ProductPerTap

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_backends import CASES, TOLERANCE, computed, expected
+from backend_case import TOLERANCE, computed, expected
+from backend_cases import CASES
 
 pytestmark = [pytest.mark.torch, pytest.mark.processor]
 torch = pytest.importorskip("torch")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backends_here import backends
 from numpy_backend import NumpyBackend
-from test_backends import backends
 from test_engine_backends import all_mutants, inputs_of, small_graph
 
 from fastism import FastISMError

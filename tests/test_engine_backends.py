@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backends_here import backends_and_variants, made_backend
 from oracle import full_pass
-from test_backends import backends_and_variants, made_backend
 
 from fastism.backends import available_backends, get_backend
 from fastism.backends.base import Backend

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backend_case import Case, check, numbers
+from backend_cases import CASES
 from oracle import full_pass
-from test_backends import CASES, Case, check, numbers
 from test_engine_backends import all_mutants, brute_force, inputs_of, run_engine, small_graph, worst
 
 from fastism.backends import torch_triton

@@ -4,7 +4,7 @@ Requirements: numpy only. `Transfer` brings arrays to a device and back and comp
 them; `Arrays` are plain operations on arrays; `Windows` are those on the windows of mutants. Most
 operations follow from others, so that a new framework, or one for a test, implements few of them
 and overrides what it can do better. A new operation is one method and its case in
-``tests/test_backends.py``.
+``tests/array_cases.py`` or ``tests/window_cases.py``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ HOPELESS = {2: 2.0, 1: 10.0}
 
 #: A sample does not tell kernels apart that differ by less than this: what is really to be done has
 #: other sizes.
-CLOSE = 1.12
+CLOSE = 1.3
 
 #: Makes a kernel ready, and gives what runs a sample once.
 Trial = Callable[[str], Callable[[], None]]

@@ -1,4 +1,4 @@
-"""PyTorch: eager, inference mode, sums accumulated in place.
+"""PyTorch, third part and the whole: operations on windows. Eager, sums accumulated in place.
 
 Requirements: torch. Shapes may differ from chunk to chunk, so windows are cut at the ends of the
 sequence and every offset is a Python integer.
@@ -7,21 +7,18 @@ sequence and every offset is a Python integer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
-from math import inf
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fastism.backends import onednn
 from fastism.backends.base import Array, Backend
-from fastism.backends.choices import Choices, process_choices
+from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.precision import torch_rounds_to_tf32
-from fastism.backends.shelf import Shelf
+from fastism.backends.torch_arrays import TorchArrays
 from fastism.backends.torch_kernels import (
     JOINING,
     KERNELS,
@@ -29,109 +26,28 @@ from fastism.backends.torch_kernels import (
     Kernel,
     Problem,
     class_of,
-    is_precise,
     sample,
 )
-from fastism.backends.torch_products import Chosen, Matrix, PositionMatrices
+from fastism.backends.torch_products import Matrix, PositionMatrices
+from fastism.backends.torch_taps import Taps
 
 #: Multiply-adds of a sample on an accelerator.
 MACS_ON_ACCELERATOR = 1 << 34
-#: Multiply-adds of what a kernel's precision is looked at on: some hundredths of a first call.
-MACS_OF_CHECK = 1 << 24
 
 
-class Taps:
-    """Kernel taps in output order, in the forms of the kernels that were chosen for them.
-
-    Parameters
-    ----------
-    taps : ndarray, shape (count, channels in, channels out)
-    device : torch.device
-    kernels : sequence of type of Kernel
-        Those to choose from.
-    choices : Choices
-    """
-
-    def __init__(
-        self,
-        taps: np.ndarray,
-        device: torch.device,
-        kernels: Sequence[type[Kernel]],
-        choices: Choices,
-    ) -> None:
-        self._taps, self._device, self._kernels = taps, device, kernels
-        self._choices = choices
-        self._chosen: dict[int, Chosen[Kernel]] = {}
-        self._problems: dict[int, Problem] = {}
-        self._doubtful = {kernel.name for kernel in kernels if kernel.approximates}
-        self._precise: dict[str, bool] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The kernels in use."""
-        return tuple(name for chosen in self._chosen.values() for name in chosen.names)
-
-    def suits(self, name: str, form: Callable[[], Kernel], x: Array) -> bool:
-        """Whether a kernel that approximates is precise enough for these taps.
-
-        Parameters
-        ----------
-        name : str
-        form : callable
-            Gives the kernel.
-        x : tensor, shape (size, blocks, mutants, channels in)
-            What is to be done; a part of it is looked at once.
-        """
-        if name not in self._precise:
-            part = sample(x, self.problem(form().dilation), MACS_OF_CHECK, fewest=8)
-            if not bool(part.any()):  # which says nothing
-                part = torch.empty_like(part).normal_(generator=torch.Generator(part.device))
-            self._precise[name] = is_precise(form(), part, self._taps)
-        return self._precise[name]
-
-    def approximates(self, name: str) -> bool:
-        """Whether a kernel is one that must be seen to be precise first."""
-        return name in self._doubtful
-
-    def problem(self, dilation: int) -> Problem:
-        """What a kernel is asked to do."""
-        if dilation not in self._problems:
-            given = (str(self._taps.dtype), self._device.type, *self._taps.shape, dilation)
-            self._problems[dilation] = Problem(*given)
-        return self._problems[dilation]
-
-    def chosen(self, dilation: int) -> Chosen[Kernel]:
-        """The kernels to choose from for one dilation (a convolution has only one)."""
-        if dilation not in self._chosen:
-            problem = self.problem(dilation)
-            makers = {
-                kernel.name: partial(kernel, self._taps, dilation, self._device)
-                for kernel in self._kernels
-                if kernel.accepts(problem)
-            }
-            # Which of them is the fastest hardly depends on how far apart the taps are.
-            alike = replace(problem, dilation=min(dilation, 2))
-            key = ("taps", alike, torch.get_num_threads(), *makers)
-            warm_up = self._device.type == "cuda"
-            self._chosen[dilation] = Chosen(self._choices, key, makers, warm_up)
-        return self._chosen[dilation]
-
-
-class TorchBackend(Backend):
+class TorchBackend(TorchArrays, Backend):
     """See `Backend`.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
-    device : str or torch.device
-        Where arrays live.
+    device : str or torch.device, optional
+        Where arrays live; by default a GPU where there is one.
     kernels : sequence of type of Kernel
         The ways to run a convolution over windows.
     choices : Choices, optional
         Which of them was the fastest; by default what was measured in this process.
     """
-
-    name: ClassVar[str] = "torch"
 
     def __init__(
         self,
@@ -140,57 +56,8 @@ class TorchBackend(Backend):
         kernels: Sequence[type[Kernel]] = KERNELS,
         choices: Choices | None = None,
     ) -> None:
-        super().__init__(dtype)
+        super().__init__(dtype, device, choices)
         self._kernels = kernels
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
-        self._choices = choices or process_choices(self.device.type == "cpu")
-        self._packs = self.device.type == "cpu" and dtype == "float32" and onednn.usable()
-        self._float = getattr(torch, dtype)
-
-    # ---- transfer and compilation -------------------------------------------------------
-
-    def asarray(self, x: np.ndarray) -> Array:
-        x = np.asarray(x)
-        if not np.issubdtype(x.dtype, np.integer):
-            x = np.ascontiguousarray(x, dtype=self.dtype)
-        if not x.flags.writeable:
-            x = x.copy()
-        return self._moved(torch.from_numpy(x))
-
-    def _moved(self, x: Array) -> Array:
-        """A tensor of the host on the device. From pinned memory only, the host does not wait."""
-        if self.accelerated:
-            x = x.pin_memory()
-        return x.to(self.device, non_blocking=True)
-
-    def constant(self, x: np.ndarray) -> Array:
-        return self.asarray(np.array(x, dtype=self.dtype, order="C"))
-
-    def to_numpy(self, x: Array) -> np.ndarray:
-        return x.detach().cpu().numpy()
-
-    def start_copy(self, x: Array) -> Callable[[], np.ndarray]:
-        if not self.accelerated:
-            return super().start_copy(x)
-        host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
-        host.copy_(x.detach(), non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(torch.cuda.current_stream(self.device))
-
-        def wait() -> np.ndarray:
-            done.synchronize()
-            return host.numpy()
-
-        return wait
-
-    def prepare_kernel(self, kernel: np.ndarray) -> Array:
-        return self.constant(kernel.transpose(2, 1, 0))
-
-    def prepare_matrix(self, matrix: np.ndarray) -> Matrix:
-        given = np.asarray(matrix, dtype=self.dtype)
-        return Matrix(given, self.device, self._packs, self._choices)
 
     def prepare_rows(self, kernel: np.ndarray) -> Array | PositionMatrices:
         if self.accelerated:
@@ -202,140 +69,12 @@ class TorchBackend(Backend):
         given = np.asarray(taps, dtype=self.dtype)
         return Taps(given, self.device, self._kernels, self._choices)
 
-    def expect(self, seconds: float) -> None:
-        self._choices.allow(seconds)
-
     def kernels_of(self, weights: Any) -> tuple[str, ...]:
         if isinstance(weights, tuple):
             return tuple(name for each in weights for name in self.kernels_of(each))
         if isinstance(weights, Matrix):
             return weights.chosen.names
         return weights.names if isinstance(weights, Taps | PositionMatrices) else ()
-
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.inference_mode()(function)
-
-    def compile_chunk(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if self.accelerated:
-            return self.compile(function)
-        shelf = Shelf()
-
-        def run(*arguments: Any) -> list[Array]:
-            return [shelf.keep(x) for x in function(*arguments)]
-
-        return self.compile(run)
-
-    def available_memory(self) -> int | None:
-        if not self.accelerated:
-            return None
-        # What torch keeps of freed tensors is free too.
-        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return torch.cuda.mem_get_info(self.device)[0] + kept
-
-    @property
-    def accelerated(self) -> bool:
-        return self.device.type == "cuda"
-
-    # ---- full tensors -------------------------------------------------------------------
-
-    def conv1d(
-        self,
-        x: Array,
-        kernel: Array,
-        stride: int,
-        dilation: int,
-        groups: int,
-        pad: tuple[int, int],
-    ) -> Array:
-        x = F.pad(x.transpose(1, 2), pad) if any(pad) else x.transpose(1, 2)
-        return F.conv1d(x, kernel, None, stride, 0, dilation, groups).transpose(1, 2)
-
-    def conv_rows(self, x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
-        if self.accelerated:
-            return super().conv_rows(x, kernel, stride, dilation, groups)
-        # Images of one row may have their channels last, in and out: nothing is turned around.
-        image = x.transpose(1, 2)[:, :, None]
-        y = F.conv2d(image, kernel[:, :, None], None, (1, stride), 0, (1, dilation), groups)
-        return y[:, :, 0].transpose(1, 2)
-
-    def max_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
-        x = F.pad(x.transpose(1, 2), pad, value=-np.inf) if any(pad) else x.transpose(1, 2)
-        return F.max_pool1d(x, size, stride).transpose(1, 2)
-
-    def sum_pool(self, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
-        x = F.pad(x.transpose(1, 2), pad) if any(pad) else x.transpose(1, 2)
-        return F.avg_pool1d(x, size, stride).transpose(1, 2) * size
-
-    def function(self, name: str, x: Array, reuse: bool = False, **parameters: Any) -> Array:
-        if reuse and name in _IN_PLACE:
-            return _IN_PLACE[name](x)
-        return _FUNCTIONS[name](x, **parameters)
-
-    def layer_norm(self, x: Array, epsilon: float, centre: bool) -> Array:
-        if centre:
-            return F.layer_norm(x, x.shape[-1:], eps=epsilon)
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon)
-
-    def matmul(self, x: Array, y: Array) -> Array:
-        return x @ y
-
-    def maximum(self, x: Array, y: Array) -> Array:
-        return torch.maximum(x, y)
-
-    def minimum(self, x: Array, y: Array) -> Array:
-        return torch.minimum(x, y)
-
-    def max(self, x: Array, axis: int) -> Array:
-        return x.amax(axis)
-
-    def sum(self, x: Array, axis: int) -> Array:
-        return x.sum(axis)
-
-    def running_max(self, x: Array, axis: int) -> Array:
-        return x.cummax(axis).values
-
-    def log_add_exp(self, x: Array, y: Array) -> Array:
-        return torch.logaddexp(x, y)
-
-    def log_sum_exp(self, x: Array, axis: int) -> Array:
-        return torch.logsumexp(x, axis)
-
-    def running_log_sum_exp(self, x: Array, axis: int) -> Array:
-        return torch.logcumsumexp(x, axis)
-
-    def reshape(self, x: Array, shape: Sequence[int]) -> Array:
-        return x.reshape(tuple(shape))
-
-    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
-        return x.permute(tuple(axes))
-
-    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
-        return arrays[0] if len(arrays) == 1 else torch.cat(list(arrays), axis)
-
-    def flip(self, x: Array, axis: int) -> Array:
-        return x.flip(axis)
-
-    def repeat(self, x: Array, times: int, axis: int) -> Array:
-        return x.repeat_interleave(times, axis)
-
-    def pad(self, x: Array, left: int, right: int, value: float = 0.0) -> Array:
-        return F.pad(x, (0, 0, left, right), value=value) if left or right else x
-
-    def broadcast(self, x: Array, shape: Sequence[int]) -> Array:
-        return x.expand(tuple(shape))
-
-    def take(self, x: Array, index: Any, axis: int) -> Array:
-        return x.index_select(axis, self._index(index))
-
-    def contiguous(self, x: Array) -> Array:
-        return x.contiguous()
-
-    def _index(self, index: Any) -> Array:
-        if isinstance(index, torch.Tensor):
-            return index
-        return self._moved(torch.from_numpy(np.ascontiguousarray(index)))
-
-    # ---- windows ------------------------------------------------------------------------
 
     def add_rows(self, x: Array, kernel: Any, start: int) -> Array:
         if isinstance(kernel, PositionMatrices):
@@ -587,37 +326,3 @@ class TorchBackend(Backend):
             values = x[:, block].transpose(0, 1)
             part.add_(values) if delta else part.copy_(values)
         return full.view(blocks * mutants, *table.shape[1:])
-
-
-_FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "abs": torch.abs,
-    "cos": torch.cos,
-    "elu": lambda x, alpha=1.0: F.elu(x, alpha),
-    "exp": torch.exp,
-    "gelu": lambda x, approximate=True: F.gelu(x, approximate="tanh" if approximate else "none"),
-    "hard_sigmoid": F.hardsigmoid,
-    "clip": lambda x, low=-inf, high=inf: torch.clamp(x, low, high),
-    "leaky_relu": lambda x, negative_slope=0.01: F.leaky_relu(x, negative_slope),
-    "log": torch.log,
-    "log_softmax": lambda x: torch.log_softmax(x, -1),
-    "negative": torch.neg,
-    "negative_part": lambda x: x.clamp(max=0),
-    "relu": torch.relu,
-    "relu6": F.relu6,
-    "selu": F.selu,
-    "sigmoid": torch.sigmoid,
-    "silu": F.silu,
-    "sin": torch.sin,
-    "softmax": lambda x: torch.softmax(x, -1),
-    "softplus": F.softplus,
-    "softsign": F.softsign,
-    "sqrt": torch.sqrt,
-    "square": torch.square,
-    "tanh": torch.tanh,
-}
-_IN_PLACE: dict[str, Callable[[Array], Array]] = {
-    "exp": torch.exp_,
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid_,
-    "tanh": torch.tanh_,
-}

@@ -24,10 +24,11 @@ from fastism.backends.base import Array, Backend, Geometry
 from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
 from fastism.backends.kept_times import KeptTimes
-from fastism.backends.torch import Taps, TorchBackend
+from fastism.backends.torch import TorchBackend
 from fastism.backends.torch_graphs import CudaRecorder, Graphs
 from fastism.backends.torch_kernels import KERNELS, Kernel
 from fastism.backends.torch_rows import PositionRows
+from fastism.backends.torch_taps import Taps
 
 
 def torch_backend(dtype: str, device: str | torch.device | None = None) -> Backend:
