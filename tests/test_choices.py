@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,33 @@ def test_nothing_is_measured_where_the_environment_says_so(clock, monkeypatch):
     choices.allow(1e6)
     assert choices.best("shape", kernels.names, kernels.trial) == "first"
     assert clock.now == 0
+
+
+def test_a_kernel_that_cannot_run_is_told_and_not_used(clock, caplog):
+    kernels, choices = Kernels(clock, first=1.0, second=2.0), Choices(clock)
+    choices.allow(1e6)
+
+    def trial(name):
+        def broken():
+            raise RuntimeError("out of resource: shared memory")
+
+        return broken if name == "first" else kernels.trial(name)
+
+    assert choices.best("shape", kernels.names, trial) == "second"
+    assert choices.settled("shape", kernels.names)
+    assert "first cannot run here and is not used: out of resource" in caplog.text
+
+
+def test_memory_that_is_used_up_is_no_fault_of_a_kernel(clock):
+    choices = Choices(clock)
+    choices.allow(1e6)
+
+    def trial(name):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        choices.best("shape", ["first", "second"], trial)
+    assert not choices.settled("shape", ["first", "second"])
 
 
 # ---- on PyTorch -------------------------------------------------------------------------
@@ -382,3 +411,32 @@ def test_every_kernel_gives_the_right_numbers():
         # The second one is for the problems that the first does not accept.
         b = TorchBackend("float32", "cpu", (kernel, ProductPerTap), Choices())
         check(cases, b)
+
+
+def test_ways_that_compile_do_so_together_before_they_are_timed(clock):
+    from fastism.backends.torch_products import Chosen
+
+    said = []
+
+    @contextmanager
+    def together():
+        said.append("begin")
+        yield
+        said.append("end")
+
+    choices = Choices(clock)
+    chosen = Chosen(choices, ("key",), {name: lambda name=name: name for name in "ab"}, together)
+
+    def sampled():
+        def run(form):
+            said.append(form)
+            clock.now += {"a": 1.0, "b": 2.0}[form]
+
+        return run
+
+    for _ in range(2):
+        assert chosen.pick("shape", sampled, advance=True) == "a"
+    assert said[:4] == ["begin", "a", "b", "end"]
+    assert said.count("begin") == 1
+    # Each is run once more before it is timed, where it was only compiled.
+    assert said.count("a") == said.count("b") == 2 + ROUNDS

@@ -5,14 +5,19 @@ The interpreter takes parts of the language that the compiler might not.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from triton.runtime import driver
 
 from fastism.backends import triton_programs
+from fastism.backends.torch_triton import FoldedProduct, ImplicitProduct, Tile, compiled_together
 
 FLOATS = {"x", "taps", "base", "residual", "pool_sign", "pool_base", "out", "table"}
 INDICES = {"offset", "residual_offset", "pool_offset", "sequence", "start"}
@@ -47,3 +52,40 @@ def test_programs_compile_for_a_gpu(precision):
     assert ("tf32" in code[2]) == (precision != "ieee")
     for name, extra in (("looked_up", {}), ("placed", {}), ("rebuilt", {"DELTA": True})):
         assert "st.global" in compiled(name, {"NUMBERS": 128} | extra)
+
+
+class NoGPU:
+    """What Triton asks a GPU before it compiles for one."""
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+
+def test_programs_that_are_compared_are_compiled_together(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(driver, "_active", NoGPU())
+    threads, here = [], threading.get_ident()
+    compile_one = triton.compiler.compile
+
+    def watched(*given: Any, **more: Any) -> Any:
+        threads.append(threading.get_ident())
+        return compile_one(*given, **more)
+
+    monkeypatch.setattr(triton.compiler, "compile", watched)
+    taps = np.random.default_rng(0).standard_normal((3, 16, 32), np.float32)
+    x, cpu = torch.zeros(5, 2, 8, 16), torch.device("cpu")
+    tiles = Tile(16, 16, 16), Tile(32, 32, 16)
+    kernels = [ImplicitProduct(taps, 1, cpu, tile) for tile in tiles]
+    kernels.append(FoldedProduct(taps, 1, cpu, tiles[0]))
+    for _ in range(2):  # the second time all are there
+        with compiled_together():
+            for kernel in kernels:
+                kernel.run(x, 0, 7, None)
+    assert len(threads) == 3
+    assert here not in threads

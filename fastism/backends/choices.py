@@ -11,6 +11,7 @@ sample does not tell apart (`CLOSE`) take turns at what is really to be done, un
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -19,6 +20,9 @@ from functools import cache
 from threading import RLock
 
 from fastism.backends.kept_times import KeptTimes
+from fastism.errors import no_memory
+
+logger = logging.getLogger(__name__)
 
 #: The part of the expected time of a call that measuring may take.
 SHARE = 0.05
@@ -68,6 +72,15 @@ class Choices:
     def measured(self, shape: Hashable) -> dict[str, float]:
         """Shortest seconds of a sample by the name of the kernel, as far as they are known."""
         return {name: min(times) for name, times in self._times.get(shape, {}).items() if times}
+
+    def unknown(self, shape: Hashable, names: Sequence[str]) -> list[str]:
+        """The kernels that are going to be measured for the first time, here or on this machine."""
+        if not measures() or len(names) == 1:
+            return []
+        with self._lock:
+            self._remember(shape)
+            times = self._times.get(shape, {})
+            return [name for name in names if not times.get(name)]
 
     def close(self, shape: Hashable, names: Sequence[str]) -> list[str]:
         """The kernels that are about as fast as the fastest on the sample, and not yet compared."""
@@ -147,9 +160,15 @@ class Choices:
         runs: dict[str, Callable[[], None]] = {}
         while self._may_measure(advance) and (pending := self._pending(shape, names)):
             name = pending[0]
-            if name not in runs:
-                self._spend(lambda name=name: runs.update({name: trial(name)}))
-            times[name].append(self._spend(runs[name]))
+            try:
+                if name not in runs:
+                    self._spend(lambda name=name: runs.update({name: trial(name)}))
+                times[name].append(self._spend(runs[name]))
+            except Exception as error:  # a tile too large for this device, say: others can do it
+                if no_memory(error):
+                    raise
+                logger.warning("%s cannot run here and is not used: %s", name, error)
+                times[name] = [math.inf] * ROUNDS
 
     def _may_measure(self, advance: bool) -> bool:
         return (advance or self._left > 0) and measures()

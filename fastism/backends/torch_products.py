@@ -6,6 +6,7 @@ Requirements: torch. What is fastest is measured, see `fastism.backends.choices`
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -46,8 +47,9 @@ class Chosen(Generic[Form]):
         What times depend on beside the class of shapes.
     makers : mapping of str to callable
         By the name of each way what brings the weight into its form.
-    warm_up : bool
-        Whether a way is run once before it is timed, because its first run compiles.
+    together : callable, optional
+        Gives a context in which all ways run once before they are timed, because first runs
+        compile: in there they may do so at the same time.
     """
 
     def __init__(
@@ -55,10 +57,10 @@ class Chosen(Generic[Form]):
         choices: Choices,
         key: tuple[Hashable, ...],
         makers: Mapping[str, Callable[[], Form]],
-        warm_up: bool = False,
+        together: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._choices, self._key, self._makers = choices, key, makers
-        self._warm_up = warm_up
+        self._together = together
         self._names = list(makers)
         self._forms: dict[str, Form] = {}
         self._name_of: dict[Hashable, str] = {}
@@ -170,7 +172,7 @@ class Chosen(Generic[Form]):
 
         def trial(name: str) -> Callable[[], None]:
             run, ready = sample(), form(name)
-            if self._warm_up:
+            if self._together is not None:
                 run(ready)
             return lambda: run(ready)
 
@@ -178,6 +180,12 @@ class Chosen(Generic[Form]):
             return suits is None or suits(name, partial(form, name))
 
         full, names = (*self._key, shape), list(self._names)
+        if measure and self._together is not None:
+            unknown = self._choices.unknown(full, names)
+            with self._together() if unknown else nullcontext():
+                for each in unknown:
+                    with suppress(Exception):  # what fails is told when it is timed
+                        sample()(form(each))
         name = self._choices.best(full, names, trial if measure else None, advance)
         while len(names) > 1 and not may(name):
             names.remove(name)

@@ -47,7 +47,8 @@ class PositionRows:
         for tile in tiles:
             makers[f"{torch_triton.ChangedRows.form} {tile}"] = lambda tile=tile: self._tiled(tile)
         key = ("rows", *kernel.shape, str(kernel.dtype), kernel.device.type)
-        self.chosen = Chosen(choices, key, makers, warm_up=kernel.is_cuda)
+        together = torch_triton.compiled_together if kernel.is_cuda else None
+        self.chosen = Chosen(choices, key, makers, together)
 
     def sums(
         self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray], rounding: str

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from fastism.backends import torch_triton
 from fastism.backends.choices import Choices
 from fastism.backends.torch_kernels import Kernel, Problem, is_precise, sample
 from fastism.backends.torch_products import Chosen
@@ -93,6 +94,7 @@ class Taps:
             # Which of them is the fastest hardly depends on how far apart the taps are.
             alike = replace(problem, dilation=min(dilation, 2))
             key = ("taps", alike, torch.get_num_threads(), *makers)
-            warm_up = self._device.type == "cuda"
-            self._chosen[dilation] = Chosen(self._choices, key, makers, warm_up)
+            compiles = self._device.type == "cuda"
+            together = torch_triton.compiled_together if compiles else None
+            self._chosen[dilation] = Chosen(self._choices, key, makers, together)
         return self._chosen[dilation]

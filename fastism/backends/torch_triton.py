@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -26,6 +28,8 @@ from fastism.backends.precision import products_in, torch_rounds_to_tf32
 from fastism.backends.torch_kernels import Kernel, Problem
 
 _Tensor = torch.Tensor
+#: Whether programs that are launched are compiled and do not run.
+_only_compiles: ContextVar[bool] = ContextVar("_only_compiles", default=False)
 
 #: Bytes that products with all taps may take at a time.
 MOST_BYTES = 64 << 20
@@ -99,8 +103,35 @@ def usable(device: torch.device, dtype: str) -> bool:
     Triton would end the process, so that PyTorch's own operators run there.
     """
     there = device.type == "cuda" or (device.type == "cpu" and interpreted())
-    loadable = "triton" in sys.modules or "tensorflow" not in sys.modules
-    return there and dtype == "float32" and installed() and loadable
+    return there and dtype == "float32" and _loadable()
+
+
+def _loadable() -> bool:
+    return installed() and ("triton" in sys.modules or "tensorflow" not in sys.modules)
+
+
+@contextmanager
+def compiled_together() -> Iterator[None]:
+    """A context in which programs are compiled, all at the same time, and none is run.
+
+    A program takes seconds to compile, and a dozen of them are compared for a layer. Where Triton
+    cannot compile several at a time they are compiled one by one, when they are run.
+    """
+    mode = None
+    if _loadable() and not interpreted():
+        import triton
+
+        mode = getattr(triton, "AsyncCompileMode", None)
+    if mode is None:
+        yield
+        return
+    token = _only_compiles.set(True)
+    try:
+        # What does not compile is compiled again when it is run, and then the error is told.
+        with ThreadPoolExecutor(os.cpu_count()) as pool, suppress(Exception), mode(pool):
+            yield
+    finally:
+        _only_compiles.reset(token)
 
 
 def tiles() -> tuple[Tile, ...]:
@@ -195,7 +226,8 @@ class _Triton(Kernel):
 
         moved = None if epilogue is None else epilogue.residual_offset
         pool_moved = None if pooling is None else pooling.offset
-        window[grid](
+        launch = partial(window.warmup, grid=grid) if _only_compiles.get() else window[grid]
+        launch(
             rows.x,
             taps,
             given(offset),
