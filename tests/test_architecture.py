@@ -27,6 +27,8 @@ LIBRARY = (
     "fastism.scans",
     "fastism.engines",
     "fastism.naive_ism",
+    "fastism.propagated",
+    "fastism.resident",
     "fastism.ism",
     "fastism.design",
     "fastism",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import profile
 
-import fastism.ism
+import fastism.propagated
 from fastism import FastISM, NaiveISM
 from fastism.design import evolve
 from fastism.running.engine import Engine
@@ -34,7 +34,9 @@ def furthest(ism, naive, inputs, which, last, rng):
     apart = []
     packed = (lambda arrays: arrays) if len(inputs) > 1 else (lambda arrays: arrays[0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fastism.ism, "FAR", 0)  # Wherever it is possible, whether it pays or not.
+        patch.setattr(
+            fastism.propagated, "FAR", 0
+        )  # Wherever it is possible, whether it pays or not.
         again = ism.saturate_changing(2)
     for numbers in ([0, 1], [0], [0, 1]):
         now = inputs[which] if last else inputs[which].swapaxes(1, 2)
@@ -168,7 +170,7 @@ def test_where_nothing_is_to_be_gained_steps_are_computed_anew(made, monkeypatch
     count = 100 if why == "memory" else 1  # 60 times 4 times 77 numbers each
     least = 1e9 if why == "naive" else 0
     if why == "near":
-        monkeypatch.setattr(fastism.ism, "FAR", LENGTH)
+        monkeypatch.setattr(fastism.propagated, "FAR", LENGTH)
     ism = FastISM(
         made, input_shape=(4, LENGTH), test_correctness=False, naive_below=least, **settings
     )
