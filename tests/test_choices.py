@@ -247,12 +247,41 @@ def test_what_a_sample_does_not_tell_apart_is_decided_by_real_work(clock, other)
     else:
         assert set(made[: 2 * ROUNDS]) == {"one", "other"}
         assert set(made[2 * ROUNDS + 2 :]) == {"other"}
-        assert choices.best(("key", "shape"), list(sample), None) == "other"
+        assert choices.decided(("key", "shape")) == "other"
         assert set(chosen._forms) == {"other"}
     # Another weight of the same shape takes what was decided.
     alike = Chosen(choices, ("key",), {name: lambda name=name: name for name in sample})
     again = [alike.run("shape", lambda: spend(sample), "work", spend(work)) for _ in range(4)]
     assert set(again) == {made[-1]}
+
+
+@pytest.mark.torch
+def test_what_real_work_depends_on_beside_a_sample_is_decided_apart(clock):
+    pytest.importorskip("torch")
+    from fastism.backends.torch_products import Chosen
+
+    choices = Choices(clock)
+    choices.allow(1e6)
+
+    def sample(form: str) -> None:
+        clock.now += 1.0
+
+    def made(far: bool) -> list[str]:
+        makers = {name: lambda name=name: name for name in "ab"}
+        chosen = Chosen(choices, ("key",), makers, (far,))
+
+        def work(form: str) -> str:
+            clock.now += 2.0 if (form == "b") is far else 1.0
+            return form
+
+        return [chosen.run("shape", lambda: sample, "work", work) for _ in range(20)]
+
+    assert made(False)[-1] == "b"
+    begun = clock.now
+    assert made(True)[-1] == "a"
+    # The sample was not measured again, and what was decided holds for the next weight at once.
+    assert clock.now - begun <= 20 * 2.0
+    assert set(made(True)) == {"a"}
 
 
 @pytest.mark.torch
@@ -425,7 +454,9 @@ def test_ways_that_compile_do_so_together_before_they_are_timed(clock):
         said.append("end")
 
     choices = Choices(clock)
-    chosen = Chosen(choices, ("key",), {name: lambda name=name: name for name in "ab"}, together)
+    chosen = Chosen(
+        choices, ("key",), {name: lambda name=name: name for name in "ab"}, (), together
+    )
 
     def sampled():
         def run(form):

@@ -83,17 +83,21 @@ class Choices:
             return [name for name in names if not times.get(name)]
 
     def close(self, shape: Hashable, names: Sequence[str]) -> list[str]:
-        """The kernels that are about as fast as the fastest on the sample, and not yet compared."""
+        """The kernels that are about as fast as the fastest on the sample."""
         seconds = self.measured(shape)
-        if shape in self._decided or not seconds:
+        if not seconds:
             return []
         most = CLOSE * min(seconds.values())
         return [name for name in names if seconds.get(name, math.inf) <= most]
 
-    def decide(self, shape: Hashable, name: str) -> None:
-        """Take a kernel from now on, which was the fastest at what is really to be done."""
+    def decide(self, work: Hashable, name: str) -> None:
+        """Keep which kernel was the fastest at what is really to be done."""
         with self._lock:
-            self._decided[shape] = name
+            self._decided[work] = name
+
+    def decided(self, work: Hashable) -> str | None:
+        """The kernel that `decide` was told; None where nothing was."""
+        return self._decided.get(work)
 
     def settled(self, shape: Hashable, names: Sequence[str]) -> bool:
         """Whether nothing is left to measure, so that the choice stays as it is."""
@@ -122,8 +126,6 @@ class Choices:
             for the few choices that matter most.
         """
         with self._lock:
-            if self._decided.get(shape) in names:
-                return self._decided[shape]
             self._remember(shape)
             if trial is not None and not self.settled(shape, names):
                 self._measure(shape, names, trial, advance)

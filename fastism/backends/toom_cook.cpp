@@ -72,6 +72,15 @@ struct Convolution {
     int64_t each;
 };
 
+// Memory of a thread that is used again and again: chains are short where taps are far apart, so that
+// asking for memory would take a tenth of the time of one.
+enum class Use { SUMS, JOINS, PLUS, MINUS };
+template <Use use, typename Number>
+std::vector<Number>& room() {
+    static thread_local std::vector<Number> kept;
+    return kept;
+}
+
 // Some mutants on their way through a chain, for some groups of columns.
 template <int rows, typename Window>
 class Walk {
@@ -86,10 +95,15 @@ class Walk {
           begin(begin),
           end(end),
           ring(convolution.count + 1),
-          sums(ring * (end - begin)),
-          joins(convolution.parts.size()),
-          plus(rows * convolution.channels),
-          minus(rows * convolution.channels) {}
+          sums(room<Use::SUMS, Sums<rows>>()),
+          joins(room<Use::JOINS, char>()),
+          plus(room<Use::PLUS, float>()),
+          minus(room<Use::MINUS, float>()) {
+        sums.assign(ring * (end - begin), {});
+        joins.resize(convolution.parts.size());
+        plus.resize(rows * convolution.channels);
+        minus.resize(rows * convolution.channels);
+    }
 
     // Go on by one or two inputs, the first of which adds its first tap to output `k`; what lies
     // before is stored.
@@ -131,9 +145,9 @@ class Walk {
     const int64_t p, outputs, begin, end, ring;
     // Of the outputs that inputs still add to, one behind the other round and round. Where an output
     // is reached for the first time, the sums of an earlier one are still there.
-    std::vector<Sums<rows>> sums;
-    std::vector<char> joins;
-    std::vector<float> plus, minus;
+    std::vector<Sums<rows>>& sums;
+    std::vector<char>& joins;
+    std::vector<float>&plus, &minus;
     Sums<rows> unseen;
 
     bool seen(int64_t k) const { return k >= 0 && k < outputs; }

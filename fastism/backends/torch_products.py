@@ -47,6 +47,8 @@ class Chosen(Generic[Form]):
         What times depend on beside the class of shapes.
     makers : mapping of str to callable
         By the name of each way what brings the weight into its form.
+    apart : tuple of hashable
+        What times of real work depend on beside that, but hardly those of a sample.
     together : callable, optional
         Gives a context in which all ways run once before they are timed, because first runs
         compile: in there they may do so at the same time.
@@ -57,10 +59,11 @@ class Chosen(Generic[Form]):
         choices: Choices,
         key: tuple[Hashable, ...],
         makers: Mapping[str, Callable[[], Form]],
+        apart: tuple[Hashable, ...] = (),
         together: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._choices, self._key, self._makers = choices, key, makers
-        self._together = together
+        self._apart, self._together = apart, together
         self._names = list(makers)
         self._forms: dict[str, Form] = {}
         self._name_of: dict[Hashable, str] = {}
@@ -123,7 +126,7 @@ class Chosen(Generic[Form]):
         race[name].setdefault(work, []).append(self._choices.clock() - begun)
         best = _winner(race, work)
         if best is not None:
-            self._choices.decide((*self._key, shape), best)
+            self._choices.decide((*self._key, *self._apart, shape), best)
             self._name_of[shape], self._settled[shape] = best, self._form(best)
             self._races.pop(shape, None)
             self._trim()
@@ -186,7 +189,10 @@ class Chosen(Generic[Form]):
                 for each in unknown:
                     with suppress(Exception):  # what fails is told when it is timed
                         sample()(form(each))
-        name = self._choices.best(full, names, trial if measure else None, advance)
+        name = self._choices.decided((*self._key, *self._apart, shape))
+        undecided = name not in names or not may(name)
+        if undecided:
+            name = self._choices.best(full, names, trial if measure else None, advance)
         while len(names) > 1 and not may(name):
             names.remove(name)
             name = self._choices.best(full, names, trial if measure else None, advance)
@@ -196,7 +202,7 @@ class Chosen(Generic[Form]):
         self._forms = made
         if self._choices.settled(full, names):
             self._settled[shape] = chosen
-            close = self._choices.close(full, names) if races else []
+            close = self._choices.close(full, names) if races and undecided else []
             close = [each for each in close if may(each)]
             if len(close) > 1:
                 self._races[shape] = {each: {} for each in close}

@@ -48,7 +48,7 @@ class PositionRows:
             makers[f"{torch_triton.ChangedRows.form} {tile}"] = lambda tile=tile: self._tiled(tile)
         key = ("rows", *kernel.shape, str(kernel.dtype), kernel.device.type)
         together = torch_triton.compiled_together if kernel.is_cuda else None
-        self.chosen = Chosen(choices, key, makers, together)
+        self.chosen = Chosen(choices, key, makers, together=together)
 
     def sums(
         self, windows: Sequence[_Tensor], starts: Sequence[np.ndarray], rounding: str

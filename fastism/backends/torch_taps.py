@@ -91,10 +91,10 @@ class Taps:
                 for kernel in self._kernels
                 if kernel.accepts(problem)
             }
-            # Which of them is the fastest hardly depends on how far apart the taps are.
+            # On a sample it hardly matters how far apart the taps are; in whole windows it does.
             alike = replace(problem, dilation=min(dilation, 2))
             key = ("taps", alike, torch.get_num_threads(), *makers)
             compiles = self._device.type == "cuda"
             together = torch_triton.compiled_together if compiles else None
-            self._chosen[dilation] = Chosen(self._choices, key, makers, together)
+            self._chosen[dilation] = Chosen(self._choices, key, makers, (dilation,), together)
         return self._chosen[dilation]
