@@ -183,12 +183,8 @@ class Chosen(Generic[Form]):
             return suits is None or suits(name, partial(form, name))
 
         full, names = (*self._key, shape), list(self._names)
-        if measure and self._together is not None:
-            unknown = self._choices.unknown(full, names)
-            with self._together() if unknown else nullcontext():
-                for each in unknown:
-                    with suppress(Exception):  # what fails is told when it is timed
-                        sample()(form(each))
+        if measure:
+            self._compile(full, lambda each: sample()(form(each)))
         name = self._choices.decided((*self._key, *self._apart, shape))
         undecided = name not in names or not may(name)
         if undecided:
@@ -208,6 +204,14 @@ class Chosen(Generic[Form]):
                 self._races[shape] = {each: {} for each in close}
             self._trim()
         return chosen
+
+    def _compile(self, full: Hashable, run: Callable[[str], Any]) -> None:
+        """Run all ways that are going to be timed, where first runs compile."""
+        unknown = self._choices.unknown(full, self._names) if self._together else []
+        with self._together() if self._together and unknown else nullcontext():
+            for name in unknown:
+                with suppress(Exception):  # what fails is told when it is timed
+                    run(name)
 
 
 def _winner(race: Race, work: Hashable) -> str | None:
