@@ -79,13 +79,18 @@ def shown_case(case: Case) -> str:
 def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
     """Why something was not run, once per reason, outside of the sweeps.
 
-    Where several numbers of sequences
-    were not run for the same reason, the smallest of them is named, unless that is one.
+    Where several numbers of sequences were not run for the same reason, the smallest of them is
+    named, unless that is one. What one job skipped and another one ran, for lack of time say or
+    on another framework, is not missing.
     """
+    records = list(records)
+    ran = {_cell(record) for record in records if record.result.status == "ok"}
     found: dict[tuple[str, Case, str, str], Record] = {}
     for record in records:
         what = record.what
         if record.result.status == "ok" or what.method not in methods or what.variant:
+            continue
+        if record.result.status == "skipped" and _cell(record) in ran:
             continue
         key = (what.method, (what.architecture, what.length), record.how.device, record.how.backend)
         if key not in found or what.sequences < found[key].what.sequences:
@@ -100,6 +105,13 @@ def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
         said = f"{record.result.status}. {reason}"
         grouped.setdefault((LABELS.get(method, method), said), []).append(place)
     return [f"{method}: {'; '.join(places)}: {said}" for (method, said), places in grouped.items()]
+
+
+def _cell(record: Record) -> tuple[str | int, ...]:
+    """Where a record stands in a table, whatever framework it is of."""
+    what = record.what
+    case = (what.method, what.architecture, what.length, what.variant)
+    return (*case, what.sequences, record.how.device)
 
 
 def number(value: float | None, missing: str = "not run") -> str:

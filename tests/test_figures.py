@@ -335,6 +335,22 @@ def test_reasons_are_given_once():
     assert reason == "DeepSHAP: Basset, 1000 bp on PyTorch from 64 sequences on: skipped. Too long."
 
 
+def test_what_another_job_ran_is_not_missing():
+    skipped = Result(status="skipped", reason="Too long.")
+    failed = Result(status="failed", reason="NotImplementedError: attention")
+    for result, told in ((skipped, []), (failed, ["Basset, 1000 bp on TensorFlow from 8"])):
+        made = [
+            make_record("deepshap", "tensorflow", result=result, sequences=8),
+            make_record("deepshap", "torch", sequences=8),
+        ]
+        found = choices.reasons(made, ["deepshap"])
+        assert [text in line for text, line in zip(told, found, strict=True)] == [True] * len(told)
+    alone = [make_record("deepshap", result=skipped, sequences=n) for n in (8, 64)]
+    ran = make_record("deepshap", "tensorflow", sequences=8)
+    (reason,) = choices.reasons([*alone, ran], ["deepshap"])
+    assert "from 64 sequences on" in reason
+
+
 def test_the_papers_timings_are_read():
     assert paper_seconds(PAPER, "naive_ism", "basset", 2000) == 100.44
     assert paper_seconds(PAPER, "naive_ism", "beluga", 2000) is None
