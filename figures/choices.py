@@ -76,21 +76,30 @@ def shown_case(case: Case) -> str:
     return f"{known.label if known else name}, {length} bp"
 
 
-def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
+def reasons(
+    records: Iterable[Record], methods: Sequence[str], by_number: bool = False
+) -> list[str]:
     """Why something was not run, once per reason, outside of the sweeps.
 
     Where several numbers of sequences were not run for the same reason, the smallest of them is
-    named, unless that is one. What one job skipped and another one ran, for lack of time say or
-    on another framework, is not missing.
+    named, unless that is one. What was skipped, for lack of time say, is not missing where the cell
+    of the table has a number all the same: of another job, framework or number of sequences.
+
+    Parameters
+    ----------
+    records : iterable of Record
+    methods : sequence of str
+    by_number : bool
+        Whether every number of sequences has a cell of its own.
     """
     records = list(records)
-    ran = {_cell(record) for record in records if record.result.status == "ok"}
+    ran = {cell(record, by_number) for record in timed(records)}
     found: dict[tuple[str, Case, str, str], Record] = {}
     for record in records:
         what = record.what
         if record.result.status == "ok" or what.method not in methods or what.variant:
             continue
-        if record.result.status == "skipped" and _cell(record) in ran:
+        if record.result.status == "skipped" and cell(record, by_number) in ran:
             continue
         key = (what.method, (what.architecture, what.length), record.how.device, record.how.backend)
         if key not in found or what.sequences < found[key].what.sequences:
@@ -107,11 +116,11 @@ def reasons(records: Iterable[Record], methods: Sequence[str]) -> list[str]:
     return [f"{method}: {'; '.join(places)}: {said}" for (method, said), places in grouped.items()]
 
 
-def _cell(record: Record) -> tuple[str | int, ...]:
+def cell(record: Record, by_number: bool = False) -> tuple[str | int, ...]:
     """Where a record stands in a table, whatever framework it is of."""
     what = record.what
-    case = (what.method, what.architecture, what.length, what.variant)
-    return (*case, what.sequences, record.how.device)
+    case = (what.method, what.architecture, what.length, what.variant, record.how.device)
+    return (*case, what.sequences) if by_number else case
 
 
 def number(value: float | None, missing: str = "not run") -> str:

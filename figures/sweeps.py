@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.records import Record
 from benchmarks.records.compare import BASELINE, FAST, Comparison, compare
-from figures import style
+from figures import choices, style
 from figures.drawings import NOT_RUN, Drawing
 from figures.paper import HARDWARE, PUBLISHED, PaperTiming
 from figures.provenance import FRAMEWORKS, short_caption
@@ -192,8 +192,11 @@ def _shown(row: dict[str, object], label: str, several: bool) -> list[str]:
 
 
 def _notes(records: Sequence[Record]) -> list[str]:
-    found = {}
+    found: dict[str, list[str]] = {}
+    ran = {choices.cell(record) for record in records if record.result.status == "ok"}
     for record in records:
+        if record.result.status == "skipped" and choices.cell(record) in ran:
+            continue
         if record.what.variant and record.result.status != "ok":
             backend = FRAMEWORKS[record.how.backend]
             place = f"{record.what.variant} on {backend} ({record.how.device})"

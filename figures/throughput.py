@@ -99,7 +99,9 @@ def draw(records: Sequence[Record], paper: Sequence[PaperTiming]) -> Drawing:
     )
     style.add_caption(figure, caption, 0.45)
     header = ["model", "sequences per call", *(LABELS[method] for method in METHODS)]
-    return Drawing(TITLE, caption, figure, rows, header, body, notes=reasons(records, METHODS))
+    return Drawing(
+        TITLE, caption, figure, rows, header, body, notes=reasons(records, METHODS, by_number=True)
+    )
 
 
 def _rate(record: Record) -> float:

@@ -343,12 +343,13 @@ def test_what_another_job_ran_is_not_missing():
             make_record("deepshap", "tensorflow", result=result, sequences=8),
             make_record("deepshap", "torch", sequences=8),
         ]
-        found = choices.reasons(made, ["deepshap"])
+        found = choices.reasons(made, ["deepshap"], by_number=True)
         assert [text in line for text, line in zip(told, found, strict=True)] == [True] * len(told)
     alone = [make_record("deepshap", result=skipped, sequences=n) for n in (8, 64)]
     ran = make_record("deepshap", "tensorflow", sequences=8)
-    (reason,) = choices.reasons([*alone, ran], ["deepshap"])
+    (reason,) = choices.reasons([*alone, ran], ["deepshap"], by_number=True)
     assert "from 64 sequences on" in reason
+    assert choices.reasons([*alone, ran], ["deepshap"]) == []
 
 
 def test_the_papers_timings_are_read():
