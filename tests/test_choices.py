@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastism.backends.choices import ROUNDS, SHARE, Choices
+from fastism.backends.kept_times import KeptTimes
 
 
 class Clock:
@@ -113,6 +114,24 @@ def test_a_kernel_that_cannot_run_is_told_and_not_used(clock, caplog):
     assert choices.best("shape", kernels.names, trial) == "second"
     assert choices.settled("shape", kernels.names)
     assert "first cannot run here and is not used: out of resource" in caplog.text
+
+
+def test_that_a_kernel_cannot_run_is_not_kept_for_later_processes(clock, tmp_path):
+    kernels, kept = Kernels(clock, first=1.0, second=2.0), KeptTimes({"device": "any"}, tmp_path)
+    choices = Choices(clock, kept)
+    choices.allow(1e6)
+
+    def trial(name):
+        if name == "first":
+            raise RuntimeError("out of resource: shared memory")
+        return kernels.trial(name)
+
+    assert choices.best("shape", kernels.names, trial) == "second"
+    assert KeptTimes({"device": "any"}, tmp_path).get(repr("shape")) == {"second": 2.0}
+    again = Choices(clock, KeptTimes({"device": "any"}, tmp_path))
+    again.allow(1e6)
+    assert again.best("shape", kernels.names, kernels.trial) == "first"
+    assert kernels.runs["second"] == ROUNDS
 
 
 def test_memory_that_is_used_up_is_no_fault_of_a_kernel(clock):

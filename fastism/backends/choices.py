@@ -130,7 +130,9 @@ class Choices:
             if trial is not None and not self.settled(shape, names):
                 self._measure(shape, names, trial, advance)
                 if self._kept is not None and self.settled(shape, names):
-                    self._kept.put(repr(shape), self.measured(shape))
+                    # What could not run may run next time: another driver, or more memory.
+                    ran = {n: s for n, s in self.measured(shape).items() if math.isfinite(s)}
+                    self._kept.put(repr(shape), ran)
             seconds = self.measured(shape)
             return min(names, key=lambda name: seconds.get(name, math.inf))
 

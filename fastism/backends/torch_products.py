@@ -6,7 +6,7 @@ Requirements: torch. What is fastest is measured, see `fastism.backends.choices`
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -207,8 +207,12 @@ class Chosen(Generic[Form]):
 
     def _compile(self, full: Hashable, run: Callable[[str], Any]) -> None:
         """Run all ways that are going to be timed, where first runs compile."""
-        unknown = self._choices.unknown(full, self._names) if self._together else []
-        with self._together() if self._together and unknown else nullcontext():
+        if self._together is None:
+            return
+        unknown = self._choices.unknown(full, self._names)
+        if not unknown:
+            return
+        with self._together():
             for name in unknown:
                 with suppress(Exception):  # what fails is told when it is timed
                     run(name)
