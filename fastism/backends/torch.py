@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from fastism.backends.base import Array, Backend
 from fastism.backends.choices import Choices
-from fastism.backends.epilogue import Epilogue, JointEpilogue
+from fastism.backends.epilogue import Epilogue, JointEpilogue, Pooling
 from fastism.backends.precision import torch_rounds_to_tf32
 from fastism.backends.torch_arrays import TorchArrays
 from fastism.backends.torch_kernels import (
@@ -184,12 +184,15 @@ class TorchBackend(TorchArrays, Backend):
         x = sample(x, problem, MACS_ON_ACCELERATOR if self.accelerated else MOST_MACS)
         width = len(x) + (problem.count - 1) * problem.dilation
         reference = x.new_zeros((width, 1, 1, problem.features))
-        base = None if epilogue is not None and epilogue.pooling is None else reference
-        residual = None
+        residual, pooling = None, None
         if epilogue is not None and epilogue.residual is not None:
             residual = x.new_zeros((width, 1, x.shape[2], problem.features))
-        # A pool costs the same behind every kernel that does not take it: it is left out.
-        follows = Epilogue(reference, residual) if base is None and epilogue else None
+        if epilogue is not None and epilogue.pooling is not None:
+            pooling = self._sampled_pool(epilogue.pooling, reference)
+        follows = None
+        if epilogue is not None and (epilogue.pooling is None) == (pooling is None):
+            follows = Epilogue(reference, residual, pooling=pooling)
+        base = reference if follows is None else None
 
         def run(kernel: Kernel) -> None:
             self._run(kernel, x, self._nowhere(), width, base, follows)
@@ -197,6 +200,17 @@ class TorchBackend(TorchArrays, Backend):
                 torch.cuda.synchronize(self.device)
 
         return run
+
+    def _sampled_pool(self, pooling: Pooling, reference: Array) -> Pooling | None:
+        """A pool behind a sample, None where it is left out.
+
+        It costs the same behind every kernel that does not take it, as on a CPU no kernel does.
+        """
+        made = (len(reference) - pooling.size) // pooling.stride + 1
+        if not self.uniform or made < 1:
+            return None
+        given = (pooling.size, pooling.stride, pooling.sign, self._nowhere(), made)
+        return Pooling(*given, reference[:made])
 
     def _rounding(self) -> str:
         """What products round to at the moment, as far as times depend on it."""

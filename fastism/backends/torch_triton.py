@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
-from math import prod
+from math import gcd, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,8 @@ _only_compiles: ContextVar[bool] = ContextVar("_only_compiles", default=False)
 MOST_BYTES = 64 << 20
 #: Numbers that one program copies.
 NUMBERS = 1024
+#: Numbers that a thread reads at a time, if there are as many side by side.
+VECTOR = 4
 #: Of fewer channels in than this, terms of several taps are added up together.
 FEW_CHANNELS = 32
 
@@ -63,13 +65,20 @@ class Tile:
         return f"{self.rows}x{self.features}x{self.terms}"
 
 
-#: Few, for each is compiled before it is measured.
+#: Few, for each is compiled before it is measured. With more sums than 64 for each thread, 32 at a
+#: time in a warp, registers do not hold what comes behind them as well.
 TILES = (
     Tile(64, 128, 32),
+    Tile(128, 128, 32, warps=8),
     Tile(128, 64, 32),
+    Tile(64, 64, 32),
     Tile(128, 32, 32),
     Tile(128, 16, 16),
 )
+#: Sums of a program that adds up the parts of a product.
+FOLDED = 2048
+#: With fewer features than this, rows of products with all taps lie side by side.
+FEW_FEATURES = 16
 #: Features from which on a tile may be as small as this.
 WIDE = 64
 #: The interpreter takes as long for a small program as for a large one.
@@ -165,6 +174,30 @@ class _Rows:
     mutants: int
 
 
+@dataclass(frozen=True)
+class _Factors:
+    """What a launch multiplies windows with, and how.
+
+    Parameters
+    ----------
+    taps : tensor
+        In the order (taps, channels, features), or (features, taps, channels) where `turned`.
+        Programs that only add up products do not read it.
+    rest : tensor
+        What taps lack to single precision where `precision` is "halves"; not read otherwise.
+    precision : {"ieee", "tf32", "halves"}
+        Single precision, factors in TF32, or in two halves that are in TF32.
+    turned : bool
+        Whether numbers that are read together lie side by side along the sum, in products the
+        rows, and not along features.
+    """
+
+    taps: _Tensor
+    rest: _Tensor
+    precision: str = "ieee"
+    turned: bool = False
+
+
 class _Triton(Kernel):
     """What the kernels of this file share: one launch with whatever epilogue there is.
 
@@ -196,14 +229,10 @@ class _Triton(Kernel):
     def takes(self, epilogue: Epilogue) -> bool:
         return True
 
-    def _precision(self) -> str:
-        """What Triton calls the way to multiply."""
-        return "tf32" if torch_rounds_to_tf32() else "ieee"
-
     def _launch(
         self,
         rows: _Rows,
-        taps: _Tensor,
+        factors: _Factors,
         offset: Any,
         width: int,
         base: _Tensor | None,
@@ -216,7 +245,10 @@ class _Triton(Kernel):
 
         pooling = None if epilogue is None else epilogue.pooling
         residual = None if epilogue is None else epilogue.residual
-        tile, grid = self._sizes(rows.count, len(out))
+        tile = self._fitting()
+        parts = -(-self.features // tile.features)
+        grid = (-(-rows.count // tile.rows) * len(out) * parts,)
+        unit = gcd(VECTOR, self.channels, self.features)
 
         def given(x: Any) -> _Tensor:
             return x if isinstance(x, torch.Tensor) else out
@@ -229,7 +261,8 @@ class _Triton(Kernel):
         launch = partial(window.warmup, grid=grid) if _only_compiles.get() else window[grid]
         launch(
             rows.x,
-            taps,
+            factors.taps,
+            factors.rest,
             given(offset),
             given(base),
             given(residual),
@@ -244,8 +277,9 @@ class _Triton(Kernel):
             rows.mutants,
             len(rows.x),
             width,
-            self.channels,
-            self.features,
+            len(out),
+            self.channels // unit,
+            self.features // unit,
             self.count,
             self.dilation,
             shift(offset),
@@ -257,6 +291,7 @@ class _Triton(Kernel):
             STACKED=self.stacked,
             FORWARD=forward,
             FLAT=self.channels < FEW_CHANNELS,
+            TURNED=factors.turned,
             OFFSET=isinstance(offset, torch.Tensor),
             BASE=base is not None,
             RELU=epilogue is not None and pooling is None,
@@ -265,18 +300,14 @@ class _Triton(Kernel):
             POOLED=pooling is not None,
             POOL_OFFSET=isinstance(pool_moved, torch.Tensor),
             POOL_SIGN=pooling is not None and pooling.sign is not None,
-            PRECISION=self._precision(),
+            PRECISION=factors.precision,
+            UNIT=unit,
             ROWS=tile.rows,
             FEATURES=tile.features,
             TERMS=tile.terms,
             num_warps=tile.warps,
             num_stages=tile.stages,
         )
-
-    def _sizes(self, rows: int, width: int) -> tuple[Tile, tuple[int, int, int]]:
-        """The tile for so many rows, and how many programs there are."""
-        tile = self._fitting()
-        return tile, (-(-rows // tile.rows), width, -(-self.features // tile.features))
 
     def _fitting(self) -> Tile:
         """The tile, no wider than the window has channels."""
@@ -317,6 +348,19 @@ class ImplicitProduct(_Triton):
         super().__init__(taps, dilation, device, tile)
         self._taps = torch.tensor(np.ascontiguousarray(taps), device=device)
 
+    @cached_property
+    def _plain(self) -> _Factors:
+        return _Factors(self._taps, self._taps)
+
+    @cached_property
+    def _rounded(self) -> _Factors:
+        turned = _turned(self._taps)
+        return _Factors(turned, turned, "tf32", turned=True)
+
+    def _factors(self) -> _Factors:
+        """Taps as the precision at the moment wants them."""
+        return self._rounded if torch_rounds_to_tf32() else self._plain
+
     def run(
         self,
         x: _Tensor,
@@ -328,58 +372,13 @@ class ImplicitProduct(_Triton):
         base, epilogue, out = self._prepared(x, width, base, epilogue)
         count = x.shape[1] * x.shape[2]
         rows = _Rows(x.contiguous(), 0, count, count, x.shape[2])
-        self._launch(rows, self._taps, offset, width, base, epilogue, out)
+        self._launch(rows, self._factors(), offset, width, base, epilogue, out)
         return out
 
 
-class FoldedProduct(_Triton):
-    """One product with all taps by PyTorch's library, and a launch that adds up its parts."""
-
-    form = "product, Triton"
-    stacked = True
-
-    def __init__(self, taps: np.ndarray, dilation: int, device: torch.device, tile: Tile) -> None:
-        super().__init__(taps, dilation, device, tile)
-        stacked = np.ascontiguousarray(taps.transpose(1, 0, 2).reshape(self.channels, -1))
-        self._stacked = torch.tensor(stacked, device=device)
-
-    @classmethod
-    def suits(cls, tile: Tile, problem: Problem) -> bool:
-        return problem.count > 1
-
-    def _fitting(self) -> Tile:
-        features = min(_power(self.features), 64)
-        return Tile(max(self._tile.rows * self._tile.features // features // 2, 1), features, 16)
-
-    def run(
-        self,
-        x: _Tensor,
-        offset: Any,
-        width: int,
-        base: _Tensor | None,
-        epilogue: Epilogue | None = None,
-    ) -> _Tensor:
-        base, epilogue, out = self._prepared(x, width, base, epilogue)
-        blocks, mutants = x.shape[1:3]
-        for first, last in self._pieces(x):
-            part = x[:, first:last].reshape(-1, self.channels)
-            products = self._products(part).view(len(x), -1)
-            count = (last - first) * mutants
-            rows = _Rows(products, first * mutants, count, blocks * mutants, mutants)
-            self._launch(rows, self._stacked, offset, width, base, epilogue, out)
-        return out
-
-    def _products(self, part: _Tensor) -> _Tensor:
-        """Rows with all taps, side by side."""
-        return part @ self._stacked
-
-    def _pieces(self, x: _Tensor) -> Iterator[tuple[int, int]]:
-        """Runs of blocks whose products fit into the memory for them."""
-        size, blocks, mutants = x.shape[:3]
-        each = size * mutants * self.count * self.features * x.element_size()
-        most = max(MOST_BYTES // each, 1)
-        for first in range(0, blocks, most):
-            yield first, min(first + most, blocks)
+def _turned(taps: _Tensor) -> _Tensor:
+    """Taps with the terms of a feature side by side, (features, taps, channels)."""
+    return taps.permute(2, 0, 1).contiguous()
 
 
 def halves(x: _Tensor) -> tuple[_Tensor, _Tensor]:
@@ -393,14 +392,75 @@ class ImplicitHalves(ImplicitProduct):
     """As `ImplicitProduct`, with every factor in two TF32 halves.
 
     ``a * b`` is about ``a_hi * b_hi + a_hi * b_lo + a_lo * b_hi``: Ootomo and Yokota, 2022,
-    arXiv:2203.03341. Triton has it built in.
+    arXiv:2203.03341. Triton's own way to do so (``tf32x3``) makes the halves of the taps anew in
+    every program, with ten times the instructions of the products.
     """
 
     form = "Triton, TF32 halves"
     approximates = True
 
-    def _precision(self) -> str:
-        return "tf32x3"
+    @cached_property
+    def _split(self) -> _Factors:
+        return _Factors(*halves(_turned(self._taps)), "halves", turned=True)
+
+    def _factors(self) -> _Factors:
+        return self._split
+
+
+class FoldedProduct(_Triton):
+    """One product with all taps by PyTorch's library, and a launch that adds up its parts."""
+
+    form = "product, Triton"
+    stacked = True
+
+    def __init__(self, taps: np.ndarray, dilation: int, device: torch.device, tile: Tile) -> None:
+        super().__init__(taps, dilation, device, tile)
+        stacked = np.ascontiguousarray(taps.transpose(1, 0, 2).reshape(self.channels, -1))
+        self._stacked = torch.tensor(stacked, device=device)
+        self._turned = self.features < FEW_FEATURES
+
+    @classmethod
+    def suits(cls, tile: Tile, problem: Problem) -> bool:
+        return problem.count > 1
+
+    def _fitting(self) -> Tile:
+        features = min(_power(self.features), 64)
+        return Tile(FOLDED // features, features, 16)
+
+    def run(
+        self,
+        x: _Tensor,
+        offset: Any,
+        width: int,
+        base: _Tensor | None,
+        epilogue: Epilogue | None = None,
+    ) -> _Tensor:
+        base, epilogue, out = self._prepared(x, width, base, epilogue)
+        blocks, mutants = x.shape[1:3]
+        factors = _Factors(self._stacked, self._stacked, turned=self._turned)
+        for first, last in self._pieces(x):
+            count = (last - first) * mutants
+            part = x[:, first:last].reshape(len(x), count, self.channels)
+            rows = _Rows(self._products(part), first * mutants, count, blocks * mutants, mutants)
+            self._launch(rows, factors, offset, width, base, epilogue, out)
+        return out
+
+    def _products(self, part: _Tensor) -> _Tensor:
+        """Products with all taps, side by side or, where these are turned, one behind the other."""
+        return self._multiplied(part, self._stacked)
+
+    def _multiplied(self, part: _Tensor, stacked: _Tensor) -> _Tensor:
+        if self._turned:
+            return torch.bmm(stacked.T.expand(len(part), -1, -1), part.transpose(1, 2))
+        return (part.flatten(0, 1) @ stacked).view(len(part), -1)
+
+    def _pieces(self, x: _Tensor) -> Iterator[tuple[int, int]]:
+        """Runs of blocks whose products fit into the memory for them."""
+        size, blocks, mutants = x.shape[:3]
+        each = size * mutants * self.count * self.features * x.element_size()
+        most = max(MOST_BYTES // each, 1)
+        for first in range(0, blocks, most):
+            yield first, min(first + most, blocks)
 
 
 class FoldedHalves(FoldedProduct):
@@ -420,7 +480,7 @@ class FoldedHalves(FoldedProduct):
     def _products(self, part: _Tensor) -> _Tensor:
         high, low = halves(part)
         with products_in("torch", "tf32"):
-            return torch.cat([high, low, high], 1) @ self._stacked_halves
+            return self._multiplied(torch.cat([high, low, high], 2), self._stacked_halves)
 
 
 @dataclass(frozen=True)
@@ -494,7 +554,10 @@ class ChangedRows(_Triton):
         count = x.shape[1] * x.shape[2]
         rows = _Rows(x.contiguous(), 0, count, count, x.shape[2])
         out = x.new_empty((1, *x.shape[1:3], self.features))
-        self._launch(rows, self._kernel, offset, 1, base, None, out, forward=True)
+        # Turned it would be there twice: dense layers are the largest weights of most models.
+        precision = "tf32" if torch_rounds_to_tf32() else "ieee"
+        factors = _Factors(self._kernel, self._kernel, precision)
+        self._launch(rows, factors, offset, 1, base, None, out, forward=True)
         return out
 
     def sums(self, windows: Sequence[_Tensor], starts: Sequence[_Tensor]) -> _Tensor:
