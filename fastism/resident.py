@@ -43,7 +43,8 @@ class Resident(Propagated):
         copies = [[self._backend.start_copy(x) for x in arrays] for arrays in made]
 
         def finish() -> None:
-            whole.put(part, *([copy() for copy in each] for each in copies))
+            arrived = ([copy() for copy in each] for each in copies)
+            whole.put(part, *arrived, self._backend.write)
 
         return finish
 

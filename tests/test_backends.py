@@ -45,6 +45,7 @@ APART = {
     "resident": "test_memory_is_told_in_bytes",
     "upload": "test_arrays_go_to_the_device_and_back",
     "start_copy": "test_arrays_go_to_the_device_and_back",
+    "write": "test_what_has_come_to_the_host_is_written_into_any_layout_and_type",
     # `overlap_add` is these two.
     "add_taps": "overlap_add",
     "composed": "overlap_add",
@@ -202,6 +203,16 @@ def test_any_number_of_sequences_takes_one_trace(b: Backend):
         assert b.to_numpy(made).tolist() == [[0.0] * 3] * rows
     # PyTorch is called, and JAX compiles anew for every shape.
     assert len(calls) == (1 if b.name == "tensorflow" else len(lengths))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_what_has_come_to_the_host_is_written_into_any_layout_and_type(b: Backend, kind: str):
+    made = numbers(2, 3, 4, 5).astype(b.dtype)
+    whole = np.full((6, 5, 3, 4), np.nan, kind)
+    b.write(np.moveaxis(whole, 1, 3)[2:4], made)
+    np.testing.assert_array_equal(whole[2:4], np.moveaxis(made.astype(kind), 3, 1))
+    assert np.isnan(whole[:2]).all() and np.isnan(whole[4:]).all()
+    b.write(whole[:0], made.transpose(0, 3, 1, 2)[:0])
 
 
 def test_memory_is_told_in_bytes(b: Backend):

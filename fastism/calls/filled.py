@@ -5,7 +5,7 @@ Requirements: numpy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,14 +61,21 @@ class Filled:
         return views
 
     def put(
-        self, part: slice, reference: Sequence[np.ndarray], mutants: Sequence[np.ndarray]
+        self,
+        part: slice,
+        reference: Sequence[np.ndarray],
+        mutants: Sequence[np.ndarray],
+        write: Callable[[np.ndarray, np.ndarray], None],
     ) -> None:
-        """Take all that there is of the sequences in `part`, mutants in the order of `order`."""
+        """Take all that there is of the sequences in `part`, mutants in the order of `order`.
+
+        `write` copies the second array into the first.
+        """
         self._make(reference)
         groups = (1, len(self.shape))
         for number, (before, made) in enumerate(zip(reference, mutants, strict=True)):
             self.reference[number][part] = before
-            self.order.outward(self.mutants[number], groups)[part] = made
+            write(self.order.outward(self.mutants[number], groups)[part], made)
 
     def _make(self, reference: Sequence[np.ndarray]) -> None:
         """Make the arrays, when the first group has come."""
