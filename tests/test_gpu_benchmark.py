@@ -21,9 +21,11 @@ from benchmarks.floor.products import Product  # noqa: E402
 from benchmarks.floor.rate import makers  # noqa: E402
 from benchmarks.gpu import measure, scoring  # noqa: E402
 from benchmarks.gpu.__main__ import FILES, Table, main  # noqa: E402
+from benchmarks.gpu.profiled import kernels_of, summed  # noqa: E402
 from benchmarks.gpu.rows import ROWS, Row, quick  # noqa: E402
 from benchmarks.records import environment  # noqa: E402
 from benchmarks.records.compare import compare  # noqa: E402
+from fastism import FastISM  # noqa: E402
 from fastism.cli.app import application  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -220,3 +222,33 @@ def test_without_a_gpu_it_says_so(same_process, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main([]) == 1
     assert "--device cpu --quick" in capsys.readouterr().out
+
+
+def test_a_profile_says_what_takes_the_device_and_how_much_of_the_call_that_is():
+    kinds = torch.autograd.DeviceType
+    events = [
+        SimpleNamespace(key="cudaLaunchKernel", device_type=kinds.CPU, count=7),
+        SimpleNamespace(key="cuLaunchKernelEx", device_type=kinds.CPU, count=3),
+        SimpleNamespace(key="aten::add", device_type=kinds.CPU, count=5),
+        *(
+            SimpleNamespace(key=key, device_type=kinds.CUDA, count=2, self_device_time_total=taken)
+            for key, taken in (("b", 500.0), ("window" + "x" * 80, 3000.0), ("c", 500.0))
+        ),
+    ]
+    made = summed(events)
+    assert (made.launches, made.seconds) == (10, pytest.approx(4e-3))
+    (name, seconds, count), *others = made.longest
+    assert name.startswith("windowxx") and len(name) == 40 and (seconds, count) == (3e-3, 2)
+    assert [each[0] for each in others] == ["b", "c"]
+    line = made.shown(2, 0.01)
+    assert line.startswith("on the device 2 of 5 ms a sequence, 10 launches; window")
+    assert line.endswith("b 0.25 (2), c 0.25 (2)")
+
+
+def test_the_kernels_of_a_model_are_named_by_layer():
+    module = torch.nn.Sequential(torch.nn.Conv1d(4, 40, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    fast = FastISM(module.eval(), input_shape=(4, 30), test_correctness=False)
+    x = torch.eye(4)[torch.arange(30) % 4].T[None].numpy()
+    fast.saturate(x)
+    names = kernels_of(fast)
+    assert names and all(": " in part for part in names.split("; "))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from benchmarks.clock import Repeats, alternate
 from benchmarks.floor.products import saturating_products
 from benchmarks.floor.rate import RateProbe, makers
+from benchmarks.gpu.profiled import Profile, kernels_of, profiled
 from benchmarks.gpu.rows import Row
 from benchmarks.gpu.subject import DATA, Subject, build
 from benchmarks.records import How, Record, Result, What, Where
@@ -87,6 +88,7 @@ def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]
             macs=float(fast.plan.naive_macs),
         )  # fmt: skip
     difference, spread = compared(fast, naive, subject)
+    profiles = _profiles(calls, row.sequences, setting)
     for number in row.sequences:
         made = record_of(
             row, setting, subject, "fast_ism", number, subject.length, found[f"fast {number}"],
@@ -95,7 +97,8 @@ def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]
             first_call=round(first[number].seconds, 3),
             gpu_peak_bytes=first[number].peak,
             gpu_result_bytes=first[number].result,
-            launches=_launches(calls[f"fast {number}"], setting) if number == 1 else -1,
+            launches=profiles[number].launches if number in profiles else -1,
+            device_seconds=profiles[number].seconds if number in profiles else -1.0,
         )  # fmt: skip
         result = replace(
             made.result,
@@ -120,6 +123,10 @@ def throughput(row: Row, subject: Subject, setting: Setting) -> Iterator[Record]
         )
         if said := above_limit(first[number].peak, first[number].result, MOST_MEMORY):
             print(f"  {said}", flush=True)
+        if number in profiles:
+            wall = statistics.median(found[f"fast {number}"])
+            print(f"    {profiles[number].shown(number, wall)}", flush=True)
+    print(f"  {kernels_of(fast)}", flush=True)
 
 
 def above_limit(peak: int, result: int, limit: int) -> str:
@@ -212,19 +219,14 @@ def _tuned(naive: NaiveISM, subject: Subject, largest: int) -> tuple[np.ndarray,
     return some, every[: min(max(number, 1), subject.length)]
 
 
-def _launches(call: Callable[[], object], setting: Setting) -> int:
-    """Kernels that a call launches; -1 where that is not known."""
+def _profiles(
+    calls: dict[str, Callable[[], object]], sequences: Sequence[int], setting: Setting
+) -> dict[int, Profile]:
+    """What calls of fast ISM do on the device, by their number of sequences; empty on a CPU."""
     if setting.device == "cpu":
-        return -1
-    try:
-        from torch.profiler import ProfilerActivity, profile
-
-        with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
-            call()
-            torch.cuda.synchronize()
-        return sum(e.count for e in seen.key_averages() if "LaunchKernel" in e.key)
-    except RuntimeError:
-        return -1
+        return {}
+    made = {number: profiled(calls[f"fast {number}"]) for number in sequences}
+    return {number: profile for number, profile in made.items() if profile is not None}
 
 
 def compared(fast: FastISM, other: NaiveISM, subject: Subject) -> tuple[float, float]:
