@@ -1,6 +1,7 @@
 """Batches, shards and checks of records, with an ISM that needs no framework."""
 
 import doctest
+import threading
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_impossible_shards_are_refused(batch, shard):
 def test_the_default_batch_fits_its_results_into_memory():
     values = values_of([(2002,)], (0, 2000), 4)
     assert values == 2000 * 4 * 2002
-    assert default_batch(values, 1 << 30) * values * 12 <= 1 << 30
+    assert default_batch(values, 1 << 30) * values * 16 <= 1 << 30
     assert default_batch(values, 1) == 1
     assert default_batch(values_of([(1,), ()], (0, 10), 4), 1 << 28) == 16
 
@@ -143,6 +144,37 @@ def test_deltas_and_mutants_of_the_scored_positions():
     assert reference[0].tolist() == [1 + 6 + 11 + 16]
     assert scores[0][0].tolist() == [[-1, 0, 1, 2], [-2, -1, 0, 1]]
     np.testing.assert_array_equal(outputs[0], scores[0] + 34)
+
+
+def test_a_batch_is_written_while_the_next_one_runs():
+    """In the order of the input, and reported when it is written; a failure ends the run."""
+    running, done = threading.Event(), []
+
+    class Watched(Summing):
+        def saturate_by_position(self, *given, **more):
+            if self.asked:
+                running.set()
+            return super().saturate_by_position(*given, **more)
+
+    class Slow(Kept):
+        def append(self, *batch):
+            assert running.wait(60), "the next batch was not begun"
+            assert len(done) == len(self.batches)
+            super().append(*batch)
+
+    writer = Slow(batch=1)
+    score(Watched(), LETTERS, writer, progress=done.append)
+    assert [batch[0][0].name for batch in writer.batches] == ["s0", "s1", "s2", "s3"]
+    assert done == [1] * 4
+
+    class Full(Kept):
+        def append(self, *batch):
+            raise FastISMError("the disk is full")
+
+    ism = Summing()
+    with pytest.raises(FastISMError, match="the disk is full"):
+        score(ism, LETTERS, Full(batch=1), progress=done.append)
+    assert done == [1] * 4 and ism.asked == [1, 1]
 
 
 def test_batches_count_skipped_records_too():

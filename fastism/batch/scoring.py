@@ -11,9 +11,10 @@ floating-point numbers do depend on what shares a batch; so batches are whole ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
 from math import ceil, prod
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from fastism.store.schema import Header
 from fastism.store.writer import StoreWriter
 
 NotFinite = Literal["error", "skip", "keep"]
+T = TypeVar("T")
 #: Mutants per batch where naive ISM runs in place of fast ISM: fixed, as it changes the rounding.
 NAIVE_BATCH = 64
 #: Most sequences of a batch unless the user says otherwise.
@@ -78,8 +80,9 @@ def default_batch(values: int, memory: int) -> int:
     memory : int
         Bytes for mutants and what is made from them.
     """
-    # Mutants, deltas and the copy in the type of the store are alive together.
-    return max(1, min(MOST_SEQUENCES, memory // max(12 * values, 1)))
+    # Mutants and deltas are alive together, and of the batch before, which is being written, deltas
+    # and the copy in the type of the store.
+    return max(1, min(MOST_SEQUENCES, memory // max(16 * values, 1)))
 
 
 def fasta_regions(path: Any) -> Iterator[Region]:
@@ -193,10 +196,28 @@ def score(
         For outputs that are not finite, and from the model, the records and the writer.
     """
     scorer = _Scorer(ism, writer.header, outputs, not_finite)
-    for batch in _batches(records, writer.header.batch):
-        writer.append(*scorer.scored(batch))
-        if progress is not None:
-            progress(len(batch))
+    batches = _batches(records, writer.header.batch)
+    made = ((len(batch), scorer.scored(batch)) for batch in batches)
+    with ThreadPoolExecutor(1) as thread:
+        for count, _ in _one_behind(thread, lambda item: writer.append(*item[1]), made):
+            if progress is not None:
+                progress(count)
+
+
+def _one_behind(thread: Executor, do: Callable[[T], Any], items: Iterable[T]) -> Iterator[T]:
+    """Do something with every item while the next one is made, and give it when it is done.
+
+    A GPU has work while the batch before is written.
+    """
+    last: tuple[Future[Any], T] | None = None
+    for item in items:
+        if last is not None:
+            last[0].result()
+            yield last[1]
+        last = thread.submit(do, item), item
+    if last is not None:
+        last[0].result()
+        yield last[1]
 
 
 def _batches(records: Iterable[Region | Skipped], size: int) -> Iterator[list[Region | Skipped]]:

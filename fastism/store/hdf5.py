@@ -14,12 +14,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from fastism.store.packed import COMPRESSION, processors, write_rows
 from fastism.store.schema import array_types, chunk_shape
 from fastism.store.scores import Scores
 from fastism.store.surviving import SurvivingFile
 from fastism.store.tree import columns, header_attributes, output_attributes, text_column
 
-_COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 #: Rows of a chunk of one-dimensional arrays.
 _COLUMN_CHUNK = 1024
 
@@ -69,14 +69,15 @@ def _write_tree(scores: Scores, root: h5py.File, file: SurvivingFile) -> None:
             chunks=chunk_shape(header, name),
             maxshape=(None, *shape),
             track_times=False,
-            **_COMPRESSION,
+            **COMPRESSION,
         )
         for name, (dtype, shape) in array_types(header).items()
     }
-    for rows in scores.blocks():
-        for name, array in arrays.items():
-            array[rows] = scores.read(name, rows.start, rows.stop)
-            file.check()
+    with processors() as pool:
+        for rows in scores.blocks():
+            for name, array in arrays.items():
+                write_rows(array, rows, scores.read(name, rows.start, rows.stop), pool)
+                file.check()
 
 
 def _write_column(group: h5py.Group, name: str, values: np.ndarray) -> None:
@@ -89,5 +90,5 @@ def _write_column(group: h5py.Group, name: str, values: np.ndarray) -> None:
         chunks=(_COLUMN_CHUNK,),
         maxshape=(None,),
         track_times=False,
-        **_COMPRESSION,
+        **COMPRESSION,
     )
