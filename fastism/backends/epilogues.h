@@ -2,8 +2,8 @@
 // two registers of features of one position.
 //
 // An epilogue gives, for every row and register, what a sum starts with (`start`) and what is stored
-// of it (`finish`). A window makes the epilogue of a place: of which position `p`, from which mutant
-// `first` and which feature `f` on.
+// of it (`finish`). What only this place reads is asked for ahead of the sums (`fetch`). A window makes
+// the epilogue of a place: of which position `p`, from which mutant `first` and which feature `f` on.
 
 #pragma once
 
@@ -56,6 +56,9 @@ struct Window {
                 window.reference ? window.reference + p * window.position_stride + f : nullptr;
             residual = window.residual.at(p, window.rows, window.features, first, f);
             out = window.out + (p * window.rows + first) * window.features + f;
+        }
+        void fetch(int r) const {
+            if (residual) ::fetch(residual + r * window.features, 2 * VECTOR);
         }
         Vector start(int r, int c) const {
             if (!rectified && !reference) return Vector{};
@@ -149,6 +152,9 @@ struct JointWindow {
             second = window.second + p * window.seconds * window.features + f;
             residual = window.residual.at(p, window.rows, window.features, begin, f);
             out = window.out + ((total ? 0 : p * window.rows) + begin) * window.features + f;
+        }
+        void fetch(int r) const {
+            if (residual) ::fetch(residual + r * window.features, 2 * VECTOR);
         }
         Vector start(int r, int c) const {
             const int64_t at = c * VECTOR;

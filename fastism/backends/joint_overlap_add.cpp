@@ -2,16 +2,15 @@
 // overlap_add.cpp with the epilogue of JointWindow. x is what they add beyond what each of them adds
 // alone.
 
-#include <algorithm>
-
 #include "tiles.h"
 
 namespace {
 
 template <typename Window>
-void joint_overlap_add(const Window& whole, const float* x, int64_t size, int64_t channels,
-                       const float* taps, int64_t count, int64_t dilation, int64_t offset,
-                       int64_t width, int64_t pieces, int64_t threads) {
+void joint_overlap_add(const Window& whole, const Convolved& convolved, int64_t width,
+                       int64_t pieces, int64_t threads) {
+    const int64_t groups = (whole.features + COLUMNS - 1) / COLUMNS;
+    const int64_t at_once = convolved.groups_at_once(groups);
     const int64_t chunk = pieces ? (width + pieces - 1) / pieces : 4;
 #pragma omp parallel num_threads(threads)
     {
@@ -19,17 +18,9 @@ void joint_overlap_add(const Window& whole, const float* x, int64_t size, int64_
 #pragma omp for schedule(dynamic, chunk)
         for (int64_t p = 0; p < width; p++) {
             const auto& window = whole.piece(p / chunk);
-            for (int64_t group = 0; group * COLUMNS < window.features; group++) {
-                seen.clear();
-                for (int64_t t = 0; t < count; t++) {
-                    const int64_t q = p - offset - t * dilation;
-                    if (q < 0 || q >= size) continue;
-                    seen.push_back({x + q * window.rows * channels,
-                                    taps + (group * count + t) * channels * COLUMNS});
-                }
-                // The last columns overlap those before where features do not fill them.
-                all_rows(window, p, std::min(group * COLUMNS, window.features - COLUMNS), seen,
-                         channels);
+            for (int64_t begin = 0; begin < groups; begin += at_once) {
+                convolved.reach(p, seen);
+                all_rows(window, convolved, p, begin, std::min(begin + at_once, groups), seen);
             }
         }
     }
@@ -53,7 +44,8 @@ extern "C" void overlap_add_joint(const float* x, int64_t size, int64_t firsts, 
     with_joint_window(reference, reference_stride, first, second, firsts, seconds,
                       Residual{residual, residual_size, residual_offset}, features, out, pieces,
                       [&](const auto& window) {
-                          joint_overlap_add(window, x, size, channels, taps, count, dilation, offset,
-                                            width, pieces, threads);
+                          const Convolved convolved{x,    size,  window.rows, channels,
+                                                    taps, count, dilation,    offset};
+                          joint_overlap_add(window, convolved, width, pieces, threads);
                       });
 }

@@ -9,7 +9,8 @@
 // besides the convolution to start the sum, and with a ReLU twice more, to take the maximum and to
 // read the reference of each; once more with a residual. A tile of the output stays in registers
 // instead: ROWS mutants times two vectors of features. The taps that two vectors of features need lie
-// together, so that a thread keeps them in its cache while mutants pass by.
+// together, and a thread keeps as many of these in its cache as there is room for while mutants pass
+// by.
 //
 // Compiled once per instruction set (setup.py), with VECTOR, the numbers that one register
 // holds, and ROWS, as many as leave registers for two vectors of a tap. NaN is handed on.
@@ -20,49 +21,44 @@
 
 namespace {
 
-// The columns of a position that no tap reaches.
+// Some groups of columns of a position that no tap reaches.
 template <bool rectified>
-inline void untouched(const Window<rectified>& window, int64_t p, int64_t f) {
+inline void untouched(const Window<rectified>& window, int64_t p, int64_t begin, int64_t end) {
     for (int64_t first = 0; first < window.rows; first += ROWS)
         with_rows<ROWS>(window.rows - first, [&](auto rows) {
             typename Window<rectified>::template Epilogue<rows> epilogue(window, first);
-            epilogue.move(p, f);
-            for (int r = 0; r < rows; r++) epilogue.skip(r);
+            for (int64_t group = begin; group < end; group++) {
+                epilogue.move(p, first_feature(group, window.features));
+                for (int r = 0; r < rows; r++) epilogue.skip(r);
+            }
         });
 }
 
 template <bool rectified>
-void overlap_add(const Window<rectified>& window, const float* x, int64_t size, int64_t channels,
-                 const float* taps, int64_t count, int64_t dilation, int64_t offset, int64_t width,
+void overlap_add(const Window<rectified>& window, const Convolved& convolved, int64_t width,
                  int64_t threads) {
-    const int64_t rows = window.rows, features = window.features;
-    const int64_t groups = (features + COLUMNS - 1) / COLUMNS;
+    const int64_t groups = (window.features + COLUMNS - 1) / COLUMNS;
     // What is larger is read once, the taps or the window: all positions of one group of features
     // after another, or all groups of one position after another.
-    const bool taps_once = count * features > size * rows;
+    const bool taps_once = convolved.count * window.features > convolved.size * window.rows;
+    const int64_t at_once = taps_once ? 1 : convolved.groups_at_once(groups);
+    const int64_t parts = (groups + at_once - 1) / at_once;
     // A thread takes up to four neighbouring positions, which read much the same of the window.
     const int64_t beside = std::clamp<int64_t>(width / (4 * threads), 1, 4);
-    const int64_t chunk = taps_once ? beside : beside * groups;
+    const int64_t chunk = taps_once ? beside : beside * parts;
 #pragma omp parallel num_threads(threads)
     {
         std::vector<Tap> seen;
 #pragma omp for schedule(dynamic, chunk)
-        for (int64_t item = 0; item < groups * width; item++) {
-            const int64_t group = taps_once ? item / width : item % groups;
-            const int64_t p = taps_once ? item % width : item / groups;
-            // The last columns overlap those before where features do not fill them.
-            const int64_t f = std::min(group * COLUMNS, features - COLUMNS);
-            seen.clear();
-            for (int64_t j = 0; j < count; j++) {
-                const int64_t q = p - offset - j * dilation;
-                if (q < 0 || q >= size) continue;
-                seen.push_back({x + q * rows * channels,
-                                taps + (group * count + j) * channels * COLUMNS});
-            }
+        for (int64_t item = 0; item < parts * width; item++) {
+            const int64_t part = taps_once ? item / width : item % parts;
+            const int64_t p = taps_once ? item % width : item / parts;
+            const int64_t begin = part * at_once, end = std::min(begin + at_once, groups);
+            convolved.reach(p, seen);
             if (!seen.empty())
-                all_rows(window, p, f, seen, channels);
+                all_rows(window, convolved, p, begin, end, seen);
             else
-                untouched(window, p, f);
+                untouched(window, p, begin, end);
         }
     }
 }
@@ -84,8 +80,9 @@ extern "C" void overlap_add(int64_t rectify, const float* x, int64_t size, int64
     with_window(rectify, reference, position_stride, block_stride, blocks, mutants,
                 Residual{residual, residual_size, residual_offset}, features, out,
                 [&](const auto& window) {
-                    overlap_add(window, x, size, channels, taps, count, dilation, offset, width,
-                                threads);
+                    const Convolved convolved{x,    size,  window.rows, channels,
+                                              taps, count, dilation,    offset};
+                    overlap_add(window, convolved, width, threads);
                 });
 }
 

@@ -131,9 +131,7 @@ class Walk {
         const Sums<rows> nothing;
         for (int64_t k = std::max<int64_t>(from, 0); k < std::min(to, outputs); k++)
             for (int64_t group = begin; group < end; group++) {
-                // The last columns overlap those before where features do not fill them.
-                const int64_t f = std::min(group * COLUMNS, window.features - COLUMNS);
-                epilogue.move(p + k * convolution.dilation, f);
+                epilogue.move(p + k * convolution.dilation, first_feature(group, window.features));
                 keep<rows>(epilogue, reached ? at(k, group) : nothing);
             }
     }
