@@ -101,6 +101,15 @@ def test_the_held_out_chromosome_is_not_trained_on(upstream, splits):
             assert all("chrX" not in where and where - unused for where in found)
 
 
+def test_another_chromosome_to_stop_by_is_not_trained_on_either(upstream):
+    few = upstream[::50]
+    other = dataset.split(few, "chr3R")
+    on_it = {one.promoter for one in few if one.chrom == "chr3R"}
+    assert on_it & set(other["validation"].sequences)
+    assert not on_it & set(other["train"].sequences)
+    assert {one.promoter for one in few if one.chrom == "chr2L"} & set(other["train"].sequences)
+
+
 def test_no_window_occurs_twice_in_either_orientation(splits):
     every = [s for name in dataset.SPLITS for s in splits[name].sequences]
     assert all(len(s) == dataset.LENGTH for s in every)

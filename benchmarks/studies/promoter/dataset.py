@@ -136,7 +136,7 @@ def read_upstream(path: str | Path) -> list[Upstream]:
     return found
 
 
-def split(upstream: Sequence[Upstream]) -> dict[str, Examples]:
+def split(upstream: Sequence[Upstream], validation: str = VALIDATION) -> dict[str, Examples]:
     """Examples to train on, to stop by, and to judge the model by.
 
     Every sequence gives one example of either kind. A window that occurs twice, in either
@@ -146,6 +146,8 @@ def split(upstream: Sequence[Upstream]) -> dict[str, Examples]:
     Parameters
     ----------
     upstream : sequence of Upstream
+    validation : str, default "chr2L"
+        The chromosome to stop by.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def split(upstream: Sequence[Upstream]) -> dict[str, Examples]:
     splits = {}
     for name in reversed(SPLITS):
         sequences, labels, ambiguous = [], [], []
-        for one in (u for u in upstream if split_of(u.chrom) == name):
+        for one in (u for u in upstream if split_of(u.chrom, validation) == name):
             for part, label in ((PROMOTER, True), (BACKGROUND, False)):
                 doubtful = not label and _overlaps(starts[one.chrom], *one.window(part))
                 letters = one.sequence[slice(*part)]
@@ -176,17 +178,17 @@ def split(upstream: Sequence[Upstream]) -> dict[str, Examples]:
         if len(set(labels)) < 2:
             raise FastISMError(
                 f"The split {name!r} has {len(labels)} examples, not of both kinds; expected "
-                f"sequences of {HELD_OUT}, of {VALIDATION} and of other chromosomes."
+                f"sequences of {HELD_OUT}, of {validation} and of other chromosomes."
             )
         splits[name] = Examples(tuple(sequences), np.array(labels, bool), np.array(ambiguous, bool))
     return {name: splits[name] for name in SPLITS}
 
 
-def split_of(chrom: str) -> str | None:
+def split_of(chrom: str, validation: str = VALIDATION) -> str | None:
     """Which split a chromosome belongs to; None for those that are used for nothing."""
     if chrom in ASIDE:
         return None
-    return {HELD_OUT: "held_out", VALIDATION: "validation"}.get(chrom, "train")
+    return {HELD_OUT: "held_out", validation: "validation"}.get(chrom, "train")
 
 
 def held_out_promoters(upstream: Iterable[Upstream]) -> list[Upstream]:
