@@ -4,8 +4,9 @@
     python -m benchmarks.gpu.scoring --device cpu --quick  everything tried out on a CPU
 
 Every run is what users run: a process that reads windows of a genome, scores them and writes the
-effects on one output to HDF5, and one that writes their importance to bigWig. A run of few sequences comes first:
-it compiles what there is to compile, and what it takes is taken once for all sequences.
+effects on one output to HDF5, and one that writes their importance to bigWig. A run of few
+sequences comes first: it compiles what there is to compile, and what it takes is taken once for all
+sequences.
 
 How busy the GPU is comes from `nvidia-smi`, asked four times a second during the scoring: the part
 of the time in which any program of the GPU ran.
