@@ -35,6 +35,10 @@ SPREAD = "in brackets, least and most of the ratio within a round"
 REFERENCE = "tensorflow"
 #: Beside a ratio that is not of runs in turns.
 APART = "(apart)"
+#: Beside a ratio to naive ISM that is known to be faster on a framework that was not run.
+SLOWER = "†"
+#: So many times the seconds of naive ISM elsewhere are more than what differs from job to job.
+APART_BY = 1.1
 #: The column of frameworks that fast ISM is slower on.
 OTHERS = "on others, s"
 #: Columns of words.
@@ -132,6 +136,12 @@ def markdown(records: Sequence[Record]) -> str:
     legend = f"{BACKEND} {LEGEND}" if _several_backends(comparisons) else LEGEND
     if not all(c.paired(c.best) for c in comparisons):
         legend += f" {APART}: naive and fast ISM were timed in two jobs; the ratio of the medians."
+    if slow := {slower_naive(c, comparisons) for c in comparisons} - {None}:
+        names = " or ".join(FRAMEWORKS[each] for each in sorted(slow))
+        legend += (
+            f" {SLOWER}: without naive ISM on {names}, which other rows show to be faster for the "
+            "model."
+        )
     parts = [_speedups(comparisons), caption(comparisons, SPREAD), legend]
     missing = _missing(comparisons)
     if missing:
@@ -190,7 +200,10 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
         "fastISM, s": [f"{seconds_per_sequence(c.best)[0]:.3g}" for c in comparisons],
         "fast on": [FRAMEWORKS[c.best.how.backend] for c in comparisons],
         OTHERS: [_on_others(c) for c in comparisons],
-        "speedup": [shown_ratio(c, c.best, bold=True) for c in comparisons],
+        "speedup": [
+            shown_ratio(c, c.best, bold=not slow) + (f" {SLOWER}" if slow else "")
+            for c, slow in ((c, slower_naive(c, comparisons)) for c in comparisons)
+        ],
         both: [_own_ratio(c.on(reference)) for c in comparisons],
         "multiply-adds": [_decimal(c.floor(c.best)) for c in comparisons],
         "fraction of floor": [shown_fraction(c.best) for c in comparisons],
@@ -205,6 +218,27 @@ def _speedups(comparisons: Sequence[Comparison]) -> str:
     header = list(columns)
     left = [i for i, name in enumerate(header) if name in LEFT]
     return markdown_table(header, list(zip(*columns.values(), strict=True)), left)
+
+
+def slower_naive(comparison: Comparison, known: Iterable[Comparison]) -> str | None:
+    """A framework on which naive ISM of the same model is faster, and was not run here.
+
+    Naive ISM takes as long for each of several sequences, so that jobs with other numbers of them
+    tell.
+    """
+
+    def case(record: Record) -> tuple[Any, ...]:
+        return record.what.architecture, record.what.length, record.how.device, record.how.model
+
+    seconds = seconds_per_sequence(comparison.naive)[0]
+    others = {
+        seconds_per_sequence(c.naive)[0]: c.naive.how.backend
+        for c in known
+        if case(c.naive) == case(comparison.naive)
+        and c.naive.how.backend not in comparison.frameworks
+    }
+    fastest = min(others, default=None)
+    return others[fastest] if fastest is not None and fastest * APART_BY < seconds else None
 
 
 def _on_others(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas
@@ -76,6 +76,14 @@ class Target:
             return "not run"
         met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
         return "met" if met else "not met"
+
+    @property
+    def shown(self) -> str:
+        """What was measured, with so many digits that it is on the same side of the bound."""
+        if self.measured is None:
+            return "–"
+        texts = (f"{self.measured:.{digits}g}" for digits in range(3, 18))
+        return next(t for t in texts if replace(self, measured=float(t)).verdict == self.verdict)
 
 
 def targets(records: Sequence[Record]) -> list[Target]:
@@ -192,7 +200,7 @@ def _seconds(records: Iterable[Record], method: str, architecture: str) -> dict[
 def markdown(records: Sequence[Record]) -> str:
     """The table for a reader."""
     body = [
-        [t.name, f"{'≥' if t.at_least else '≤'} {t.bound:g}", _shown(t.measured), t.verdict]
+        [t.name, f"{'≥' if t.at_least else '≤'} {t.bound:g}", t.shown, t.verdict]
         for t in targets(records)
     ]
     table = markdown_table(["target", "bound", "measured", ""], body, left=(0, 3))
@@ -201,10 +209,6 @@ def markdown(records: Sequence[Record]) -> str:
         "are of two jobs on one machine, those with gradient methods of one job."
     )
     return f"{table}\n\n{note} {short_caption(records)}\n"
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
 
 
 def table(records: Sequence[Record]) -> pandas.DataFrame:

@@ -126,3 +126,9 @@ def test_files_are_written(tmp_path):
     main(["--records", str(records), "--csv", str(csv), "--markdown", str(text)])
     assert len(csv.read_text().splitlines()) == 1 + len(targets([]))
     assert "not run" in text.read_text()
+
+
+def test_what_is_shown_is_on_the_same_side_of_the_bound_as_what_was_measured():
+    shown = [Target("x", 55.0, True, measured).shown for measured in (54.9712, 55.0, 61.44, None)]
+    assert shown == ["54.97", "55", "61.4", "–"]
+    assert Target("x", 1.5, False, 1.50004).shown == "1.50004"

@@ -38,7 +38,7 @@ rule write_readme_table:
 
 rule write_targets_table:
     input:
-        records=committed("library-cpu", "paper-cpu", "torch-modules-cpu"),
+        records=committed("library-cpu", "library-amd-cpu", "paper-cpu", "torch-modules-cpu"),
     params:
         # Not outputs: they are committed, and Snakemake would delete them before it runs the rule.
         csv=repository("figures/reference/targets.csv"),
