@@ -72,8 +72,9 @@ class FastISM(Resident):
     input_shape : tuple of int, or list of them, optional
         For torch modules, which do not tell: ``(C, L)``, or one shape per input, without the
         batch axis. With `seqlen` alone, C is what the module's first Conv1d takes.
-    channels_last : bool
-        For torch modules that take ``(N, L, C)``: inputs and results have that order too.
+    channels_last : bool, optional
+        True for torch modules that take ``(N, L, C)``: inputs and results have that order too.
+        Without it a shape whose axes look exchanged is refused; False takes any as ``(C, L)``.
     precision : {"float32", "tf32"}
         What products round to. By default nothing is rounded further than the model's type, even
         if the process allows it. With "tf32" (about three digits), for NVIDIA GPUs that have it,
@@ -102,7 +103,7 @@ class FastISM(Resident):
         seqlen: int | None = None,
         memory: int | None = None,
         input_shape: Any = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         precision: str = "float32",
         naive_below: float | None = None,
     ) -> None:

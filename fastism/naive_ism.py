@@ -65,7 +65,7 @@ class NaiveISM(Scans):
         compiled: bool = False,
         seqlen: int | None = None,
         input_shape: Any = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         precision: str = "float32",
         test_correctness: bool = True,
     ) -> None:

@@ -131,6 +131,7 @@ def saturation_mutagenesis(
         model if func is None else _Applied(model, func),
         test_correctness=False,
         input_shape=[tuple(x.shape[1:]) for x in inputs],
+        channels_last=False,
         precision=precision,
     )
     if ism.num_outputs > 1 and not raw_outputs:

@@ -82,6 +82,50 @@ def test_differences_are_relative_to_the_effects():
     assert Difference("s", "y", 0.0, 0.0).relative == 0.0
 
 
+# ---- torch modules -------------------------------------------------------------------------
+
+MODULES = """
+import torch
+from torch import nn
+
+class LettersLast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(4, 5, 7, padding=3)
+    def forward(self, x):
+        return torch.relu(self.conv(x.transpose(1, 2))).mean(2)
+
+class LettersFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.module = LettersLast()
+    def forward(self, x):
+        return self.module(x.transpose(1, 2))
+
+def last():
+    return LettersLast()
+
+def first():
+    return LettersFirst(), (4, 60)
+"""
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    path = tmp_path_factory.mktemp("modules") / "own.py"
+    path.write_text(MODULES)
+    return path
+
+
+@pytest.mark.torch
+def test_a_module_of_letters_last_is_told_what_to_do_and_that_works(modules):
+    refused = invoke("verify", f"{modules}:last", "--input-shape", "60,4")
+    assert refused.exit_code == 4
+    assert "self.module(x.transpose(1, 2)), and --input-shape 4,60." in refused.stderr
+    assert "agree at 24 positions" in succeed("verify", f"{modules}:first").stdout
+
+
 # ---- info ----------------------------------------------------------------------------------
 
 

@@ -518,6 +518,49 @@ def test_inputs_in_the_other_layout():
         ism.saturate(X.swapaxes(1, 2))
 
 
+def letters_last(characters: int = 4) -> nn.Module:
+    """A module that takes (length, characters)."""
+
+    def forward(conv, linear, x):
+        return linear(torch.relu(conv(x.transpose(1, 2))).transpose(1, 2)).mean(1)
+
+    return seeded(forward, nn.Conv1d(characters, 5, 5, padding=2), nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+@pytest.mark.parametrize(("length", "characters"), [(LENGTH, 4), (200, 5), (200, 20)])
+def test_a_shape_of_exchanged_axes_is_refused_unless_the_order_is_told(kind, length, characters):
+    given = letters_last(characters), {"input_shape": (length, characters)}
+    with pytest.raises(FastISMError) as caught:
+        kind(given[0], **given[1])
+    told = str(caught.value)
+    assert f"read as {length} characters at {characters} positions" in told
+    for remedy in ("channels_last=True", f"--input-shape {characters},{length}", "x.transpose"):
+        assert remedy in told
+    assert kind(given[0], channels_last=True, **given[1]).seqlen == length
+    assert kind(given[0], channels_last=False, **given[1]).seqlen == characters
+
+
+@pytest.mark.parametrize("shape", [(20, 9), (20, 5), (64, 10), (1280, 100), (4, 4)], ids=str)
+def test_many_characters_at_few_positions_are_taken(shape):
+    module = seeded(lambda conv, x: conv(x).mean(-1), nn.Conv1d(shape[0], 2, 3, padding=1))
+    assert NaiveISM(module, input_shape=shape).seqlen == shape[1]
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+def test_sequences_that_are_one_hot_along_the_positions_are_refused(kind):
+    ism = kind(letters_last(20), input_shape=(30, 20))
+    x = np.eye(20, dtype="float32")[np.random.default_rng(0).integers(20, size=(2, 30))]
+    with pytest.raises(FastISMError, match=r"one-hot as 20 characters at 30.*channels_last=True"):
+        ism.saturate(x)
+
+
+def test_a_word_among_zeros_is_a_sequence_though_it_has_every_letter_once():
+    x = np.zeros((1, 4, LENGTH), "float32")
+    x[0, range(4), range(4)] = 1
+    assert FastISM(readout(), input_shape=SHAPE).saturate(x).mutants.shape == (1, 4, LENGTH, 3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision(dtype):
     with pytest.raises(FastISMError, match=r"needs float32 or float64.*\.float\(\)"):

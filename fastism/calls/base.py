@@ -17,6 +17,7 @@ from fastism.calls.inputs import (
     Ranges,
     characters_first,
     check_axes,
+    check_axes_of_module,
     check_inputs,
     check_ranges,
     without_single_axis,
@@ -51,7 +52,7 @@ class Calls(ABC):
         change_ranges: Ranges | None,
         seqlen: int | None,
         input_shape: Any = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         check: bool = True,
     ) -> None:
         self.model = model
@@ -121,8 +122,8 @@ class Calls(ABC):
         """What users give, checked, with positions before characters."""
         given = without_single_axis(given, self.seq_input_idx, self._front.single_axis)
         arrays = check_inputs(given, self._front.input_shapes, self._front.dtype)
-        if not self._order.characters_first:
-            check_axes(arrays[self.seq_input_idx])
+        check = check_axes_of_module if self._order.characters_first else check_axes
+        check(arrays[self.seq_input_idx])
         return self._front.internal(arrays)
 
     def _outward(self, arrays: Outputs, groups: tuple[int, ...]) -> Outputs:

@@ -107,16 +107,34 @@ def check_inputs(
 
 
 def check_axes(x: np.ndarray) -> None:
-    """Refuse sequences (N, L, C) whose characters lie along the positions.
+    """Refuse sequences (N, L, C) of a model of positions first whose axes were exchanged.
 
     Raises
     ------
     FastISMError
-        If all columns are one-hot and not all rows are, so that axes were exchanged.
+        If all characters have one position, and a position has several characters.
     """
-    binary = ((x == 0) | (x == 1)).all()
-    if binary and (x.sum(1) == 1).all() and not (x.sum(2) == 1).all():
+    if _are_exchanged(x):
         raise FastISMError(characters_first(*x.shape[1:]))
+
+
+def check_axes_of_module(x: np.ndarray) -> None:
+    """As `check_axes`, for sequences (N, C, L) of a torch module."""
+    if not _are_exchanged(x.swapaxes(1, 2)):
+        return
+    first, second = x.shape[1:]
+    raise FastISMError(
+        f"The module takes sequences of shape ({first}, {second}), which are read as {first} "
+        f"characters at {second} positions; these are one-hot as {second} characters at {first} "
+        "positions. If it takes (length, characters), build this with channels_last=True; if it "
+        f"does not, give input_shape=({second}, {first}) and sequences of that shape."
+    )
+
+
+def _are_exchanged(x: np.ndarray) -> bool:
+    """Whether sequences (N, L, C) are one-hot along their positions, and not their characters."""
+    binary = ((x == 0) | (x == 1)).all()
+    return bool(binary and (x.sum(1) == 1).all() and (x.sum(2) > 1).any())
 
 
 def characters_first(length: int, characters: int) -> str:

@@ -96,7 +96,7 @@ def front_end(
     seq_input_idx: int,
     seqlen: int | None,
     input_shape: Any = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
 ) -> FrontEnd:
     """The front end for `model`, importing only the framework that the model comes from.
 
@@ -107,8 +107,8 @@ def front_end(
     seqlen : int or None
     input_shape : optional
         Shapes of a torch module's inputs without the batch axis.
-    channels_last : bool
-        Whether a torch module takes ``(length, characters)``.
+    channels_last : bool or None
+        Whether a torch module takes ``(length, characters)``; None if nobody said.
 
     Raises
     ------

@@ -23,16 +23,12 @@ from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
 from fastism.frontends.torch_capture import at_inference, captured
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_macs import Sized, multiply_adds
+from fastism.frontends.torch_shapes import SHAPE_REMEDY, Shape, input_shapes
 from fastism.frontends.torch_subgraphs import depends_on_memory
 from fastism.frontends.torch_values import Value
 from fastism.graph.nodes import Graph, GraphBuilder
 from fastism.rules import Opaque, Source
 
-Shape = tuple[int, ...]
-SHAPE_REMEDY = (
-    "give the shape of one input without the batch axis, as in "
-    "FastISM(module, input_shape=(4, 1000)), or a list of shapes for several inputs"
-)
 TYPE_REMEDY = (
     " All inputs arrive as {}: an index, as into an embedding, must be made an integer by the "
     "module, x.long()."
@@ -49,8 +45,8 @@ class TorchFrontEnd:
     seqlen : int or None
     input_shape : tuple of int, or sequence of them, or None
         Shapes of the inputs without the batch axis, in the module's order of axes.
-    channels_last : bool
-        Whether the sequence is ``(length, characters)``.
+    channels_last : bool or None
+        Whether the sequence is ``(length, characters)``; None, if nobody said, is that it is not.
     """
 
     framework = "torch"
@@ -62,11 +58,11 @@ class TorchFrontEnd:
         seq_input_idx: int,
         seqlen: int | None,
         input_shape: Any = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         self.module, self.sequence = module, seq_input_idx
         self.channels_first = not channels_last
-        self.input_shapes = _shapes(module, seq_input_idx, seqlen, input_shape, channels_last)
+        self.input_shapes = input_shapes(module, seq_input_idx, seqlen, input_shape, channels_last)
         tensors = [*module.parameters(), *module.buffers()]
         floats = [x for x in tensors if x.is_floating_point()]
         _check_types(module)
@@ -385,47 +381,3 @@ def _check_types(module: torch.nn.Module) -> None:
                 "needs float32 or float64. Convert a copy of the module: "
                 "copy.deepcopy(module).float()."
             )
-
-
-def _shapes(
-    module: torch.nn.Module,
-    sequence: int,
-    seqlen: int | None,
-    given: Any,
-    channels_last: bool,
-) -> list[Shape]:
-    """Shapes of all inputs without the batch axis, checked."""
-    if given is None:
-        given = _guessed(module, seqlen, channels_last)
-    try:
-        single = all(isinstance(n, (int, np.integer)) for n in given)
-        shapes = [tuple(int(n) for n in shape) for shape in ([given] if single else given)]
-    except (TypeError, ValueError):
-        shapes = []
-    if not shapes or any(n < 1 for shape in shapes for n in shape):
-        raise FastISMError(f"input_shape is {given!r}: {SHAPE_REMEDY}.")
-    if not 0 <= sequence < len(shapes):
-        raise FastISMError(
-            f"seq_input_idx={sequence}, but input_shape names {len(shapes)} input(s)."
-        )
-    if len(shapes[sequence]) != 2:
-        wanted = "(length, characters)" if channels_last else "(characters, length)"
-        raise FastISMError(
-            f"Input {sequence} has shape {shapes[sequence]} without the batch axis; the "
-            f"perturbed sequence needs {wanted}. Is seq_input_idx right?"
-        )
-    length = shapes[sequence][0 if channels_last else 1]
-    if seqlen not in (None, length):
-        raise FastISMError(
-            f"seqlen={seqlen} was given, but the sequence length in input_shape is {length}."
-        )
-    return shapes
-
-
-def _guessed(module: torch.nn.Module, seqlen: int | None, channels_last: bool) -> Shape:
-    """A sequence of `seqlen` with the channels that the module's first convolution takes."""
-    convolutions = [m for m in module.modules() if isinstance(m, torch.nn.Conv1d)]
-    if seqlen is None or not convolutions:
-        raise FastISMError(f"A torch module does not tell the shape of its input: {SHAPE_REMEDY}.")
-    channels = convolutions[0].in_channels
-    return (seqlen, channels) if channels_last else (channels, seqlen)
