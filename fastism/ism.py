@@ -45,10 +45,10 @@ class FastISM(Resident):
 
     Parameters
     ----------
-    model : keras.Model or torch.nn.Module
-        A built functional or Sequential Keras model, or any torch module, which is run as at
-        inference and left as it was found. Its weights are copied: make a new object after
-        training further.
+    model : keras.Model, torch.nn.Module or torch.export.ExportedProgram
+        A built functional or Sequential Keras model, any torch module, which is run as at
+        inference and left as it was found, or one exported with an open batch axis. Its weights
+        are copied: make a new object after training further.
     seq_input_idx : int
         Which input is the sequence, ``(L, C)``; for torch modules ``(C, L)``.
     change_ranges : list of (start, end), optional

@@ -13,6 +13,7 @@ import numpy as np
 from fastism.errors import FastISMError
 from fastism.frontends.mutant_batches import Batches
 from fastism.graph.nodes import Graph
+from fastism.loading.torch_programs import as_module
 
 
 class FrontEnd(Protocol):
@@ -102,7 +103,7 @@ def front_end(
 
     Parameters
     ----------
-    model : keras.Model, tf_keras.Model or torch.nn.Module
+    model : keras.Model, tf_keras.Model, torch.nn.Module or torch.export.ExportedProgram
     seq_input_idx : int
     seqlen : int or None
     input_shape : optional
@@ -115,6 +116,7 @@ def front_end(
     FastISMError
         If `model` is not a model that the library can read.
     """
+    model = as_module(model)
     modules = {cls.__module__.split(".")[0] for cls in type(model).__mro__}
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
     if "tf_keras" in modules and any(name.endswith("engine.training.Model") for name in names):

@@ -25,6 +25,7 @@ from fastism.errors import FastISMError, install
 from fastism.loading.devices import choose_device, gpu_count
 from fastism.loading.keras2 import mended, name_tensorflow, operations
 from fastism.loading.keras_configs import check_config, file_config
+from fastism.loading.torch_programs import as_module
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 #: Files that hold weights or a compiled graph, and what to do with them.
@@ -249,7 +250,7 @@ def _returned(spec: str) -> Any:
         raise FastISMError(
             f"{where} has no function {name!r}; it has {', '.join(sorted(known)) or 'none'}."
         )
-    made = getattr(module, name)
+    made = as_module(getattr(module, name))
     if is_model(made):
         return made
     try:
@@ -272,6 +273,7 @@ def _is_pair(made: Any) -> bool:
 def _model_and_shape(made: Any, spec: str) -> tuple[Any, Any]:
     """Model and input shape of what a function returned or yielded."""
     made, shape = made if _is_pair(made) else (made, None)
+    made = as_module(made)
     if not is_model(made):
         raise FastISMError(
             f"{spec} returned a {type(made).__module__}.{type(made).__qualname__}; expected a "
