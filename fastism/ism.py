@@ -50,7 +50,9 @@ class FastISM(Resident):
         inference and left as it was found, or one exported with an open batch axis. Its weights
         are copied: make a new object after training further.
     seq_input_idx : int
-        Which input is the sequence, ``(L, C)``; for torch modules ``(C, L)``.
+        Number of the input that is the sequence, ``(L, C)``; for torch modules ``(C, L)``. Inputs
+        count from 0 in the model's own order, ``model.inputs`` for Keras: the alphabetical order
+        of the keys where they are a dict. Calls take them as a list in that order.
     change_ranges : list of (start, end), optional
         0-based half-open ranges of one width that a call replaces; every single position by
         default.

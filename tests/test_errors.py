@@ -114,6 +114,10 @@ def test_choices_that_do_not_fit(ism, options, words):
         ({"early_stop_layers": "missing"}, "'missing'"),
         ({"early_stop_layers": ["conv", "absent"]}, "'absent'"),
         ({"seq_input_idx": 1}, "1 input"),
+        ({"seq_input_idx": -1}, "seq_input_idx=-1"),
+        ({"seq_input_idx": "seq"}, "expected an integer"),
+        ({"seq_input_idx": None}, "expected an integer"),
+        ({"seq_input_idx": 0.0}, "expected an integer"),
         ({"backend": "numpy"}, "Unknown backend 'numpy'"),
         ({"memory": 10}, "memory=10"),
         ({"seqlen": 13}, "length is 12"),
@@ -122,6 +126,16 @@ def test_choices_that_do_not_fit(ism, options, words):
 def test_settings_that_do_not_fit(model, options, words):
     with pytest.raises(FastISMError, match=re.escape(words)):
         FastISM(model, test_correctness=False, **options)
+
+
+def test_inputs_of_a_dict_are_numbered_by_their_names():
+    given = {"seq": keras.Input((LENGTH, 4), name="seq"), "cov": keras.Input((2,), name="cov")}
+    joined = layers.Concatenate()([layers.Flatten()(given["seq"]), given["cov"]])
+    model = keras.Model(given, layers.Dense(1)(joined))
+    with pytest.raises(FastISMError, match=r"seq_input_idx='seq'.*0 is 'cov', 1 is 'seq'"):
+        FastISM(model, "seq")
+    ism = FastISM(model, np.int64(1), test_correctness=False)
+    assert ism.saturate([np.ones((2, 2)), X]).mutants.shape == (2, LENGTH, 4, 1)
 
 
 def test_unknown_early_stop_layers_are_answered_with_the_names_there_are(model):

@@ -501,7 +501,8 @@ def test_on_a_gpu():
         ({"input_shape": (4,)}, "needs (characters, length)"),
         ({"input_shape": (3, LENGTH)}, "does not run on inputs of shapes [(3, 24)]"),
         ({"input_shape": SHAPE, "seqlen": 9}, "length in input_shape is 24"),
-        ({"input_shape": SHAPE, "seq_input_idx": 1}, "names 1 input(s)"),
+        ({"input_shape": SHAPE, "seq_input_idx": 1}, "has 1 input(s)"),
+        ({"input_shape": SHAPE, "seq_input_idx": "x"}, "expected an integer"),
     ],
     ids=str,
 )
@@ -510,6 +511,19 @@ def test_settings_that_do_not_fit(kind, options, words):
     with pytest.raises(FastISMError) as caught:
         kind(readout(), **options)
     assert words in str(caught.value)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, covariates, sequence):
+        return sequence.mean((1, 2))[:, None] + covariates
+
+
+def test_inputs_are_named_as_the_module_names_them():
+    shapes = [(2,), SHAPE]
+    with pytest.raises(FastISMError, match=r"0 is 'covariates', 1 is 'sequence'"):
+        FastISM(TwoInputs(), "sequence", input_shape=shapes)
+    with pytest.raises(FastISMError, match=r"2 input\(s\).*counted from 0\.$"):
+        FastISM(seeded(lambda a, b: b.mean(-1)), 2, input_shape=shapes)
 
 
 def test_inputs_in_the_other_layout():

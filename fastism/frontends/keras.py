@@ -21,6 +21,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     keras_flat,
     keras_ops,
 )
+from fastism.frontends.input_index import check_index
 from fastism.frontends.keras_axis import single_axis, without_axis
 from fastism.frontends.keras_layers import LAST_AXIS, LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
@@ -388,10 +389,7 @@ class KerasFrontEnd:
     def __init__(self, model: keras.Model, seq_input_idx: int, seqlen: int | None) -> None:
         check_model(model)
         inputs = _functional(model).inputs
-        if not 0 <= seq_input_idx < len(inputs):
-            raise FastISMError(
-                f"seq_input_idx={seq_input_idx}, but the model has {len(inputs)} input(s)."
-            )
+        check_index(seq_input_idx, len(inputs), [x.name for x in inputs])
         self.single_axis = single_axis(tuple(inputs[seq_input_idx].shape[1:]))
         if self.single_axis is not None:
             model = without_axis(model, inputs, seq_input_idx)

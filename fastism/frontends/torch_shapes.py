@@ -5,12 +5,14 @@ Requirements: torch.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import torch
 
 from fastism.errors import FastISMError
+from fastism.frontends.input_index import check_index
 
 Shape = tuple[int, ...]
 SHAPE_REMEDY = (
@@ -57,10 +59,7 @@ def input_shapes(
         shapes = []
     if not shapes or any(n < 1 for shape in shapes for n in shape):
         raise FastISMError(f"input_shape is {given!r}: {SHAPE_REMEDY}.")
-    if not 0 <= sequence < len(shapes):
-        raise FastISMError(
-            f"seq_input_idx={sequence}, but input_shape names {len(shapes)} input(s)."
-        )
+    check_index(sequence, len(shapes), _names(module, len(shapes)))
     _check_sequence(shapes, sequence, seqlen, channels_last)
     return shapes
 
@@ -100,6 +99,17 @@ def _exchanged(length: int, characters: int) -> str:
         "around yours with def forward(self, x): return self.module(x.transpose(1, 2)), and "
         f"--input-shape {characters},{length}."
     )
+
+
+def _names(module: torch.nn.Module, count: int) -> list[str]:
+    """What the first `count` arguments of the module are called; empty where that is unknown."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        # A module of TorchScript has no signature.
+        return []
+    names = [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
+    return names[:count] if len(names) >= count else []
 
 
 def _guessed(module: torch.nn.Module, seqlen: int | None, channels_last: bool) -> Shape:
