@@ -22,24 +22,16 @@ from typing import Any
 import numpy as np
 
 from fastism.errors import FastISMError, install
+from fastism.loading import torch_files
 from fastism.loading.devices import choose_device, gpu_count
 from fastism.loading.keras2 import mended, name_tensorflow, operations
 from fastism.loading.keras_configs import check_config, file_config
+from fastism.loading.torch_files import TORCH_SUFFIXES
 from fastism.loading.torch_programs import as_module
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-#: Files that hold weights or a compiled graph, and what to do with them.
-OTHER_SUFFIXES = {
-    **dict.fromkeys(
-        (".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
-        "holds weights without the code of the module: write a function that builds the module "
-        "and loads them, and give file.py:function",
-    ),
-    **dict.fromkeys(
-        (".onnx", ".pb", ".tflite"),
-        "holds a compiled graph, not layers: give the Keras or PyTorch model that it was made from",
-    ),
-}
+#: Files that hold a compiled graph.
+GRAPH_SUFFIXES = (".onnx", ".pb", ".tflite")
 #: The model's own packages, in the order in which Keras takes one without being told.
 FRAMEWORKS = ("tensorflow", "jax", "torch")
 EXPECTED = (
@@ -188,12 +180,23 @@ def _from_path(path: Path, unsafe: bool, opaque: bool) -> Any:
             f"{path} is Python: say which function returns the model, as in {path}:build."
         )
     if suffix not in KERAS_SUFFIXES:
-        reason = OTHER_SUFFIXES.get(suffix, "is not a kind of file that can be read")
-        raise FastISMError(f"{path} {reason}. Expected {EXPECTED}.")
+        raise FastISMError(f"{path} {_unread(path, suffix)}. Expected {EXPECTED}.")
     config = file_config(path)
     if not unsafe:
         check_config(config, path.name)
     return load_keras_file(path, config, unsafe)
+
+
+def _unread(path: Path, suffix: str) -> str:
+    """What is in a file that is no Keras model, and what to do with it."""
+    if suffix in TORCH_SUFFIXES:
+        return torch_files.told(path)
+    if suffix in GRAPH_SUFFIXES:
+        return (
+            "holds a compiled graph, not layers: give the Keras or PyTorch model that it was made "
+            "from"
+        )
+    return "is not a kind of file that can be read"
 
 
 def load_keras_file(path: Path, config: Any, unsafe: bool) -> Any:
