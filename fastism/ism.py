@@ -223,8 +223,8 @@ class FastISM(Resident):
         if not agrees:
             raise FastISMError(
                 "Fast and naive ISM differ on this model, which should not happen: please report "
-                "its layers (print(ism.plan) with test_correctness=False shows them). "
-                "NaiveISM gives correct results meanwhile."
+                "its layers (print(ism.plan) with test_correctness=False, or `fastism plan`, shows "
+                "them). Naive ISM (NaiveISM, or --naive) gives correct results meanwhile."
             )
 
     def _random_inputs(self, count: int) -> list[np.ndarray]:

@@ -167,11 +167,22 @@ CASES = {
     "two inputs": (Exit.MODEL, "has 2 inputs", ("plan", "nan.py:two_inputs")),
     "wrong shape": (
         Exit.MODEL,
-        "does not run on inputs",
+        "(--input-shape 4,1000 on the command line)",
         ("plan", "modules.py:build", "--input-shape", "3,60"),
     ),
+    "three axes": (
+        Exit.MODEL,
+        "the perturbed sequence needs (characters, length).\n",
+        ("plan", "modules.py:build", "--input-shape", "4,60,1"),
+    ),
+    "two lengths": (
+        Exit.MODEL,
+        "seqlen=59 (--seqlen) was given, but the sequence length in input_shape is 60 "
+        "(--input-shape)",
+        ("plan", "modules.py:build", "--input-shape", "4,60", "--seqlen", "59"),
+    ),
     "no shape": (Exit.USAGE, "--input-shape", ("plan", "modules.py:build")),
-    "other length": (Exit.MODEL, "sequence length is 60", (*SCORE, "--seqlen", "61")),
+    "other length": (Exit.MODEL, "seqlen=61 (--seqlen)", (*SCORE, "--seqlen", "61")),
     "batch of nothing": (Exit.USAGE, "equal to 1. See: fastism score", (*SCORE, "--batch", "0")),
     "unknown backend": (Exit.USAGE, "--backend caffe", (*SCORE, "--backend", "caffe")),
     "output exists": (

@@ -181,8 +181,12 @@ def test_models_without_a_length_ask_for_it():
 
 def test_inputs_that_are_no_sequences():
     model = model_of(layers.Dense(2), shape=(7,))
-    with pytest.raises(FastISMError, match="seq_input_idx"):
+    with pytest.raises(FastISMError, match=r"needs \(length, channels\)\.$"):
         FastISM(model)
+    a, b = keras.Input((7,)), keras.Input((LENGTH, 4))
+    joined = layers.Concatenate()([a, layers.Flatten()(b)])
+    with pytest.raises(FastISMError, match=r"If another input is the sequence.*seq_input_idx="):
+        FastISM(keras.Model([a, b], joined))
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])

@@ -495,12 +495,13 @@ def test_on_a_gpu():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "input_shape=(4, 1000)"),
+        ({}, "input_shape=(4, 1000) (--input-shape 4,1000 on the command line)"),
         ({"input_shape": "ACGT"}, "input_shape is 'ACGT'"),
         ({"input_shape": (4, 0)}, "input_shape is (4, 0)"),
-        ({"input_shape": (4,)}, "needs (characters, length)"),
+        ({"input_shape": (4,)}, "needs (characters, length)."),
+        ({"input_shape": [(4,), SHAPE]}, "another input is the sequence, give its number"),
         ({"input_shape": (3, LENGTH)}, "does not run on inputs of shapes [(3, 24)]"),
-        ({"input_shape": SHAPE, "seqlen": 9}, "length in input_shape is 24"),
+        ({"input_shape": SHAPE, "seqlen": 9}, "length in input_shape is 24 (--input-shape)"),
         ({"input_shape": SHAPE, "seq_input_idx": 1}, "has 1 input(s)"),
         ({"input_shape": SHAPE, "seq_input_idx": "x"}, "expected an integer"),
     ],

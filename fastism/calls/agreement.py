@@ -58,6 +58,6 @@ def agree(
         raise NotFiniteError(
             "The model itself gives no finite output (NaN or infinite) for random sequences, "
             "so that fast and naive ISM cannot be compared. Check the model and its weights; "
-            "test_correctness=False leaves this check out."
+            "test_correctness=False leaves this check out in Python."
         )
     return True

@@ -129,8 +129,8 @@ def front_end(
 
         if input_shape is not None:
             raise FastISMError(
-                "input_shape is for torch modules; a Keras model knows the shapes of its inputs "
-                "(seqlen= gives a length that it leaves open)."
+                "input_shape (--input-shape) is for torch modules; a Keras model knows the shapes "
+                "of its inputs (seqlen=, or --seqlen, gives a length that it leaves open)."
             )
         if channels_last:
             raise FastISMError(

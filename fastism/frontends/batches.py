@@ -24,9 +24,9 @@ BATCHES = ((0, 1, 2), (2, 0), (1,))
 OF_OUTPUT, OF_EFFECT = 1e-5, 1e-3
 CHANCE = "chance (dropout that ignores the mode of inference?)"
 REMEDY = (
-    " Mutants run in batches, so that their effects would be wrong: mend the model, or let "
-    "NaiveISM(model, batch_size=1) run one sequence at a time. test_correctness=False leaves this "
-    "check out."
+    " Mutants run in batches, so that their effects would be wrong: mend the model. In Python, "
+    "NaiveISM(model, batch_size=1) runs one sequence at a time, and test_correctness=False leaves "
+    "this check out."
 )
 
 

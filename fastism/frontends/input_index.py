@@ -37,3 +37,9 @@ def check_index(index: Any, count: int, names: Sequence[str] = ()) -> None:
         f"seq_input_idx={index!r}, but the model has {count} input(s): expected an integer, the "
         f"number of the sequence among them, counted from 0{f' ({named})' if named else ''}."
     )
+
+
+def which_input(count: int) -> str:
+    """A sentence for what is no sequence: how another of `count` inputs is chosen."""
+    remedy = " If another input is the sequence, give its number, seq_input_idx=."
+    return remedy if count > 1 else ""

@@ -21,7 +21,7 @@ from fastism.frontends import (  # noqa: F401  (they register their handlers)
     keras_flat,
     keras_ops,
 )
-from fastism.frontends.input_index import check_index
+from fastism.frontends.input_index import check_index, which_input
 from fastism.frontends.keras_axis import single_axis, without_axis
 from fastism.frontends.keras_layers import LAST_AXIS, LAYERS, Emit
 from fastism.frontends.keras_macs import multiply_adds
@@ -138,20 +138,22 @@ class _Translation:
                 )
             return shape
         if len(shape) != 2 or shape[1] is None:
+            count = len(_functional(self.model).inputs)
             raise FastISMError(
                 f"Input {index} ({x.name!r}) has shape {shape} without the batch axis; the "
-                "perturbed sequence needs (length, channels). Is seq_input_idx right?"
+                f"perturbed sequence needs (length, channels).{which_input(count)}"
             )
         if shape[0] is None:
             if self.seqlen is None:
                 raise FastISMError(
                     f"Input {index} ({x.name!r}) leaves the sequence length open: "
-                    "give it, as in FastISM(model, seqlen=1000)."
+                    "give it, seqlen=1000 (--seqlen 1000 on the command line)."
                 )
             return self.seqlen, shape[1]
         if self.seqlen not in (None, shape[0]):
             raise FastISMError(
-                f"seqlen={self.seqlen} was given, but the model's sequence length is {shape[0]}."
+                f"seqlen={self.seqlen} (--seqlen) was given, but the model's sequence length is "
+                f"{shape[0]}. Leave it out."
             )
         return shape
 

@@ -230,7 +230,8 @@ class TorchFrontEnd:
                 raise
             raise FastISMError(
                 f"{self.called} does not run on inputs of shapes {self.input_shapes} (without the "
-                f"batch axis): {_first_line(error)}. Is input_shape right? If not, {SHAPE_REMEDY}."
+                f"batch axis): {_first_line(error)}. If that is not the shape of its input, "
+                f"{SHAPE_REMEDY}."
                 + (TYPE_REMEDY.format(self.dtype) if len(self.input_shapes) > 1 else "")
             ) from error
         if not made:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fastism.errors import FastISMError
-from fastism.frontends.input_index import check_index
+from fastism.frontends.input_index import check_index, which_input
 
 Shape = tuple[int, ...]
 SHAPE_REMEDY = (
@@ -72,12 +72,13 @@ def _check_sequence(
         wanted = "(length, characters)" if channels_last else "(characters, length)"
         raise FastISMError(
             f"Input {sequence} has shape {shape} without the batch axis; the "
-            f"perturbed sequence needs {wanted}. Is seq_input_idx right?"
+            f"perturbed sequence needs {wanted}.{which_input(len(shapes))}"
         )
     length = shape[0 if channels_last else 1]
     if seqlen not in (None, length):
         raise FastISMError(
-            f"seqlen={seqlen} was given, but the sequence length in input_shape is {length}."
+            f"seqlen={seqlen} (--seqlen) was given, but the sequence length in input_shape is "
+            f"{length} (--input-shape). Leave out what is wrong."
         )
     if channels_last is None and _look_exchanged(*shape):
         raise FastISMError(_exchanged(*shape))

@@ -58,7 +58,7 @@ class Opaque(Rule):
             raise FastISMError(
                 f"Layer {self.name!r} is opaque ({self.reason}), so it runs only in its own "
                 f"framework, {self.framework}; backend {b.name!r} was asked for. "
-                f"Leave out backend= or use backend={self.framework!r}."
+                f"Leave out the backend, or name {self.framework}."
             )
 
     def full(self, b: Backend, weights: Any, inputs: Sequence[Array]) -> Array:
