@@ -108,6 +108,14 @@ def last():
 
 def first():
     return LettersFirst(), (4, 60)
+
+class Heads(LettersFirst):
+    def forward(self, x):
+        y = super().forward(x)
+        return {"profile": y[:, :, None] * x[:, :1], "counts": y[:, :2]}
+
+def heads():
+    return Heads(), (4, 60)
 """
 
 
@@ -124,6 +132,16 @@ def test_a_module_of_letters_last_is_told_what_to_do_and_that_works(modules):
     assert refused.exit_code == 4
     assert "self.module(x.transpose(1, 2)), and --input-shape 4,60." in refused.stderr
     assert "agree at 24 positions" in succeed("verify", f"{modules}:first").stdout
+
+
+@pytest.mark.torch
+def test_keys_of_a_dict_name_the_outputs_of_a_module(given, modules):
+    spec, path = f"{modules}:heads", given.folder / "heads.h5"
+    shown = succeed("info", spec).stdout
+    assert re.search(r"output 0 +profile \(5, 60\)\noutput 1 +counts \(2,\)", shown)
+    succeed("score", spec, given.fasta, "-o", path, "--outputs", "counts")
+    assert re.search(r"output 0 +counts \(2,\)", succeed("info", path).stdout)
+    succeed("export", path, "-o", given.folder / "heads.tsv", "--output", "counts:1")
 
 
 # ---- info ----------------------------------------------------------------------------------

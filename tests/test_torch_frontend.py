@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -134,6 +135,35 @@ def test_a_module_that_takes_positions_first():
     assert result.axes == ("sequence", "position", "character", "output...")
     for a, b in zip(result.mutants, expected.mutants, strict=True):
         np.testing.assert_allclose(a, b.swapaxes(1, 2), atol=1e-5)
+
+
+class Heads(NamedTuple):
+    profile: torch.Tensor
+    counts: torch.Tensor
+
+
+@pytest.mark.parametrize("kind", [FastISM, NaiveISM])
+@pytest.mark.parametrize(
+    ("returned", "names"),
+    [
+        (lambda y, z: {"z": y, "a": z}, ["z", "a"]),
+        (lambda y, z: {"only": y}, ["only"]),
+        (lambda y, z: {"z": [y, 3, z], 1: {"b": z}}, ["z.0", "z.2", "1.b"]),
+        (Heads, ["profile", "counts"]),
+        (lambda y, z: (y, {"a": z}), ["output_0", "output_1"]),
+        (lambda y, z: y, ["output"]),
+    ],
+    ids=["dict", "one key", "nested", "named tuple", "tuple", "tensor"],
+)
+def test_outputs_have_the_names_that_the_module_gives_them(kind, returned, names):
+    def forward(conv, x):
+        y = torch.relu(conv(x))
+        return returned(y, y.mean(-1))
+
+    ism = kind(seeded(forward, nn.Conv1d(4, 3, 5)), input_shape=SHAPE)
+    assert ism.output_names == names
+    made = ism.saturate(X, positions=[0]).mutants
+    assert (len(made) if isinstance(made, list) else 1) == len(names) == ism.num_outputs
 
 
 @pytest.mark.parametrize("kind", [FastISM, NaiveISM])

@@ -88,6 +88,17 @@ class Calls(ABC):
         """How many outputs the model has."""
 
     @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs in order: those of a Keras model, or the keys of a torch module's.
+
+        Where they have none, they are numbered.
+        """
+        names, count = self._front.output_names, self.num_outputs
+        if len(names) == count:
+            return list(names)
+        return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+
+    @property
     def output_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the outputs in the model's order of axes, without the batch axis."""
         return self._output_shapes(())

@@ -112,12 +112,8 @@ class Opened:
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs: those of the Keras model, or numbered ones."""
-        names = getattr(self.loaded.model, "output_names", None)
-        count = self.ism.num_outputs
-        if not names or len(names) != count:
-            return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
-        return [str(name) for name in names]
+        """Names of the outputs: those of the model, or numbered ones."""
+        return self.ism.output_names
 
     def random(self, count: int, seed: int = 0) -> np.ndarray:
         """Random one-hot sequences, shape (count, L, C)."""

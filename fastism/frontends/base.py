@@ -32,6 +32,8 @@ class FrontEnd(Protocol):
     input_shapes : list of tuple
         Shapes of the inputs without the batch axis, lengths filled in, in the model's order of
         axes.
+    output_names : list of str
+        What the model calls its outputs, in order; empty where it has no names for them.
     channels_first : bool
         Whether the sequence is ``(characters, length)`` in the model's order of axes.
     single_axis : int or None
@@ -47,6 +49,7 @@ class FrontEnd(Protocol):
     sequence: int
     dtype: str
     input_shapes: list[tuple[int, ...]]
+    output_names: list[str]
     channels_first: bool
     single_axis: int | None
     device: str | None

@@ -392,6 +392,7 @@ class KerasFrontEnd:
         check_model(model)
         inputs = _functional(model).inputs
         check_index(seq_input_idx, len(inputs), [x.name for x in inputs])
+        self.output_names = [str(name) for name in getattr(model, "output_names", ())]
         self.single_axis = single_axis(tuple(inputs[seq_input_idx].shape[1:]))
         if self.single_axis is not None:
             model = without_axis(model, inputs, seq_input_idx)

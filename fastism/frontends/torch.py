@@ -24,6 +24,7 @@ from fastism.frontends.torch_capture import at_inference, captured
 from fastism.frontends.torch_exported import fixed_batch
 from fastism.frontends.torch_graph import Translated, Translation
 from fastism.frontends.torch_macs import Sized, multiply_adds
+from fastism.frontends.torch_outputs import names_of_outputs
 from fastism.frontends.torch_shapes import SHAPE_REMEDY, Shape, input_shapes
 from fastism.frontends.torch_subgraphs import depends_on_memory
 from fastism.frontends.torch_values import Value
@@ -75,6 +76,7 @@ class TorchFrontEnd:
         self._ranks: list[int] = []
         self.precision = "float32"
         self._twice: bool | None = None
+        self._names: list[str] | None = None
         self._check_runs()
 
     # ---- order of axes ---------------------------------------------------------------------
@@ -201,8 +203,10 @@ class TorchFrontEnd:
     def _outputs_of(
         self, tensors: Sequence[torch.Tensor], run: Callable[..., Any]
     ) -> list[torch.Tensor]:
-        leaves = _pytree.tree_leaves(run(*tensors))
-        outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
+        made = run(*tensors)
+        outputs = [y for y in _pytree.tree_leaves(made) if isinstance(y, torch.Tensor)]
+        if self._names is None:
+            self._names = names_of_outputs(made)
         for number, y in enumerate(outputs):
             if y.dim() == 0 or len(y) != len(tensors[0]):
                 raise FastISMError(
@@ -237,6 +241,11 @@ class TorchFrontEnd:
         if not made:
             raise FastISMError(f"{self.called} returns no tensor; it must return one or several.")
         self._shapes = [y.shape[1:] for y in made]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Keys of a dict, or fields of a named tuple, that the module returns."""
+        return self._names or []
 
     # ---- batches ------------------------------------------------------------------------
 
