@@ -224,6 +224,7 @@ def test_signatures_and_attributes_are_those_of_05(ism, ism_several):
         assert made.model is SINGLE
         assert made.change_ranges[-1] == (LENGTH - 1, LENGTH)
     assert (ism_several.num_inputs, ism_several.num_outputs) == (2, 2)
+    assert ism_several.output_names == ism_several.model.output_names
 
 
 @pytest.mark.parametrize("stops", ["last_conv", ["last_conv"], ("last_conv", "out")])
@@ -665,6 +666,17 @@ def test_verify_reports_the_largest_difference_to_naive(ism, monkeypatch):
 
     monkeypatch.setattr(NaiveISM, "saturate", off)
     assert ism.verify(x, positions=[0]) == pytest.approx(5, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["squeeze", "reshape"])
+def test_an_output_of_one_number_says_that_it_has_no_axis_of_its_own(name):
+    x = keras.Input((LENGTH, 4))
+    y = layers.Dense(1)(layers.Flatten()(layers.Conv1D(3, 3)(x)))
+    made = keras.ops.squeeze(y, -1) if name == "squeeze" else keras.ops.reshape(y, (-1,))
+    plan = FastISM(keras.Model(x, made), test_correctness=False).plan
+    (opaque,) = plan.opaque
+    assert opaque.startswith(name)
+    assert "one number per sequence, with no axis but the batch" in " ".join(str(plan).split())
 
 
 def test_plan_is_a_table_of_layers_costs_and_reasons():

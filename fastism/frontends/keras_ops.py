@@ -177,8 +177,12 @@ def transpose(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int |
 def reshape(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
     """The same elements in another shape, the batch still first."""
     made = call.output_tensors[0].shape
-    if made[0] is not None or None in made[1:] or len(made) < 2:
+    if len(made) == 1:
+        return "one number per sequence, with no axis but the batch"
+    if made[0] is not None:
         return "a shape whose first axis is not the batch"
+    if None in made[1:]:
+        return "a shape with another open axis than the batch"
     return emit.add(Reshape(tuple(made[1:])), inputs)
 
 
