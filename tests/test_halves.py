@@ -83,11 +83,26 @@ def test_one_product_in_tf32_holds_all_three():
     kernel = torch_triton.FoldedHalves(taps, 1, torch.device("cpu"), tile)
     before = torch.backends.cuda.matmul.fp32_precision
     part = x.reshape(-1, 40)
-    made = kernel._products(part).double()
+    made = kernel._products(part[None]).view(len(part), -1).double()
     exact = part.double() @ kernel._stacked.double()
     plain = ((part @ kernel._stacked).double() - exact).square().mean()
     assert (made - exact).square().mean() <= 1.5**2 * plain
     assert torch.backends.cuda.matmul.fp32_precision == before
+
+
+def test_with_few_features_rows_of_products_lie_side_by_side():
+    rng = np.random.default_rng(0)
+    part = torch.from_numpy(rng.standard_normal((5, 7, 40)).astype("float32"))
+    for features in (3, 20):
+        taps = rng.standard_normal((4, 40, features)).astype("float32")
+        for form in (torch_triton.FoldedProduct, torch_triton.FoldedHalves):
+            kernel = form(taps, 1, torch.device("cpu"), torch_triton.tiles()[0])
+            made = kernel._products(part)
+            wanted = torch.einsum("src,jcf->srjf", part, torch.from_numpy(taps))
+            if features == 3:
+                assert made.shape == (5, 12, 7)
+                made = made.view(5, 4, 3, 7).permute(0, 3, 1, 2)
+            torch.testing.assert_close(made.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("kernel", "used"), [(Halves, True), (Rounded, False)])
