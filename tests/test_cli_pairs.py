@@ -10,6 +10,7 @@ for needed in ("h5py", "logomaker"):
     pytest.importorskip(needed, reason="the command line needs it")
 
 from cli_cases import LENGTH, TORCH, invoke, promoters, succeed, write_fasta  # noqa: E402
+from full_disk import Full, fill_disk  # noqa: E402
 
 from fastism import FastISM  # noqa: E402
 from fastism.cli import pairs as command  # noqa: E402
@@ -124,9 +125,41 @@ def test_what_the_system_refuses_is_said(folder, monkeypatch):
     monkeypatch.setattr(PairWriter, "_write", full)
     result = invoke(*words(folder, "full.h5"))
     assert result.exit_code == 5
-    assert "full.h5.partial cannot be written ([Errno 28] No space left on device)" in result.stderr
+    assert "full.h5.partial cannot be written (No space left on device). Free" in result.stderr
     monkeypatch.undo()
     succeed(*words(folder, "full.h5", "--resume"))
+
+
+def test_a_disk_that_fills_up_keeps_what_is_finished(folder, whole, monkeypatch):
+    monkeypatch.setattr(command, "ROWS", 6)
+    append = PairWriter.append
+
+    def fuller(self, number, block):
+        if block.first == 12:
+            self._file._file = Full(self._file._file, 0)
+        append(self, number, block)
+
+    monkeypatch.setattr(PairWriter, "append", fuller)
+    result = invoke(*words(folder, "fuller.h5", "-q"))
+    assert (result.exit_code, result.stderr.count("\n")) == (5, 1), result.stderr
+    assert "fuller.h5.partial cannot be written (No space left on device). Free" in result.stderr
+    with PairFile(folder / "fuller.h5.partial") as file:
+        assert file.done.tolist() == [12, 0, 0]
+    monkeypatch.undo()
+    succeed(*words(folder, "fuller.h5", "--resume"))
+    with PairFile(folder / "fuller.h5") as file, PairFile(whole) as right:
+        for number in (0, 2):
+            made, same = (f.array("epistasis", 0, number) for f in (file, right))
+            np.testing.assert_allclose(made, same, atol=1e-6)
+
+
+@pytest.mark.parametrize("room", [0, 1000, 5000, 20_000])
+def test_without_room_for_all_pairs_nothing_is_left(folder, tmp_path, room, monkeypatch):
+    fill_disk(monkeypatch, room)
+    result = invoke(*words(folder, tmp_path / "out.h5", "-q"))
+    assert (result.exit_code, result.stderr.count("\n")) == (5, 1), result.stderr
+    assert "out.h5.partial cannot be written (No space left on device). Free" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_another_run_writes_is_left_alone(folder, whole):
@@ -135,7 +168,8 @@ def test_a_file_that_another_run_writes_is_left_alone(folder, whole):
     with PairWriter(held):
         result = invoke(*words(folder, "held.h5", "--force"))
     assert result.exit_code == 5
-    assert "does no other run write it?" in result.stderr
+    assert "is being written by another process. Wait until it has finished" in result.stderr
+    assert held.stat().st_size == whole.stat().st_size
 
 
 def test_a_map_alone_and_one_number_of_an_output(folder, expected):

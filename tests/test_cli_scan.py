@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 from cli_cases import LENGTH, files, invoke, succeed
+from full_disk import fill_disk
 from scanned import deleted, inserted
 
 pytestmark = pytest.mark.tensorflow
@@ -130,6 +131,16 @@ def test_a_mistake_is_one_line_and_leaves_nothing(given, case, tmp_path, monkeyp
     result = invoke("scan", given.keras, given.fasta, *options, *end)
     assert (result.exit_code, result.stderr.count("\n")) == (code, 1)
     assert message in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("room", [0, 1000, 5000, 10_000])
+def test_a_full_disk_is_one_line_and_leaves_nothing(given, tmp_path, room, monkeypatch):
+    fill_disk(monkeypatch, room)
+    out = tmp_path / "scan.h5"
+    result = invoke("scan", given.keras, given.fasta, "--delete", "1,3", "-o", out, "-q")
+    assert (result.exit_code, result.stderr.count("\n")) == (Exit.OUTPUT, 1), result.stderr
+    assert "scan.h5 cannot be written (No space left on device). Free space" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from full_disk import fill_disk
 from score_files import AMBIGUOUS, HEADER, batch, content, fill, row, store
 
 from fastism.calls.result import Saturation
@@ -303,28 +304,8 @@ def test_hdf5_is_closed_in_peace_on_a_disk_that_is_full(tmp_path, room):
     """The library reads back what it could not write; then the failure is told."""
     source = store(tmp_path / "a.h5")
 
-    class Full:
-        def __init__(self, file):
-            self.file = file
-
-        def write(self, data):
-            fits = room - self.file.tell()
-            if len(data) > fits:
-                if fits > 0:
-                    self.file.write(data[:fits])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return self.file.write(data)
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    class Small(SurvivingFile):
-        def __init__(self, path):
-            super().__init__(path)
-            self._file = Full(self._file)
-
     with pytest.MonkeyPatch.context() as patch, Store(source) as opened:
-        patch.setattr(hdf5_format, "SurvivingFile", Small)
+        fill_disk(patch, room)
         with pytest.raises(OSError, match="No space left"):
             hdf5_format.write(opened, tmp_path / "b.h5")
     assert (tmp_path / "b.h5").stat().st_size <= room

@@ -21,6 +21,7 @@ from fastism.errors import FastISMError
 from fastism.files.whole import whole_file
 from fastism.genomics.regions import Region
 from fastism.scans.result import Scan
+from fastism.store.surviving import SurvivingFile, new_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -96,10 +97,8 @@ def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
     """
     with whole_file(path) as beside:
         if format_of(path) in ARRAYS:
-            import h5py  # the help page of the command must not wait for it
-
-            with h5py.File(beside, "w") as file:
-                writer = _ArrayWriter(file, header)
+            with new_hdf5(beside) as (root, file):
+                writer = _ArrayWriter(root, header, file)
                 yield writer
                 writer.cut()
         else:
@@ -144,8 +143,8 @@ def _placed(region: Region, position: int) -> tuple[str, str, str, str]:
 
 
 class _ArrayWriter(ScanWriter):
-    def __init__(self, file: h5py.File, header: ScanHeader) -> None:
-        self._file, self._header, self._row = file, header, 0
+    def __init__(self, file: h5py.File, header: ScanHeader, below: SurvivingFile) -> None:
+        self._file, self._header, self._below, self._row = file, header, below, 0
         import h5py
 
         file.attrs.update({"format": FORMAT, "format_version": 1, **header.about})
@@ -179,6 +178,7 @@ class _ArrayWriter(ScanWriter):
             self._file[name]["reference"][self._row] = reference[0]
             self._file[name]["delta"][self._row] = delta[0]
         self._row += 1
+        self._below.check()
 
     def cut(self) -> None:
         """Take away the rows of sequences that were not written."""

@@ -17,7 +17,7 @@ import numpy as np
 from fastism.store.packed import COMPRESSION, processors, write_rows
 from fastism.store.schema import array_types, chunk_shape
 from fastism.store.scores import Scores
-from fastism.store.surviving import SurvivingFile
+from fastism.store.surviving import SurvivingFile, new_hdf5
 from fastism.store.tree import columns, header_attributes, output_attributes, text_column
 
 #: Rows of a chunk of one-dimensional arrays.
@@ -43,11 +43,8 @@ def write(scores: Scores, path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    with SurvivingFile(path) as file:
-        with h5py.File(file, "w", libver="earliest", track_order=False) as root:
-            _write_tree(scores, root, file)
-        # What is left is written when the library closes the file.
-        file.check()
+    with new_hdf5(path, libver="earliest", track_order=False) as (root, file):
+        _write_tree(scores, root, file)
 
 
 def _write_tree(scores: Scores, root: h5py.File, file: SurvivingFile) -> None:

@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastism.errors import FastISMError
+from fastism.files.locks import open_locked
+from fastism.files.whole import unwritable
 from fastism.genomics.regions import Region, Skipped
 from fastism.pairs.result import PairRows
+from fastism.store.surviving import SurvivingFile, written_through
 
 if TYPE_CHECKING:
     import h5py
@@ -112,23 +115,24 @@ class PairFile:
         If it is none, cannot be opened, or another process writes it.
     """
 
-    _mode = "r"
-
     def __init__(self, path: Path) -> None:
-        import h5py
-
         self.path = path
         try:
-            self._root = h5py.File(path, self._mode)
+            self._root = self._opened()
         except OSError as error:
             raise FastISMError(
                 f"{path} cannot be opened as a file of pairs ({error}). Is it one, and does no "
                 "other run write it?"
             ) from error
         if self._root.attrs.get("format") != FORMAT or self._root.attrs.get("version") != VERSION:
-            self._root.close()
+            self.close()
             raise FastISMError(f"{path} is no file of pairs of version {VERSION}.")
         self.header = PairHeader.read(self._root.attrs["header"])
+
+    def _opened(self) -> h5py.File:
+        import h5py
+
+        return h5py.File(self.path, "r")
 
     def __enter__(self) -> PairFile:
         return self
@@ -196,7 +200,21 @@ class PairWriter(PairFile):
         From `create`.
     """
 
-    _mode = "r+"
+    def _opened(self) -> h5py.File:
+        """The file for writing, locked."""
+        import h5py
+
+        self._file = SurvivingFile(open_locked(self.path))
+        try:
+            return h5py.File(self._file, "r+")
+        except OSError:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self._file.close()
 
     @classmethod
     def create(
@@ -211,23 +229,20 @@ class PairWriter(PairFile):
         header : PairHeader
         records : sequence of Region or Skipped
             All that it will hold, in order.
-        """
-        import h5py
 
-        text = h5py.string_dtype()
-        with _writing(path), h5py.File(path, "w", libver="earliest") as root:
-            root.attrs.update(format=FORMAT, version=VERSION, header=header.json())
-            given = {
-                "names": [r.name for r in records],
-                "letters": [r.sequence if isinstance(r, Region) else "" for r in records],
-                "skipped": [r.reason if isinstance(r, Skipped) else "" for r in records],
-            }
-            for name, values in given.items():
-                root.create_dataset(name, data=np.array(values, dtype=object), dtype=text)
-            root.create_dataset("done", data=np.zeros(len(records), np.int64))
-            for number, output in enumerate(header.outputs):
-                for name, shape in _shapes(header, output).items():
-                    _room(root, f"outputs/{number}/{name}", (len(records), *shape))
+        Raises
+        ------
+        FastISMError
+            If another process writes it, or there is no room for all of it; then nothing is left.
+        """
+        with _writing(path), SurvivingFile(open_locked(path, create=True)) as file:
+            try:
+                file.truncate(0)
+                with written_through(file, "w", libver="earliest") as root:
+                    _lay_out(root, header, records, file)
+            except BaseException:
+                path.unlink()
+                raise
         return cls(path)
 
     @classmethod
@@ -261,9 +276,9 @@ class PairWriter(PairFile):
         with _writing(self.path):
             for index, made in enumerate(epistasis):
                 self._write(number, index, block, made)
-            self._root.flush()
+            self._flush()
             self._root["done"][number] = block.last
-            self._root.flush()
+            self._flush()
 
     def skip(self, number: int, reason: str) -> None:
         """Leave a sequence out; what was written of it does not count.
@@ -275,9 +290,14 @@ class PairWriter(PairFile):
         """
         with _writing(self.path):
             self._root["skipped"][number] = reason
-            self._root.flush()
+            self._flush()
             self._root["done"][number] = self.header.rows
-            self._root.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        """See onto the disk what was written; OSError if that failed."""
+        self._root.flush()
+        self._file.check()
 
     def _write(self, number: int, index: int, block: PairRows, epistasis: np.ndarray) -> None:
         """Rows of one output, and the same with both edits exchanged."""
@@ -300,9 +320,29 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FastISMError(
-            f"{path} cannot be written ({error}). Is there room, and does no other run write it?"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def _lay_out(
+    root: h5py.File, header: PairHeader, records: Sequence[Region | Skipped], file: SurvivingFile
+) -> None:
+    """Write all that is known before the first pair, and take the room of all arrays."""
+    import h5py
+
+    root.attrs.update(format=FORMAT, version=VERSION, header=header.json())
+    given = {
+        "names": [r.name for r in records],
+        "letters": [r.sequence if isinstance(r, Region) else "" for r in records],
+        "skipped": [r.reason if isinstance(r, Skipped) else "" for r in records],
+    }
+    for name, values in given.items():
+        made = np.array(values, dtype=object)
+        root.create_dataset(name, data=made, dtype=h5py.string_dtype())
+    root.create_dataset("done", data=np.zeros(len(records), np.int64))
+    for number, output in enumerate(header.outputs):
+        for name, shape in _shapes(header, output).items():
+            _room(root, f"outputs/{number}/{name}", (len(records), *shape))
+            file.check()
 
 
 def _shapes(header: PairHeader, output: PairOutput) -> dict[str, tuple[int, ...]]:

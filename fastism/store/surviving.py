@@ -4,13 +4,71 @@ The HDF5 library cannot close a file whose last writes failed: it ends the proce
 crash later. So it writes through an object that never fails. What cannot be written is kept in
 memory, the failure is remembered, and whoever writes asks for it after every block.
 
-Requirements: none.
+Requirements: h5py where a file is opened.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@contextmanager
+def new_hdf5(path: Path, **how: Any) -> Iterator[tuple[h5py.File, SurvivingFile]]:
+    """A new HDF5 file, which is closed in peace even if nothing can be written any more.
+
+    Parameters
+    ----------
+    path : Path
+    **how
+        As `h5py.File` takes it.
+
+    Yields
+    ------
+    h5py.File
+    SurvivingFile
+        What it is written through; call its `check` after every block.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created, or what is left at the end cannot be written.
+    """
+    with (
+        SurvivingFile(path.open("w+b", buffering=0)) as file,
+        written_through(file, "w", **how) as root,
+    ):
+        yield root, file
+
+
+@contextmanager
+def written_through(file: SurvivingFile, mode: str, **how: Any) -> Iterator[h5py.File]:
+    """An HDF5 file in a file that is open; what fails at its end is raised.
+
+    Parameters
+    ----------
+    file : SurvivingFile
+    mode : str
+    **how
+        As `h5py.File` takes it.
+
+    Raises
+    ------
+    OSError
+        If something could not be written.
+    """
+    import h5py  # the help page of a command must not wait for it
+
+    with h5py.File(file, mode, **how) as root:
+        yield root
+    # What is left is written when the library closes the file.
+    file.check()
 
 
 class SurvivingFile:
@@ -18,19 +76,17 @@ class SurvivingFile:
 
     Parameters
     ----------
-    path : Path
-        A new file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be created; nothing later raises, except `check`.
+    file : binary file
+        Open for reading and writing, without a buffer. Nothing that is done with it raises from
+        here on, except `check`. It is closed with this one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b", buffering=0)
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._failure: BaseException | None = None
-        self._lost: list[tuple[int, bytes]] = []
+        #: What could not be written: offset, size, and bytes, or none for zeros. The library fills
+        #: whole arrays with them, which may be larger than memory.
+        self._lost: list[tuple[int, int, bytes]] = []
 
     def check(self) -> None:
         """Raise what kept something from being written, if anything did."""
@@ -48,7 +104,8 @@ class SurvivingFile:
             # An interrupt from the keyboard must not reach the library either.
             self._failure = error
         if done < view.nbytes:
-            self._lost.append((start, bytes(view)))
+            data = bytes(view)
+            self._lost.append((start, len(data), data if any(data) else b""))
             self._file.seek(start + view.nbytes)
         return view.nbytes
 
@@ -62,10 +119,11 @@ class SurvivingFile:
                 break
             done += count
         view[done:] = bytes(view.nbytes - done)
-        for offset, data in self._lost:
-            low, high = max(start, offset), min(start + view.nbytes, offset + len(data))
+        for offset, size, data in self._lost:
+            low, high = max(start, offset), min(start + view.nbytes, offset + size)
             if low < high:
-                view[low - start : high - start] = data[low - offset : high - offset]
+                kept = data[low - offset : high - offset] if data else bytes(high - low)
+                view[low - start : high - start] = kept
         self._file.seek(start + view.nbytes)
         return view.nbytes
 
@@ -77,7 +135,7 @@ class SurvivingFile:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of any file; the end is that of what was to be written."""
         if whence == os.SEEK_END and self._lost:
-            end = max(self._file.seek(0, os.SEEK_END), *(o + len(d) for o, d in self._lost))
+            end = max(self._file.seek(0, os.SEEK_END), *(o + n for o, n, _ in self._lost))
             return self._file.seek(end + offset)
         return self._file.seek(offset, whence)
 
@@ -97,8 +155,12 @@ class SurvivingFile:
     def flush(self) -> None:
         """Nothing is held back: the file is not buffered."""
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def __enter__(self) -> SurvivingFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()
