@@ -63,6 +63,34 @@ def test_torch_modules_are_made_small(given, tmp_path):
         assert float(end) < float(start)
 
 
+SINGLE = """
+import torch
+from modules import build
+
+class Single(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.two = build()
+    def forward(self, x):
+        return self.two(x)[:, :1].squeeze(-1)
+
+def single():
+    return Single(), (4, 60)
+"""
+
+
+@pytest.mark.parametrize("goal", [(), ("--goal", "0/")], ids=["default", "whole output"])
+def test_a_single_number_is_a_goal(given, tmp_path, goal, monkeypatch):
+    monkeypatch.syspath_prepend(given.folder)
+    (tmp_path / "single.py").write_text(SINGLE)
+    command = ("--steps", "2", "--positions", "10:30", "-q")
+    models = {"one.fa": f"{tmp_path / 'single.py'}:single", "two.fa": given.torch}
+    for name, model in models.items():
+        more = goal if name == "one.fa" else ("--input-shape", f"4,{LENGTH}")
+        succeed("evolve", model, given.fasta, *more, *command, "-o", tmp_path / name)
+    assert (tmp_path / "one.fa").read_text() == (tmp_path / "two.fa").read_text()
+
+
 def test_goals_are_read():
     assert read_goals("0") == [Goal((0,))]
     assert read_goals("1/3*-2,2/") == [Goal((3,), 1, -2.0), Goal((), 2)]

@@ -31,6 +31,17 @@ def module(outputs: int = 1) -> torch.nn.Module:
     return Heads().double().eval()
 
 
+class Single(torch.nn.Module):
+    """One number a sequence, without an axis for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = module()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.heads(x)[:, :1].squeeze(-1)
+
+
 def sequences(count: int) -> np.ndarray:
     letters = np.random.default_rng(1).integers(4, size=(count, LENGTH))
     return np.ascontiguousarray(np.eye(4)[letters].transpose(0, 2, 1))
@@ -138,6 +149,18 @@ def test_an_objective_may_be_a_function():
             lambda y: float((m := made(torch.tensor(y[None]))[0])[0] - m[1].abs()), x[0], 2
         )
     np.testing.assert_array_equal(found.sequences[0], design)
+
+
+def test_entry_0_of_a_single_number_is_that_number():
+    x = sequences(1)
+    ism = FastISM(Single(), input_shape=(4, LENGTH))
+    right = evolve(FastISM(module(), input_shape=(4, LENGTH)), x, 3, 0)
+    for objective in (0, Goal(0), Goal((0,)), Goal()):
+        found = evolve(ism, x, 3, objective)
+        np.testing.assert_array_equal(found.sequences, right.sequences)
+        assert found.end[0] == pytest.approx(right.end[0])
+    with pytest.raises(FastISMError, match="Output 0 has a single number, entry 0; no entry 1"):
+        evolve(ism, x, 1, 1)
 
 
 MISTAKES = {

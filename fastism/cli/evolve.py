@@ -44,7 +44,8 @@ def evolve(
         typer.Option(
             metavar="[OUTPUT/]ENTRY[*WEIGHT],...",
             help="What to make large: entries of the output, weighted and added up, such as 0 or "
-            "1/3,0/2*-0.5.",
+            "1/3,0/2*-0.5. Entry 0 of an output that is a single number is that number; 0/, without "
+            "an entry, is the sum of all of output 0.",
         ),
     ] = "0",
     minimise: Annotated[

@@ -25,7 +25,8 @@ class Goal:
     Parameters
     ----------
     entry : int or tuple of int
-        Index into the output, without the batch axis; ``()`` for the sum of all its entries.
+        Index into the output, without the batch axis; ``()`` for the sum of all its entries. An
+        output that is a single number has entry 0.
     output : int
         Which output, where the model has several.
     weight : float
@@ -38,8 +39,8 @@ class Goal:
 
     def value(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """The weighted number for every mutant, shape (mutants,)."""
-        index = (self.entry,) if isinstance(self.entry, int) else tuple(self.entry)
-        chosen = outputs[self.output][(slice(None), *index)]
+        made = outputs[self.output]
+        chosen = made[(slice(None), *self._index(made.shape[1:]))]
         return self.weight * chosen.reshape(len(chosen), -1).sum(1, dtype=np.float64)
 
     def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -47,10 +48,16 @@ class Goal:
         if not 0 <= self.output < len(shapes):
             raise FastISMError(f"The model has outputs 0 to {len(shapes) - 1}; got {self.output}.")
         shape = shapes[self.output]
-        index = (self.entry,) if isinstance(self.entry, int) else tuple(self.entry)
+        index = self._index(shape)
         fits = len(index) <= len(shape)
         if not fits or any(not 0 <= i < n for i, n in zip(index, shape, strict=False)):
-            raise FastISMError(f"Output {self.output} has shape {shape}, no entry {self.entry}.")
+            have = f"shape {shape}" if shape else "a single number, entry 0"
+            raise FastISMError(f"Output {self.output} has {have}; no entry {self.entry}.")
+
+    def _index(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Where the entry is in an output of this shape."""
+        index = (self.entry,) if isinstance(self.entry, int) else tuple(self.entry)
+        return () if not shape and index == (0,) else index
 
 
 def as_objective(given: Any, shapes: Sequence[tuple[int, ...]]) -> Objective:
