@@ -99,6 +99,29 @@ def test_goals_are_read():
             read_goals(text)
 
 
+def test_letters_outside_the_alphabet(given, tmp_path):
+    fasta, out, table = (tmp_path / name for name in ("in.fa", "out.fa", "steps.tsv"))
+    first, second = given.sequences
+    fasta.write_text(f">a\n{first}\n>b\nN{second[1:]}\n")
+    command = ("evolve", given.keras, fasta, "--positions", "0:1", "-o", out, "--table", table)
+    result = invoke(*command)
+    assert (result.exit_code, "'b' has 'N' at position 0" in result.stderr) == (Exit.INPUT, True)
+    assert "--ambiguous skip leaves such" in result.stderr
+    result = succeed(*command, "--ambiguous", "skip")
+    assert "in 1 sequences, 1 skipped (1 ambiguous letter)" in result.stdout
+    assert "skipped b: ambiguous letter: 'N' at position 0" in result.stderr
+    assert [record.name.split()[0] for record in read_fasta(out)] == ["a"]
+    succeed(*command, "--ambiguous", "zero", "--force")
+    made = pandas.read_csv(table, sep="\t").set_index("name").loc["b"]
+    outputs = predicted(given.model(one_hot([f"{c}{second[1:]}" for c in "ACGT"])))[:, 0]
+    assert made["from"] == "N" and made["to"] == "ACGT"[outputs.argmax()]
+    assert list(read_fasta(out))[1].sequence[0] == made["to"]
+    fasta.write_text(f">b\nN{second[1:]}\n")
+    result = invoke(*command, "--ambiguous", "skip", "--force")
+    assert (result.exit_code, result.stderr.count("\n")) == (Exit.INPUT, 1)
+    assert "None of the 1 records" in result.stderr
+
+
 MISTAKES = {
     "goal": (("--goal", "x"), Exit.USAGE, "expected entries"),
     "entry": (("--goal", "7"), Exit.MODEL, "no entry"),

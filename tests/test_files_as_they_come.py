@@ -119,11 +119,11 @@ def test_designs_of_models_that_are_not_finite(folder, tmp_path):
     ended = invoke(*given)
     assert (ended.exit_code, "not finite for some mutants" in ended.stderr) == (4, True)
     ended = succeed(*given, "--not-finite", "skip")
-    assert "in 1 sequences, 2 skipped (not finite)" in ended.stdout
+    assert "in 1 sequences, 2 skipped (2 not finite)" in ended.stdout
     assert len(designs.read_text().splitlines()) == 2
     assert "low" not in table.read_text()
     ended = succeed(*given, "--not-finite", "keep", "--force")
     # Mutants without any C or G are passed over; a sequence without any is given up.
-    assert "in 2 sequences, 1 skipped (not finite)" in ended.stdout
+    assert "in 2 sequences, 1 skipped (1 not finite)" in ended.stdout
     with pytest.raises(FastISMError, match="not_finite is one of"):
         evolve(None, np.zeros((1, 4, 60)), 1, not_finite="no")

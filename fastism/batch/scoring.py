@@ -132,9 +132,10 @@ def checked(
         seen.add(record.name)
         if isinstance(record, Region):
             if len(record.sequence) != length:
+                ways = _to_length(len(record.sequence), length, ambiguous)
                 raise FastISMError(
                     f"{record.name!r} has {len(record.sequence)} characters; the model takes "
-                    f"{length}. {_to_length(len(record.sequence), length)}"
+                    f"{length}. {ways}"
                 )
             strange = _strange(record.sequence, known) if ambiguous != "zero" else ""
             if strange and ambiguous == "error":
@@ -148,10 +149,11 @@ def checked(
         yield record
 
 
-def _to_length(given: int, length: int) -> str:
+def _to_length(given: int, length: int, ambiguous: Ambiguous) -> str:
     """What to do with sequences of another length than the model's."""
     if given < length:
-        return f"Give longer sequences, or pad all of them with N to {length} (--ambiguous zero)."
+        option = "" if ambiguous == "zero" else " (--ambiguous zero)"
+        return f"Give longer sequences, or pad all of them with N to {length}{option}."
     return f"Cut all sequences to {length} first."
 
 

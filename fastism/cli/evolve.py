@@ -20,11 +20,11 @@ from fastism.cli.inputs import Input
 from fastism.cli.interrupts import interrupts
 from fastism.cli.opened import ModelOptions, open_model
 from fastism.cli.progress import duration, progress
-from fastism.cli.skipped import check_some, tell
+from fastism.cli.skipped import check_some, reasons, tell
 from fastism.design import Goal
 from fastism.design import evolve as evolve_sequences
 from fastism.errors import FastISMError
-from fastism.genomics.regions import Skip, Skipped
+from fastism.genomics.regions import Region, Skip, Skipped
 from fastism.sequences import one_hot, to_string
 
 
@@ -44,8 +44,8 @@ def evolve(
         typer.Option(
             metavar="[OUTPUT/]ENTRY[*WEIGHT],...",
             help="What to make large: entries of the output, weighted and added up, such as 0 or "
-            "1/3,0/2*-0.5. Entry 0 of an output that is a single number is that number; 0/, without "
-            "an entry, is the sum of all of output 0.",
+            "1/3,0/2*-0.5. Entry 0 of an output that is a single number is that number; 0/, "
+            "without an entry, is the sum of all of output 0.",
         ),
     ] = "0",
     minimise: Annotated[
@@ -68,6 +68,10 @@ def evolve(
         typer.Option(metavar="TSV", help="A table of all steps to write."),
     ] = None,
     alphabet: o.Alphabet = "dna",
+    ambiguous: Annotated[
+        o.AmbiguousChoice,
+        typer.Option(help="Letters outside the alphabet: an error, zeros, or skip the sequence."),
+    ] = o.AmbiguousChoice.error,
     not_finite: o.NotFiniteOption = o.NotFinite.error,
     memory: o.Memory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
@@ -104,9 +108,11 @@ def evolve(
             opened = open_model(model, given, **how)
             ism = opened.ism
             allowed = _allowed(positions, keep, ism.seqlen)
-            records = list(source.records(ism.seqlen, letters, "error"))
-            regions = [r for r in records if not isinstance(r, Skipped)]
-            x = one_hot([region.sequence for region in regions], letters)
+            reading = (ism.seqlen, letters, ambiguous.value)
+            source.survey(*reading)
+            records = list(source.records(*reading))
+            regions = [r for r in records if isinstance(r, Region)]
+            x = one_hot([region.sequence for region in regions], letters, "zero")
             last = ism.axes.index("position") < ism.axes.index("character")
             with progress(steps, 0, quiet, "steps") as advance, stage(Exit.MODEL):
 
@@ -127,8 +133,9 @@ def evolve(
                 )
             names = [region.name for region in regions]
             reason = Skip.NOT_FINITE.because("the goal for it or a mutant of it")
-            skipped = [(names[number], reason) for number in sorted(found.not_finite)]
-            check_some(len(names) - len(skipped), skipped)
+            skipped = [(r.name, r.reason) for r in records if isinstance(r, Skipped)]
+            skipped += [(names[number], reason) for number in sorted(found.not_finite)]
+            check_some(len(records) - len(skipped), skipped)
             with stage(Exit.OUTPUT):
                 designs = found.sequences if last else found.sequences.swapaxes(1, 2)
                 write_designs(output, names, to_string(designs, letters), found)
@@ -136,10 +143,10 @@ def evolve(
                     write_steps(table, names, letters, found)
     except KeyboardInterrupt:
         raise Failure(Exit.INTERRUPTED, "nothing was written.") from None
-    tell(skipped, quiet)
+    left_out = reasons(tell(skipped, quiet))
     made = sum(each.sequence not in found.not_finite for each in found.substitutions)
-    made = f"{made} substitutions in {len(regions) - len(skipped)} sequences"
-    made += f", {len(skipped)} skipped ({Skip.NOT_FINITE.value})" if skipped else ""
+    made = f"{made} substitutions in {len(records) - len(skipped)} sequences"
+    made += f", {len(skipped)} skipped ({left_out})" if skipped else ""
     typer.echo(f"{made}, in {duration(time.monotonic() - begin)}: {output}")
 
 

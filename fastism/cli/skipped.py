@@ -33,9 +33,13 @@ def counted(read: int, skipped: Counter[str]) -> str:
     '7 records read, 5 sequences scored, 2 skipped (2 bad line)'
     """
     left_out = skipped.total()
-    reasons = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
     said = f"{read} records read, {read - left_out} sequences scored, {left_out} skipped"
-    return f"{said} ({reasons})" if reasons else said
+    return f"{said} ({reasons(skipped)})" if skipped else said
+
+
+def reasons(skipped: Counter[str]) -> str:
+    """How many were skipped for which reason, for people."""
+    return ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
 
 
 def tell(skipped: Sequence[tuple[str, str]], quiet: bool, more: str = "") -> Counter[str]:
