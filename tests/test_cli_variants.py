@@ -363,6 +363,21 @@ def test_one_bad_line_does_not_end_a_run(run, folder, tmp_path):
     assert not (tmp_path / "strict.tsv").exists()
 
 
+def test_strict_lists_what_cannot_be_scored(run, folder, tmp_path):
+    vcf = tmp_path / "several.vcf"
+    wrong = "".join(record(400 + i, "A", "<DEL>") for i in range(6))
+    vcf.write_text(HEADER + wrong + "chr1\t5\n" + RECORDS[0])
+    given = (folder / "one.keras", vcf, "--genome", folder / "genome.fa")
+    ended = run(*given, "-o", tmp_path / "out.tsv", "--strict")
+    assert (ended.code, ended.err.count("\n")) == (Exit.INPUT, 1)
+    first = HEADER.count("\n") + 1
+    assert (
+        f"7 of the 8 variants of {vcf} cannot be scored; without --strict they would be skipped. "
+        f"line {first}: symbolic_allele (ALT is symbolic, such as <DEL>); line {first + 1}: "
+    ) in ended.err
+    assert ended.err.endswith("; and 2 more.\n")
+
+
 def test_nothing_that_can_be_scored_is_an_error(wrong, tmp_path):
     other = tmp_path / "other.vcf"
     other.write_text(HEADER + "".join(RECORDS).replace("chr", ""))

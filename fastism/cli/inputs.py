@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastism.batch.scoring import checked, fasta_regions
-from fastism.cli.exit_codes import Exit, refuse, stage, staged
-from fastism.errors import FastISMError
+from fastism.cli.exit_codes import Exit, Failure, refuse, stage, staged
 from fastism.files.text import check_readable
 from fastism.genomics.bed import is_narrow_peak, read_bed
 from fastism.genomics.genome import chromosome_sizes
@@ -135,17 +134,15 @@ class Input:
             if isinstance(record, Skipped):
                 left_out += 1
                 first += [record] * (len(first) < NAMED)
-        with stage(Exit.INPUT):
-            if left_out == total:
-                raise FastISMError(
-                    f"None of the {total} records of {self.path} can be scored. "
-                    + _listed(first, left_out)
-                )
-            if strict and left_out:
-                raise FastISMError(
-                    f"{left_out} of the {total} records of {self.path} cannot be scored; without "
-                    f"--strict they would be skipped. {_listed(first, left_out)}"
-                )
+        named = [f"{each.name}: {each.reason}" for each in first]
+        if left_out == total:
+            raise Failure(
+                Exit.INPUT,
+                f"None of the {total} records of {self.path} can be scored. "
+                + _listed(named, left_out),
+            )
+        if strict:
+            refuse_left_out(named, left_out, f"{total} records of {self.path}")
         # A FASTA file holds its letters, and `sha256sum` prints its hash too. The letters of
         # intervals are in the genome: if it changes, so does the hash.
         return Survey(total, digest.hexdigest() if self.is_bed else file)
@@ -158,7 +155,27 @@ class Input:
             return chromosome_sizes(self.genome)
 
 
-def _listed(skipped: Sequence[Skipped], count: int) -> str:
+def refuse_left_out(named: Sequence[str], left_out: int, of_all: str) -> None:
+    """End a command with --strict if anything would be left out.
+
+    Parameters
+    ----------
+    named : sequence of str
+        What is said of the first of them, `NAMED` at most.
+    left_out : int
+        How many there are.
+    of_all : str
+        Of how many, and of which file.
+    """
+    if left_out:
+        raise Failure(
+            Exit.INPUT,
+            f"{left_out} of the {of_all} cannot be scored; without --strict they would be skipped. "
+            + _listed(named, left_out),
+        )
+
+
+def _listed(named: Sequence[str], count: int) -> str:
     """The first records that cannot be scored, and how many more there are."""
-    more = f"; and {count - len(skipped)} more" if count > len(skipped) else ""
-    return "; ".join(f"{each.name}: {each.reason}" for each in skipped) + more + "."
+    more = f"; and {count - len(named)} more" if count > len(named) else ""
+    return "; ".join(named) + more + "."

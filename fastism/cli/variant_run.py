@@ -11,7 +11,7 @@ from itertools import accumulate, chain, islice
 from pathlib import Path
 
 from fastism.batch.haplotype_files import haplotype_row
-from fastism.cli.exit_codes import Exit, Failure, refuse, stage, staged
+from fastism.cli.exit_codes import Exit, refuse, stage, staged
 from fastism.cli.inputs import described
 from fastism.cli.interrupts import Interrupts
 from fastism.cli.opened import ModelOptions, Opened
@@ -136,9 +136,9 @@ def planned(request: VariantRequest, opened: Opened, genome: Genome, place: Plac
 
     for batch in batched(_located(request, genome, place, ism.seqlen), request.batch):
         found.add(batch, together)
-        if request.strict and found.tally.first:
-            raise Failure(Exit.INPUT, f"{found.tally.examples(genome)[0]} --strict ends here.")
     found.tally.check(genome)
+    if request.strict:
+        found.tally.check_all(genome, request.vcf)
     numbers = found.batches(request.shard)
     ends = [0, *accumulate(found.sizes)]
     with stage(Exit.INPUT):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from fastism.batch.scoring import shard_rows
 from fastism.cli.exit_codes import Exit, Failure
+from fastism.cli.inputs import NAMED, refuse_left_out
 from fastism.files.text import readable
 from fastism.genomics.genome import Genome
 from fastism.genomics.locate import Effect, GenomeWindow, Status
@@ -65,11 +67,22 @@ class Survey:
 
 
 class Tally:
-    """How many variants there are of each status, and the first of each that was not scored."""
+    """How many variants there are of each status, and which ones were not scored.
+
+    Attributes
+    ----------
+    counts : Counter
+        By status.
+    first : dict of Status to Effect
+        The first of each status that was not scored.
+    unscored : list of Effect
+        The first that were not scored, whatever their status.
+    """
 
     def __init__(self, effects: Iterable[Effect] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self.first: dict[Status, Effect] = {}
+        self.unscored: list[Effect] = []
         for effect in effects:
             self.add(effect)
 
@@ -78,10 +91,11 @@ class Tally:
         self.counts[effect.status.value] += 1
         if effect.status is not Status.SCORED:
             self.first.setdefault(effect.status, effect)
+            self.unscored += [effect] * (len(self.unscored) < NAMED)
 
     def examples(self, genome: Genome) -> list[str]:
         """Why variants were not scored, for people; one of each status."""
-        return [_said(effect, genome) for effect in self.first.values()]
+        return [f"{_said(effect, genome)}." for effect in self.first.values()]
 
     def check(self, genome: Genome) -> None:
         """End the command if nothing can be scored."""
@@ -91,6 +105,13 @@ class Tally:
                 f"None of the {self.counts.total()} variants can be scored. "
                 + " ".join(self.examples(genome)),
             )
+
+    def check_all(self, genome: Genome, file: Path) -> None:
+        """End the command if something cannot be scored."""
+        total = self.counts.total()
+        named = [_said(effect, genome) for effect in self.unscored]
+        left_out = total - self.counts[Status.SCORED.value]
+        refuse_left_out(named, left_out, f"{total} variants of {file}")
 
 
 def _said(effect: Effect, genome: Genome) -> str:
@@ -102,4 +123,4 @@ def _said(effect: Effect, genome: Genome) -> str:
     elif status is Status.OFF_CHROMOSOME:
         size = genome.sizes[genome.name_of(variant.chrom)]
         reason = f"position {variant.pos0 + 1} is not on {variant.chrom}, which has {size} bases"
-    return f"line {variant.line}: {status.value} ({readable(reason)})."
+    return f"line {variant.line}: {status.value} ({readable(reason)})"
