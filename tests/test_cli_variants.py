@@ -372,7 +372,7 @@ def test_strict_lists_what_cannot_be_scored(run, folder, tmp_path):
     assert (ended.code, ended.err.count("\n")) == (Exit.INPUT, 1)
     first = HEADER.count("\n") + 1
     assert (
-        f"7 of the 8 variants of {vcf} cannot be scored; without --strict they would be skipped. "
+        f"7 of the 10 variants of {vcf} cannot be scored; without --strict they would be skipped. "
         f"line {first}: symbolic_allele (ALT is symbolic, such as <DEL>); line {first + 1}: "
     ) in ended.err
     assert ended.err.endswith("; and 2 more.\n")
