@@ -85,6 +85,16 @@ def test_the_file_holds_what_python_gives(folder, whole, expected):
     assert not (folder / "whole.h5.partial").exists()
 
 
+def test_info_says_what_a_file_of_pairs_holds(whole):
+    shown = dict(line.split(maxsplit=1) for line in succeed("info", whole).stdout.splitlines())
+    assert shown["pairs"] == "2 sequences, 1 skipped"
+    assert (shown["state"], shown["content"]) == ("complete", "epistasis")
+    assert (shown["sequences"], shown["changed"]) == ("60 positions of ACGT", "positions 20:40")
+    assert shown["output"].split(maxsplit=1)[1] == "output (2,)"
+    assert shown["input"].startswith("in.fa (sha256 ")
+    assert "--positions 20:40" in shown["command"]
+
+
 def test_an_interrupted_run_goes_on(folder, whole, monkeypatch):
     monkeypatch.setattr(command, "ROWS", 6)
     append, count = PairWriter.append, 0
@@ -145,6 +155,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(folder, whole, monkeypatch)
     assert "fuller.h5.partial cannot be written (No space left on device). Free" in result.stderr
     with PairFile(folder / "fuller.h5.partial") as file:
         assert file.done.tolist() == [12, 0, 0]
+    assert "not complete" in succeed("info", folder / "fuller.h5.partial").stdout
     monkeypatch.undo()
     succeed(*words(folder, "fuller.h5", "--resume"))
     with PairFile(folder / "fuller.h5") as file, PairFile(whole) as right:

@@ -59,6 +59,19 @@ def test_arrays_hold_every_deletion_and_insertion(given, tmp_path):
             np.testing.assert_allclose(delta[i, 2], effects(given, words, i), atol=1e-5)
 
 
+def test_info_says_what_a_scan_holds(given, tmp_path):
+    out = tmp_path / "scan.h5"
+    command = ("--delete", "1,3", "--insert", "gata", "--positions", "10:13", "-o", out, "-q")
+    succeed("scan", given.keras, given.fasta, *command)
+    shown = dict(line.split(maxsplit=1) for line in succeed("info", out).stdout.splitlines())
+    assert (shown["scan"], shown["changes"]) == ("3 sequences", "-1, -3, +GATA")
+    assert (shown["sequences"], shown["changed"]) == (f"{LENGTH} positions", "positions 10:13")
+    assert shown["output"].split(maxsplit=1)[1] == "expression (3,)"
+    assert shown["model"].startswith("small.keras (sha256 ")
+    assert shown["input"].startswith("promoters.fa (sha256 ")
+    assert (shown["anchor"], shown["fill"]) == ("left", "N")
+
+
 def test_a_table_has_a_line_for_every_change_and_position(given, tmp_path):
     out = tmp_path / "scan.tsv"
     command = ("--delete", "2", "--anchor", "right", "--positions", "10:13", "--outputs", "1")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Of HDF5 files, in the attribute ``format``.
 FORMAT = "fastism scan"
+#: Attributes of HDF5 files that say how they are laid out; all others say how they were made.
+LAYOUT = ("format", "format_version", "outputs")
 TABLES, ARRAYS = (".tsv", ".tsv.gz"), (".h5", ".hdf5")
 FORMATS = (*TABLES, *ARRAYS)
 #: Columns of a table before those of the effects.
@@ -48,7 +50,7 @@ class ScanHeader:
     outputs : sequence of str
         Names of the outputs that are kept.
     about : dict of str to str
-        How the scan was made: model, hash, command, versions.
+        How the scan was made: program, model, input, their hashes, and settings.
     """
 
     sequences: int

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastism.batch.scan_files import FORMAT
+from fastism.batch.scan_files import FORMAT, LAYOUT
 from fastism.errors import FastISMError
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class ScanFile:
     positions : ndarray of int, shape (P,)
         Of the sequences, 0-based.
     outputs : tuple of ScanOutput
+    about : dict of str to str
+        How the scan was made, as `ScanHeader` has it.
 
     Raises
     ------
@@ -71,6 +73,8 @@ class ScanFile:
     def _read(self) -> None:
         if self._root.attrs.get("format") != FORMAT:
             raise ValueError(f"its format is {self._root.attrs.get('format')!r}")
+        attributes = self._root.attrs.items()
+        self.about = {key: str(value) for key, value in attributes if key not in LAYOUT}
         self.names = _texts(self._root["names"])
         self.changes = _texts(self._root["changes"]) if self.names else []
         self.positions = self._root["positions"][:] if self.names else np.empty(0, np.int64)

@@ -16,6 +16,7 @@ from fastism import __version__
 from fastism.cli import options as o
 from fastism.cli.exit_codes import Exit, Failure, stage
 from fastism.cli.opened import ModelOptions, installed, open_model
+from fastism.cli.plot_kinds import Kind, array_kind_of
 from fastism.cli.silence import without_logs
 from fastism.loading.devices import gpu_count
 from fastism.loading.model_files import FRAMEWORKS, weights_of
@@ -26,7 +27,10 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 def info(
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="A file of scores, or a model.")
+        str | None,
+        typer.Argument(
+            metavar="[FILE]", help="A file of scores, of pairs or of a scan; or a model."
+        ),
     ] = None,
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
@@ -37,8 +41,8 @@ def info(
         shown = _system()
     elif ":" not in file and not Path(file).exists():
         raise Failure(Exit.INPUT, f"There is no file {file}. Expected scores or a model.")
-    elif _is_scores(Path(file)):
-        shown = _scores(Path(file))
+    elif _is_result(Path(file)):
+        shown = _result(Path(file))
     else:
         shown = _model(file, ModelOptions(unsafe, seqlen, input_shape))
     width = max(map(len, shown))
@@ -61,8 +65,8 @@ def _system() -> dict[str, Any]:
     return shown
 
 
-def _is_scores(path: Path) -> bool:
-    """Whether a path is to be read as scores rather than as a model."""
+def _is_result(path: Path) -> bool:
+    """Whether a path is to be read as what a command made rather than as a model."""
     if path.is_dir():
         return not (path / "saved_model.pb").exists()
     if not path.is_file() or path.suffix in (".keras", ".py"):
@@ -74,6 +78,62 @@ def _is_scores(path: Path) -> bool:
 
         with h5py.File(path, "r") as opened:
             return "model_config" not in opened.attrs
+
+
+def _result(path: Path) -> dict[str, Any]:
+    kinds = {Kind.PAIRS: _pairs, Kind.SCAN: _scan}
+    return kinds.get(array_kind_of(path), _scores)(path)
+
+
+def _pairs(path: Path) -> dict[str, Any]:
+    from fastism.store.pair_files import PairFile
+
+    with stage(Exit.INPUT), PairFile(path) as file:
+        header, done = file.header, dict(zip(file.names, file.done, strict=True))
+        skipped = {name for name, _ in file.skipped}
+    whole = all(count == header.rows or name in skipped for name, count in done.items())
+    shown: dict[str, Any] = {
+        "pairs": f"{len(done) - len(skipped)} sequences, {len(skipped)} skipped",
+        "state": "complete" if whole else "not complete: --resume goes on",
+        "sequences": f"{header.length} positions of {header.alphabet}",
+        "changed": "positions {}:{}".format(*header.positions),
+        "content": header.content,
+    }
+    for number, output in enumerate(header.outputs):
+        shown[f"output {number}"] = f"{output.name} {output.shape}"
+    return shown | _made_from(header)
+
+
+def _scan(path: Path) -> dict[str, Any]:
+    from fastism.batch.scan_reader import ScanFile
+
+    with stage(Exit.INPUT), ScanFile(path) as file:
+        shown: dict[str, Any] = {"scan": f"{len(file.names)} sequences"}
+        if file.names:
+            where = int(file.positions[0]), int(file.positions[-1]) + 1
+            shown |= {
+                "sequences": f"{file.length(0)} positions",
+                "changes": ", ".join(file.changes),
+                "changed": "positions {}:{}".format(*where),
+            }
+        for number, output in enumerate(file.outputs):
+            shown[f"output {number}"] = f"{output.name} {output.shape}"
+        about = dict(file.about)
+    for name in ("model", "input"):
+        # Files of early versions do not name their input.
+        if name in about:
+            shown[name] = f"{about.pop(name)} (sha256 {about.pop(f'{name}_hash')})"
+    return shown | {name.replace("_", " "): value for name, value in about.items()}
+
+
+def _made_from(header: Any) -> dict[str, str]:
+    """What every header of this program says of model, input and command."""
+    return {
+        "model": f"{header.model} (sha256 {header.model_hash})",
+        "input": f"{header.input} (sha256 {header.input_hash})",
+        "command": header.command,
+        "versions": ", ".join(f"{name} {value}" for name, value in header.versions.items()),
+    }
 
 
 def _scores(path: Path) -> dict[str, Any]:
@@ -95,14 +155,7 @@ def _scores(path: Path) -> dict[str, Any]:
         shown[f"output {number}"] = f"{output.name} {output.shape}, entries {labels or 'none'}"
     if header.shard != (1, 1):
         shown["shard"] = "{} of {}".format(*header.shard)
-    shown |= {
-        "model": f"{header.model} (sha256 {header.model_hash})",
-        "input": f"{header.input} (sha256 {header.input_hash})",
-        "batch": header.batch,
-        "command": header.command,
-        "versions": ", ".join(f"{name} {value}" for name, value in header.versions.items()),
-    }
-    return shown
+    return shown | {"batch": header.batch} | _made_from(header)
 
 
 def _model(spec: str, options: ModelOptions) -> dict[str, Any]:

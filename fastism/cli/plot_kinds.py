@@ -57,6 +57,11 @@ def kind_of(path: Path) -> Kind:
     if path.name.lower().endswith(_ENDINGS):
         with stage(Exit.INPUT):
             return _table(path)
+    return array_kind_of(path)
+
+
+def array_kind_of(path: Path) -> Kind:
+    """What a file is that is no table; scores where nothing else is found."""
     formats = {pair_files.FORMAT: Kind.PAIRS, scan_files.FORMAT: Kind.SCAN}
     return formats.get(_format(path), Kind.SCORES)
 

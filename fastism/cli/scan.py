@@ -181,6 +181,7 @@ class ScanPlan:
     source: Input
     positions: range
     kept: dict[int, list[int] | None]
+    input_hash: str
 
     @property
     def regions(self) -> list[Region]:
@@ -195,7 +196,8 @@ class ScanPlan:
     def header(self, opened: Opened, settings: dict[str, str]) -> ScanHeader:
         """What the output says of all sequences."""
         names, loaded = opened.output_names, opened.loaded
-        about = {"model": loaded.name, "model_hash": loaded.hash, **settings}
+        about = {"model": loaded.name, "model_hash": loaded.hash}
+        about |= {"input": self.source.path.name, "input_hash": self.input_hash, **settings}
         return ScanHeader(
             len(self.regions),
             opened.ism.seqlen,
@@ -215,9 +217,9 @@ def _planned(
     """Read all records and the options that depend on the model: mistakes show before the work."""
     letters, ambiguous, _ = reading
     kept = wanted(opened, letters, outputs, positions)
-    source.survey(opened.ism.seqlen, *reading)
+    found = source.survey(opened.ism.seqlen, *reading)
     records = list(source.records(opened.ism.seqlen, letters, ambiguous))
-    return ScanPlan(records, source, range(*kept.positions), kept.outputs)
+    return ScanPlan(records, source, range(*kept.positions), kept.outputs, found.hash)
 
 
 def _changes(
