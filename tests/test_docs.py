@@ -415,6 +415,27 @@ def test_the_layout_of_a_store_is_read_from_its_description():
     assert all(f"`{name}`" in table for name in ("names", "chrom", "chrom_sizes/sizes"))
 
 
+def test_the_layout_of_a_scan_names_what_the_files_hold(tmp_path):
+    import h5py
+
+    from fastism.batch.scan_files import ScanHeader, scan_writer
+    from fastism.genomics.regions import Region
+    from fastism.scans.result import Scan
+
+    header = ScanHeader(1, 4, ["profile"], ["profile"], {"model": "m", "fill": "N"})
+    scan = Scan(np.zeros((1, 2)), np.ones((1, 1, 4, 2)), np.arange(4), ("-1",))
+    with scan_writer(tmp_path / "scan.h5", header) as writer:
+        writer.write(Region("a", "ACGT"), scan)
+    table, found = generate("scan_layout"), []
+    with h5py.File(tmp_path / "scan.h5") as file:
+        file.visititems(lambda name, each: found.append((name, hasattr(each, "shape"))))
+        attributes = set(file.attrs) - {"model"}
+    for name in (name for name, is_array in found if is_array):
+        assert f"`{name.replace('profile', 'OUTPUT')}`" in table
+    page = (ROOT / "docs" / "files.md").read_text()
+    assert all(f"`{name}`" in page for name in attributes)
+
+
 # ---- the site ---------------------------------------------------------------------------
 
 

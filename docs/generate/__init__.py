@@ -32,6 +32,7 @@ GENERATORS: dict[str, str] = {
     "exit_codes": "docs.generate.commands:exit_codes",
     "formats": "docs.generate.formats:formats",
     "store_layout": "docs.generate.formats:store_layout",
+    "scan_layout": "docs.generate.formats:scan_layout",
     "variant_columns": "docs.generate.formats:variant_columns",
     "haplotype_columns": "docs.generate.formats:haplotype_columns",
     "skip_reasons": "docs.generate.formats:skip_reasons",

@@ -22,9 +22,21 @@ def formats() -> str:
 
 def store_layout() -> str:
     """The arrays of a store, from the description of `fastism.store.schema`."""
-    from fastism.store import schema as layout
+    from fastism.store import schema
 
-    header, *rows = simple_table(layout.__doc__)
+    return layout_table(schema.__doc__)
+
+
+def scan_layout() -> str:
+    """The arrays of a file of a scan, from the description of `fastism.batch.scan_files`."""
+    from fastism.batch import scan_files
+
+    return layout_table(scan_files.__doc__)
+
+
+def layout_table(text: str) -> str:
+    """The first table of a docstring."""
+    header, *rows = simple_table(text)
     return table(header, [[cell.replace("``", "`") for cell in row] for row in rows])
 
 

@@ -1,5 +1,27 @@
 """Files of scans: a table of effects, or an HDF5 file of arrays.
 
+Axes of an HDF5 file: N sequences, H changes, P positions, ``*shape`` of an output.
+
+=====================  =====================  =====================================================
+name                   type, shape            meaning
+=====================  =====================  =====================================================
+``names``              text (N,)              as the input calls the sequences
+``chrom``              text (N,)              chromosome; empty without a genomic interval
+``start``              int64 (N,)             0-based start of the interval; -1 without one
+``strand``             text (N,)              ``+``, ``-`` or ``.``
+``sequences``          text (N,)              as the model saw it: reverse complement for -
+``changes``            text (H,)              ``-3`` for a deletion of three letters, ``+WORD`` for
+                                              an insertion
+``positions``          int64 (P,)             0-based, in ``sequences``
+``OUTPUT/reference``   float32 (N, *shape)    the output of that name for the sequence as it is
+``OUTPUT/delta``       float32                mutant minus reference
+                       (N, H, P, *shape)
+=====================  =====================  =====================================================
+
+Attributes of the root: ``format``, ``format_version``, ``outputs`` (names of the groups, as JSON),
+and how the scan was made: ``made_by``, ``model``, ``model_hash``, ``input``, ``input_hash``,
+``fill``, ``anchor``.
+
 Requirements: numpy, h5py.
 """
 
@@ -93,9 +115,7 @@ def scan_writer(path: Path, header: ScanHeader) -> Iterator[ScanWriter]:
     sequence), the change (``-3`` for a deletion of three letters, ``+WORD`` for an insertion), and
     the effect on every value, mutant minus reference.
 
-    An HDF5 file holds ``names``, ``chrom``, ``start``, ``strand`` and ``sequences``, ``changes``
-    and ``positions``, and in a group for every output ``reference`` (sequences, *output) and
-    ``delta`` (sequences, changes, positions, *output). The attribute ``outputs`` lists the groups.
+    The layout of an HDF5 file is described above.
     """
     with whole_file(path) as beside:
         if format_of(path) in ARRAYS:
