@@ -106,6 +106,23 @@ def test_the_genome_moves_in_on_both_strands(given, tmp_path):
             np.testing.assert_allclose(file["expression/delta"][i, 0], truth, atol=1e-5)
 
 
+def test_on_the_minus_strand_left_is_the_end_with_the_largest_coordinate(given, tmp_path):
+    genome, bed, out = (tmp_path / name for name in ("genome.fa", "peaks.bed", "scan.tsv"))
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
+    genome.write_text(f">chr1\n{letters}\n")
+    bed.write_text("chr1\t50\t110\tb\t0\t-\n")
+    command = ("--delete", "3", "--fill", "genome", "--positions", "20:21", "--outputs", "0")
+    succeed("scan", given.keras, bed, "--genome", genome, *command, "-o", out, "-q")
+    table = pandas.read_csv(out, sep="\t")
+    p = 109 - 20
+    assert table["position"].tolist() == [p]
+    # The right end on the genome stays; letters of smaller coordinates move towards it.
+    plus = [letters[50:110], letters[47 : p - 2] + letters[p + 1 : 110]]
+    minus = [each.translate(str.maketrans("ACGT", "TGCA"))[::-1] for each in plus]
+    before, after = predicted(given.model(one_hot(minus)))
+    np.testing.assert_allclose(table["effect_0"], [(after - before)[0]], atol=1e-5)
+
+
 FLANKS = {
     "follows": ("+", "left", 4, 8, 3, "ACG"),
     "precedes": ("+", "right", 4, 8, 3, "CGT"),

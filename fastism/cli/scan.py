@@ -96,7 +96,11 @@ def scan(
         ),
     ] = "N",
     anchor: Annotated[
-        Anchor, typer.Option(help="Which end of the sequence stays where it is.")
+        Anchor,
+        typer.Option(
+            help="Which end of the sequence stays where it is, as the model reads it: of an "
+            "interval on the minus strand left is the end with the largest coordinate."
+        ),
     ] = Anchor.left,
     positions: Annotated[
         str | None,

@@ -154,8 +154,9 @@ def variants(
     position of that is in the middle of the window (index L // 2). Substitutions of any width are
     followed through the model (method fast). Insertions and deletions run through the whole
     model (method naive), or, where several that shift the rest by the same number of letters share
-    a window, as splices of two sequences (method splice): what is left of them stays in place, the
-    right end is filled up from the genome or cut. What cannot be scored, such as a REF that the
+    a window, as splices of two sequences (method splice): what is left of them on the genome stays
+    in place, and the window is filled up from the genome, or cut, at its right end on the genome,
+    also where --regions has it on the minus strand. What cannot be scored, such as a REF that the
     genome does not have there, says why in its status.
 
     With --phased, variants that a copy of a chromosome carries in one window are scored together
