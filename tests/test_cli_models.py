@@ -220,6 +220,9 @@ def test_outputs_by_name(text, shapes, expected):
 
 
 def test_names_that_there_are_not_are_listed():
+    message = "no output 'nope'; it has profile. Give names or numbers of outputs, or entries"
+    with pytest.raises(FastISMError, match=message):
+        options.read_outputs("nope", [(3,)], ["profile"])
     with pytest.raises(FastISMError, match="no output 'count'; it has profile, counts"):
         options.read_outputs("count/1", [(3,), ()], ["profile", "counts"])
 

@@ -272,6 +272,16 @@ def test_a_file_without_variants_gives_a_header(run, folder, tmp_path):
     assert len(out.read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ["", "\n \n"], ids=["no byte", "blank lines"])
+def test_an_empty_file_is_no_vcf(run, folder, tmp_path, text):
+    empty, out = tmp_path / "empty.vcf", tmp_path / "out.tsv"
+    empty.write_text(text)
+    ended = run(folder / "one.keras", empty, "--genome", folder / "genome.fa", "-o", out)
+    assert (ended.code, ended.err.count("\n")) == (Exit.INPUT, 1)
+    assert "empty.vcf is empty. Expected a VCF file, with a header" in ended.err
+    assert not out.exists()
+
+
 def test_the_wrong_genome_is_pointed_out(run, folder, vcf, tmp_path):
     wrong = write_fasta(tmp_path / "other.fa", {"chr1": ONE[:121] + other(ONE[121:])})
     ended = run(folder / "one.keras", vcf, "--genome", wrong, "-o", tmp_path / "out.tsv")

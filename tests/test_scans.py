@@ -244,6 +244,11 @@ MISTAKES = {
     "no width": (lambda ism: ism.deletions(X, []), "at least one"),
     "short fill": (lambda ism: ism.deletions(X, 3, fill="AC"), "at least 3 positions"),
     "fills": (lambda ism: ism.deletions(X, 1, fill=["A"] * 3), "for all of the 2 sequences"),
+    "empty word": (lambda ism: ism.insertions(X, ["A", ""]), "Word 1 is empty; expected 1 to 20"),
+    "a mask": (
+        lambda ism: ism.deletions(X, positions=np.zeros(20, bool)),
+        r"shape \(20,\) and type bool. Of a mask give np.flatnonzero\(mask\)",
+    ),
     "no word": (lambda ism: ism.insertions(X, []), "at least one"),
     "long word": (lambda ism: ism.insertions(X, "A" * 21), "1 to 20 positions"),
     "shapes": (lambda ism: ism.splices(X, X[:1]), "equal shapes"),

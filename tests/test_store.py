@@ -295,6 +295,11 @@ def test_a_failure_to_complete_leaves_the_journal(tmp_path, monkeypatch):
         check_rows(opened, range(11))
 
 
+def test_a_folder_that_takes_no_files_is_named(tmp_path):
+    with pytest.raises(FastISMError, match=r"the folder .* does not exist, or takes no new files"):
+        StoreWriter.create(tmp_path / "missing" / "a.partial", HEADER)
+
+
 def no_space(_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -324,7 +324,11 @@ def check_positions(positions: Any, length: int) -> np.ndarray:
         return np.arange(length)[positions]
     array = np.asarray(positions)
     if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu":
-        raise FastISMError(f"positions must be a slice or a list of integers; got {positions!r}.")
+        mask = " Of a mask give np.flatnonzero(mask)." if array.dtype == bool else ""
+        raise FastISMError(
+            "positions must be a slice or a list of at least one integer; got an array of shape "
+            f"{array.shape} and type {array.dtype}.{mask}"
+        )
     if array.min() < 0 or array.max() >= length:
         raise FastISMError(
             f"positions reach from {array.min()} to {array.max()}; "

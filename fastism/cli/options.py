@@ -259,7 +259,7 @@ def read_outputs(
     chosen: dict[int, list[int] | None] = {}
     for item in (each.strip() for each in text.split(",")):
         number, slash, entries = item.rpartition("/")
-        if not slash and (len(shapes) > 1 or _is_name(item, names)):
+        if not slash and (len(shapes) > 1 or _is_name(item, names) or _is_unknown(item, names)):
             number, slash, entries = item, "/", ""
         wholes = _chosen(number, len(shapes), names) if slash else [0]
         entries = entries.replace(" ", "")
@@ -276,13 +276,21 @@ def _is_name(text: str, names: Sequence[str]) -> bool:
     return text in names and not re.fullmatch(r"\d+|\d*:\d*", text)
 
 
+def _is_unknown(text: str, names: Sequence[str]) -> bool:
+    """Whether a text can be nothing but a name, and no output has it."""
+    return bool(names) and text not in names and not re.fullmatch(r"[\d: ]*", text)
+
+
 def _chosen(text: str, count: int, names: Sequence[str]) -> list[int]:
     """Numbers of the outputs that a name, a number or a range stands for."""
     if _is_name(text, names):
         return [number for number, name in enumerate(names) if name == text]
-    if names and not re.fullmatch(r"[\d: ]*", text):
+    if _is_unknown(text, names):
         known = ", ".join(names)
-        raise FastISMError(f"the model has no output {text!r}; it has {known}.")
+        raise FastISMError(
+            f"the model has no output {text!r}; it has {known}. Give names or numbers of outputs, "
+            "or entries such as 0:3,5, 0-based and half-open."
+        )
     return _numbers(text.replace(" ", ""), count, "outputs of the model")
 
 

@@ -111,6 +111,12 @@ def _prefix(path: Path) -> str:
 
 def unwritable(path: Path, error: OSError) -> FastISMError:
     """What to raise where the operating system refuses to write."""
+    if isinstance(error, FileNotFoundError):
+        # As /proc does for new files, whoever asks.
+        return FastISMError(
+            f"{path} cannot be written: the folder {path.parent} does not exist, or takes no new "
+            "files. Choose another place."
+        )
     return FastISMError(
         f"{path} cannot be written ({error.strerror or error}). Free space or choose another place."
     )

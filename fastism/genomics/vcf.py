@@ -99,7 +99,7 @@ def read_vcf(path: str | Path) -> Iterator[Variant]:
     ------
     FastISMError
         At once for a missing file; when it is reached, for another version of the format, for what
-        is no text, and for damaged compression.
+        is no text or empty, and for damaged compression.
     """
     path = Path(path)
     check_readable(path, VCF_KIND)
@@ -107,12 +107,19 @@ def read_vcf(path: str | Path) -> Iterator[Variant]:
 
 
 def _variants(path: Path) -> Iterator[Variant]:
+    empty = True
     for number, line in text_lines(path, VCF_KIND):
         if number == 1:
             _check_version(path, line)
+        empty = empty and not line.strip()
         if line.startswith("#") or not line.strip():
             continue
         yield from _alleles(columns(line), number)
+    if empty:
+        raise FastISMError(
+            f"{path} is empty. Expected a VCF file, with a header at least where it has no "
+            "variants."
+        )
 
 
 def columns(line: str) -> list[str]:

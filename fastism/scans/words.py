@@ -98,6 +98,8 @@ def check_words(
         words = [words]
     names, rows = [], []
     for number, word in enumerate(words):
+        if isinstance(word, str) and not word:
+            raise FastISMError(f"Word {number} is empty; expected 1 to {length} letters.")
         if isinstance(word, str):
             name, row = word.upper(), _encoded(word, characters)[0]
         else:

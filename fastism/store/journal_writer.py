@@ -198,9 +198,9 @@ def _locked(path: Path, create: bool) -> BinaryIO:
     """The file of a journal, opened and locked."""
     try:
         return open_locked(path, create=create)
-    except FileNotFoundError:
-        raise FastISMError(
-            f"There is no file {path}. Expected a file of scores; check the path."
-        ) from None
     except OSError as error:
+        if not create and isinstance(error, FileNotFoundError):
+            raise FastISMError(
+                f"There is no file {path}. Expected a file of scores; check the path."
+            ) from None
         raise unwritable(path, error) from error
