@@ -155,7 +155,7 @@ def _scores(path: Path) -> dict[str, Any]:
         shown[f"output {number}"] = f"{output.name} {output.shape}, entries {labels or 'none'}"
     if header.shard != (1, 1):
         shown["shard"] = "{} of {}".format(*header.shard)
-    return shown | {"batch": header.batch} | _made_from(header)
+    return shown | _made_from(header) | {"batch": str(header.batch)}
 
 
 def _model(spec: str, options: ModelOptions) -> dict[str, Any]:
