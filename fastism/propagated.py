@@ -77,6 +77,11 @@ class Propagated(Scans):
         return len(self._graph.outputs)
 
     @property
+    def accelerated(self) -> bool:
+        """As `BaseISM.accelerated`."""
+        return self._backend.accelerated
+
+    @property
     def backend(self) -> str:
         """Name of the framework that mutants run on."""
         return self._backend.name

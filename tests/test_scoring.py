@@ -163,7 +163,7 @@ def test_a_batch_is_written_while_the_next_one_runs():
             super().append(*batch)
 
     writer = Slow(batch=1)
-    score(Watched(), LETTERS, writer, progress=done.append)
+    score(Watched(), LETTERS, writer, progress=done.append, beside=True)
     assert [batch[0][0].name for batch in writer.batches] == ["s0", "s1", "s2", "s3"]
     assert done == [1] * 4
 
@@ -173,7 +173,7 @@ def test_a_batch_is_written_while_the_next_one_runs():
 
     ism = Summing()
     with pytest.raises(FastISMError, match="the disk is full"):
-        score(ism, LETTERS, Full(batch=1), progress=done.append)
+        score(ism, LETTERS, Full(batch=1), progress=done.append, beside=True)
     assert done == [1] * 4 and ism.asked == [1, 1]
 
 

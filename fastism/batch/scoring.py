@@ -173,6 +173,7 @@ def score(
     outputs: Any = None,
     not_finite: NotFinite = "error",
     progress: Callable[[int], None] | None = None,
+    beside: bool = False,
 ) -> None:
     """Score records batch by batch into a store, whose header says what is kept.
 
@@ -191,6 +192,9 @@ def score(
         header must say so.
     progress : callable, optional
         Called after each batch with the number of records that it dealt with.
+    beside : bool
+        Whether a batch is written while the next one runs: where a device of its own runs it, that
+        would have nothing to do meanwhile. An interrupt then waits for what is being written.
 
     Raises
     ------
@@ -200,17 +204,27 @@ def score(
     scorer = _Scorer(ism, writer.header, outputs, not_finite)
     batches = _batches(records, writer.header.batch)
     made = ((len(batch), scorer.scored(batch)) for batch in batches)
+    for count in _written(writer, made, beside):
+        if progress is not None:
+            progress(count)
+
+
+def _written(
+    writer: StoreWriter, made: Iterable[tuple[int, tuple[Any, ...]]], beside: bool
+) -> Iterator[int]:
+    """Write batches; how many records each dealt with, once it is written."""
+    if not beside:
+        for count, batch in made:
+            writer.append(*batch)
+            yield count
+        return
     with ThreadPoolExecutor(1) as thread:
         for count, _ in _one_behind(thread, lambda item: writer.append(*item[1]), made):
-            if progress is not None:
-                progress(count)
+            yield count
 
 
 def _one_behind(thread: Executor, do: Callable[[T], Any], items: Iterable[T]) -> Iterator[T]:
-    """Do something with every item while the next one is made, and give it when it is done.
-
-    A GPU has work while the batch before is written.
-    """
+    """Do something with every item while the next one is made, and give it when it is done."""
     last: tuple[Future[Any], T] | None = None
     for item in items:
         if last is not None:

@@ -88,6 +88,11 @@ class Calls(ABC):
         """How many outputs the model has."""
 
     @property
+    def accelerated(self) -> bool:
+        """Whether mutants run on a device with memory of its own, as far as that is known."""
+        return False
+
+    @property
     def output_names(self) -> list[str]:
         """Names of the outputs in order: those of a Keras model, or the keys of a torch module's.
 

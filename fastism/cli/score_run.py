@@ -171,6 +171,7 @@ def fill(
                     outputs=run.kept,
                     not_finite=run.not_finite,
                     progress=done,
+                    beside=opened.ism.accelerated,
                 )
     with stage(Exit.OUTPUT):
         writer.complete()
