@@ -14,7 +14,7 @@ from benchmarks.records import environment  # noqa: E402
 from benchmarks.studies.halves import WAYS, errors_of, halved  # noqa: E402
 from benchmarks.studies.of_models import mutants_of  # noqa: E402
 from benchmarks.studies.rounding import keep_bits  # noqa: E402
-from fastism.backends import torch_triton  # noqa: E402
+from fastism.backends import torch_triton, triton_tiles  # noqa: E402
 from fastism.backends.choices import Choices  # noqa: E402
 from fastism.backends.torch_kernels import ProductPerTap, is_precise  # noqa: E402
 from fastism.backends.torch_uniform import UniformTorchBackend  # noqa: E402
@@ -79,7 +79,7 @@ def test_halves_are_precise_and_rounded_factors_are_not(dilation):
 
 def test_one_product_in_tf32_holds_all_three():
     taps, x = problem()
-    tile = torch_triton.tiles()[0]
+    tile = triton_tiles.tiles()[0]
     kernel = torch_triton.FoldedHalves(taps, 1, torch.device("cpu"), tile)
     before = torch.backends.cuda.matmul.fp32_precision
     part = x.reshape(-1, 40)
@@ -96,7 +96,7 @@ def test_with_few_features_rows_of_products_lie_side_by_side():
     for features in (3, 20):
         taps = rng.standard_normal((4, 40, features)).astype("float32")
         for form in (torch_triton.FoldedProduct, torch_triton.FoldedHalves):
-            kernel = form(taps, 1, torch.device("cpu"), torch_triton.tiles()[0])
+            kernel = form(taps, 1, torch.device("cpu"), triton_tiles.tiles()[0])
             made = kernel._products(part)
             wanted = torch.einsum("src,jcf->srjf", part, torch.from_numpy(taps))
             if features == 3:

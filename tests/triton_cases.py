@@ -15,7 +15,7 @@ from backend_cases import CASES
 from oracle import full_pass
 from test_engine_backends import all_mutants, brute_force, inputs_of, run_engine, small_graph, worst
 
-from fastism.backends import torch_triton
+from fastism.backends import torch_triton, triton_runtime
 from fastism.backends.base import Backend
 from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, Pooling
@@ -199,8 +199,8 @@ def test_double_precision_runs_on_the_operators_of_pytorch():
 
 
 def test_tiles_are_no_wider_than_the_window_has_channels(monkeypatch):
-    monkeypatch.setattr(torch_triton, "interpreted", lambda: False)
-    monkeypatch.setattr(torch_triton, "usable", lambda *_: True)
+    monkeypatch.setattr(triton_runtime, "interpreted", lambda: False)
+    monkeypatch.setattr(triton_runtime, "usable", lambda *_: True)
     narrow, wide = (Problem("float32", "cuda", 3, 4, features, 1) for features in (8, 300))
     plain = [k for k in torch_triton.kernels() if not k.approximates]
     accepted = [{k.name for k in plain if k.accepts(p)} for p in (narrow, wide)]

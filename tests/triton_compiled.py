@@ -20,13 +20,9 @@ from triton.compiler import ASTSource
 from triton.runtime import driver
 
 from fastism.backends import triton_programs
-from fastism.backends.torch_triton import (
-    TILES,
-    FoldedProduct,
-    ImplicitProduct,
-    Tile,
-    compiled_together,
-)
+from fastism.backends.torch_triton import FoldedProduct, ImplicitProduct
+from fastism.backends.triton_runtime import compiled_together
+from fastism.backends.triton_tiles import TILES, Tile
 
 FLOATS = {"x", "taps", "rest", "base", "residual", "pool_sign", "pool_base", "out", "table"}
 INDICES = {"offset", "residual_offset", "pool_offset", "sequence", "start"}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastism.backends import torch_triton
+from fastism.backends import torch_triton, triton_runtime, triton_tiles
 from fastism.backends.choices import Choices
 from fastism.backends.torch_kernels import class_of
 from fastism.backends.torch_products import Chosen
@@ -34,20 +34,20 @@ class PositionRows:
     Parameters
     ----------
     kernel : tensor, shape (length, channels, features)
-    tiles : sequence of torch_triton.Tile
+    tiles : sequence of triton_tiles.Tile
         Those of the programs in Triton that can run; may be empty.
     choices : Choices
     """
 
     def __init__(
-        self, kernel: _Tensor, tiles: Sequence[torch_triton.Tile], choices: Choices
+        self, kernel: _Tensor, tiles: Sequence[triton_tiles.Tile], choices: Choices
     ) -> None:
         self.kernel = kernel
         makers: dict[str, Callable[[], Way]] = {"grouped product": lambda: self._grouped}
         for tile in tiles:
             makers[f"{torch_triton.ChangedRows.form} {tile}"] = lambda tile=tile: self._tiled(tile)
         key = ("rows", *kernel.shape, str(kernel.dtype), kernel.device.type)
-        together = torch_triton.compiled_together if kernel.is_cuda else None
+        together = triton_runtime.compiled_together if kernel.is_cuda else None
         self.chosen = Chosen(choices, key, makers, together=together)
 
     def sums(
@@ -75,7 +75,7 @@ class PositionRows:
         shape = (class_of(rows), windows[0].shape[0], rounding)
         return self.chosen.pick(shape, sampled, advance=self.kernel.is_cuda)(windows, starts)
 
-    def _tiled(self, tile: torch_triton.Tile) -> Way:
+    def _tiled(self, tile: triton_tiles.Tile) -> Way:
         program = torch_triton.ChangedRows(self.kernel, tile)
 
         def way(windows: Sequence[_Tensor], starts: Sequence[np.ndarray]) -> _Tensor:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from fastism.backends import torch_triton
+from fastism.backends import triton_runtime
 from fastism.backends.choices import Choices
 from fastism.backends.torch_kernels import Kernel, Problem, is_precise, sample
 from fastism.backends.torch_products import Chosen
@@ -95,6 +95,6 @@ class Taps:
             alike = replace(problem, dilation=min(dilation, 2))
             key = ("taps", alike, torch.get_num_threads(), *makers)
             compiles = self._device.type == "cuda"
-            together = torch_triton.compiled_together if compiles else None
+            together = triton_runtime.compiled_together if compiles else None
             self._chosen[dilation] = Chosen(self._choices, key, makers, (dilation,), together)
         return self._chosen[dilation]

@@ -19,7 +19,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fastism.backends import torch_graphs, torch_triton
+from fastism.backends import (
+    torch_graphs,
+    torch_triton,
+    triton_runtime,
+    triton_tiles,
+    triton_windows,
+)
 from fastism.backends.base import Array, Backend, Geometry
 from fastism.backends.choices import Choices
 from fastism.backends.epilogue import Epilogue, JointEpilogue
@@ -57,11 +63,12 @@ def _name_of(device: torch.device) -> str:
 @cache
 def _choices(device: str) -> Choices:
     """What was measured on a kind of device, in this process and before."""
-    programs = Path(__file__).with_name("triton_programs.py").read_bytes()
+    files = sorted(Path(__file__).parent.glob("*triton*.py"))
+    programs = b"".join(file.read_bytes() for file in files)
     facts = {
         "device": device,
         "torch": torch.__version__,
-        "triton": torch_triton.version(),
+        "triton": triton_runtime.version(),
         "programs": hashlib.sha256(programs).hexdigest()[:16],
     }
     return Choices(kept=KeptTimes(facts))
@@ -86,7 +93,7 @@ class UniformTorchBackend(TorchBackend):
         choices: Choices | None = None,
     ) -> None:
         super().__init__(dtype, device, kernels, choices)
-        self._triton = torch_triton.usable(self.device, dtype)
+        self._triton = triton_runtime.usable(self.device, dtype)
         if self._triton and kernels is KERNELS:
             self._kernels = (*torch_triton.kernels(), *KERNELS)
 
@@ -97,7 +104,7 @@ class UniformTorchBackend(TorchBackend):
         return self.accelerated
 
     def prepare_rows(self, kernel: np.ndarray) -> PositionRows:
-        tiles = torch_triton.tiles() if self._triton else ()
+        tiles = triton_tiles.tiles() if self._triton else ()
         return PositionRows(self.constant(kernel), tiles, self._choices)
 
     def kernels_of(self, weights: Any) -> tuple[str, ...]:
@@ -142,7 +149,7 @@ class UniformTorchBackend(TorchBackend):
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         sequence, start = self._index(sequence), self._index(start)
         if self._triton:
-            return torch_triton.looked_up(table, sequence, start, width)
+            return triton_windows.looked_up(table, sequence, start, width)
         _, length, channels = table.shape
         first = sequence * length + start
         rows = first[None] + torch.arange(width, device=table.device)[:, None]
@@ -152,7 +159,7 @@ class UniformTorchBackend(TorchBackend):
         if offset is None or isinstance(offset, int):
             return super().place(x, offset, width, fill)
         if self._triton:
-            return torch_triton.placed(x, self._index(offset), width, fill)
+            return triton_windows.placed(x, self._index(offset), width, fill)
         size, blocks = x.shape[:2]
         row = torch.arange(width, device=x.device)[:, None] - self._index(offset)[None]
         inside = (row >= 0) & (row < size)
@@ -229,7 +236,7 @@ class UniformTorchBackend(TorchBackend):
     def rebuild(self, table: Array, sequence: Any, start: Any, x: Array, delta: bool) -> Array:
         sequence, start = self._index(sequence), self._index(start)
         if self._triton:
-            return torch_triton.rebuilt(table, sequence, start, x, delta)
+            return triton_windows.rebuilt(table, sequence, start, x, delta)
         width, blocks, mutants, _ = x.shape
         full = table.index_select(0, sequence)[:, None].repeat(1, mutants, 1, 1)
         block = torch.arange(blocks, device=x.device)[:, None]
