@@ -14,6 +14,7 @@ from fastism.cli import options, verify
 from fastism.cli.opened import ModelOptions
 from fastism.cli.progress import Lines, duration
 from fastism.cli.verify import Difference
+from fastism.store.reader import Store
 
 pytestmark = pytest.mark.tensorflow
 
@@ -128,10 +129,36 @@ def modules(tmp_path_factory):
 
 @pytest.mark.torch
 def test_a_module_of_letters_last_is_told_what_to_do_and_that_works(modules):
-    refused = invoke("verify", f"{modules}:last", "--input-shape", "60,4")
+    asked = "verify", f"{modules}:last", "--input-shape", "60,4"
+    refused = invoke(*asked)
     assert refused.exit_code == 4
-    assert "self.module(x.transpose(1, 2)), and --input-shape 4,60." in refused.stderr
-    assert "agree at 24 positions" in succeed("verify", f"{modules}:first").stdout
+    assert "channels_last=True (--channels-last on the command line)" in refused.stderr
+    assert "agree at 24 positions" in succeed(*asked, "--channels-last").stdout
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("method", [(), ("--naive",)], ids=["fast", "naive"])
+def test_letters_last_score_as_the_same_module_with_letters_first(given, modules, method):
+    scores = []
+    for name, more in (
+        ("first", ()),
+        ("last", ("--input-shape", "60,4", "--channels-last")),
+    ):
+        path = given.folder / f"{name}{len(method)}.h5"
+        succeed("score", f"{modules}:{name}", given.fasta, "-o", path, *more, *method)
+        with Store(path) as store:
+            scores.append(store.deltas(0, slice(0, len(store))))
+    assert np.abs(scores[0]).max() > 0.001
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
+
+
+@pytest.mark.torch
+def test_a_file_says_that_letters_were_last(given, modules):
+    path = given.folder / "letters_last.h5"
+    asked = ("--input-shape", "60,4", "--channels-last")
+    succeed("score", f"{modules}:last", given.fasta, "-o", path, *asked)
+    shown = succeed("info", path).stdout
+    assert re.search(r"^command +fastism score .*--channels-last$", shown, re.MULTILINE)
 
 
 @pytest.mark.torch

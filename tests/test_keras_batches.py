@@ -68,3 +68,47 @@ def test_on_request_every_sequence_runs_alone():
 @pytest.mark.parametrize("kind", [FastISM, NaiveISM])
 def test_what_treats_every_sequence_alike_is_accepted(kind):
     assert kind(model_with(None)).num_outputs == 1
+
+
+def exchanged(y):
+    """Positions before the batch, and back."""
+    return ops.transpose(layers.Dense(3)(ops.transpose(y, (1, 0, 2))), (1, 0, 2))
+
+
+def by_position(y):
+    """Every position a row, and back."""
+    return ops.reshape(layers.Dense(3)(ops.reshape(y, (-1, 5))), (-1, 28, 3))
+
+
+def by_part(y):
+    """Every quarter of a sequence a row, and back."""
+    parts = layers.Conv1D(3, 3, padding="same")(ops.reshape(y, (-1, 7, 5)))
+    return ops.reshape(parts, (-1, 28, 3))
+
+
+def behind(y):
+    """The batch behind an axis of length one, and back."""
+    return ops.reshape(ops.reshape(y, (1, -1, 28, 5)), (-1, 28, 5))
+
+
+@pytest.mark.parametrize("function", [exchanged, by_position, by_part, behind])
+def test_a_batch_on_another_axis_for_a_while_runs_in_full_and_is_exact(function):
+    ism = FastISM(model_with(function))
+    letters = np.random.default_rng(0).integers(4, size=(2, LENGTH))
+    assert ism.verify(np.eye(4, dtype=np.float32)[letters]) < 1e-5
+    assert ism.plan.opaque
+    assert ism.plan.fast_macs < ism.plan.naive_macs
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((-1, LENGTH - 2, 5), "is the first layer whose result differs"),
+        ((-1, 5), r"Output 0 of model 'mine' has shape \(84, 5\) for a batch of 3 sequences"),
+    ],
+)
+def test_a_batch_that_does_not_come_back_is_refused(shape, words):
+    x = keras.Input((LENGTH, 4))
+    y = ops.transpose(layers.Conv1D(5, 3)(x), (1, 0, 2))
+    with pytest.raises(FastISMError, match=words):
+        FastISM(keras.Model(x, ops.reshape(y, shape), name="mine"))

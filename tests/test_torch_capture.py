@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the modules are torch modules")
 
+from fastism import FastISM  # noqa: E402
 from fastism.frontends.torch_capture import PRIMES, captured  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -41,3 +42,24 @@ def test_what_needs_the_batch_as_a_number_gets_a_rare_one():
     program = captured(Known().eval(), [(4, 9)], torch.float32, torch.device("cpu"))
     given = next(node for node in program.graph.nodes if node.op == "placeholder")
     assert given.meta["val"].shape == (PRIMES[0], 4, 9)
+
+
+class OneByOne(torch.nn.Module):
+    """Runs a layer on each sequence of its batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv1d(4, 3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.layer(each).sum(1) for each in x])
+
+
+def test_a_loop_over_the_batch_is_not_captured_and_runs_as_a_whole():
+    module = OneByOne().eval()
+    with pytest.raises(RuntimeError, match="calls for each sequence of a batch"):
+        captured(module, [(4, 9)], torch.float32, torch.device("cpu"))
+    ism = FastISM(module, input_shape=(4, 9))
+    x = torch.eye(4)[torch.arange(9) % 4].T[None]
+    assert ism.verify(x) < 1e-6
+    assert "it has calls for each sequence of a batch" in str(ism.plan)

@@ -83,6 +83,7 @@ def evolve(
     precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -94,7 +95,9 @@ def evolve(
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     goals = parsed("--goal", read_goals, goal)
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    given = ModelOptions(
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, naive, precision
+    )
     source = Input(input)
     with stage(Exit.OUTPUT):
         for path in (output, table):

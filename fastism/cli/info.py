@@ -34,6 +34,7 @@ def info(
     ] = None,
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
 ) -> None:
     """Show versions and processors; or of a file what it holds, and whether it is complete."""
@@ -44,7 +45,7 @@ def info(
     elif _is_result(Path(file)):
         shown = _result(Path(file))
     else:
-        shown = _model(file, ModelOptions(unsafe, seqlen, input_shape))
+        shown = _model(file, ModelOptions(unsafe, seqlen, input_shape, channels_last))
     width = max(map(len, shown))
     for name, value in shown.items():
         typer.echo(f"{name:{width}}  {value}")

@@ -41,6 +41,7 @@ class ModelOptions:
     unsafe: bool = False
     seqlen: int | None = None
     input_shape: str | None = None
+    channels_last: bool = False
     backend: str | None = None
     device: str | None = None
     memory: str | None = None
@@ -185,6 +186,7 @@ def made_ready(
     given: dict[str, Any] = {
         "seqlen": seqlen,
         "input_shape": shape,
+        "channels_last": options.channels_last or None,
         "precision": options.precision,
     }
     with stage(Exit.MODEL), slow(_building(options, check), quiet), without_logs():

@@ -40,8 +40,14 @@ Seqlen = Annotated[
 InputShape = Annotated[
     str | None,
     typer.Option(
-        metavar="C,L", help="Input shape of a PyTorch module, such as 4,1000, if it is not found."
+        metavar="C,L",
+        help="Input shape of a PyTorch module, such as 4,1000, if it is not found; L,C with "
+        "--channels-last.",
     ),
+]
+ChannelsLast = Annotated[
+    bool,
+    typer.Option("--channels-last", help="The PyTorch module takes positions before characters."),
 ]
 Backend = Annotated[
     str | None,

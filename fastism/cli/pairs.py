@@ -140,6 +140,7 @@ def pairs(
     precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -150,7 +151,9 @@ def pairs(
     `fastism plot` draws the map of a sequence.
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    given = ModelOptions(
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, naive, precision
+    )
     source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
     check_strict(strict, not_finite)
     chosen = reduce and reduce.value

@@ -24,6 +24,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     backend: o.Backend = None,
     unsafe: o.Unsafe = False,
 ) -> None:
@@ -32,7 +33,7 @@ def plan(
     Widths are in positions, costs in multiply-adds per mutant. Layers that cannot be accelerated
     are named with the reason.
     """
-    options = ModelOptions(unsafe, seqlen, input_shape, backend)
+    options = ModelOptions(unsafe, seqlen, input_shape, channels_last, backend)
     opened = open_model(model, options, check=False)
     with stage(Exit.MODEL):
         made = opened.ism.plan

@@ -127,6 +127,7 @@ def scan(
     precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -137,7 +138,9 @@ def scan(
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     changes = _changes(delete, insert, fill, anchor.value, letters)
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    given = ModelOptions(
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, naive, precision
+    )
     source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
     check_strict(strict, not_finite)
     if fill == "genome" and not source.is_bed:

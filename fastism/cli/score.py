@@ -107,6 +107,7 @@ def score(
     precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -117,7 +118,9 @@ def score(
     """
     part = parsed("--shard", o.read_shard, shard)
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    given = ModelOptions(
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, naive, precision
+    )
     source = Input(input, genome, pad is o.Pad.n, contigs is o.Contigs.rename)
     check_strict(strict, not_finite)
     if sd and shard == "1/1":

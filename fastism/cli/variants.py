@@ -145,6 +145,7 @@ def variants(
     precision: o.Precision = "float32",
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -170,7 +171,9 @@ def variants(
         raise refuse(f"--alphabet {alphabet}: variants need the letters A, C, G, T in some order.")
     if regions is not None and share != 1:
         raise refuse("--share and --regions are two ways to share windows: give one of them.")
-    given = ModelOptions(unsafe, seqlen, input_shape, backend, device, memory, naive, precision)
+    given = ModelOptions(
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, naive, precision
+    )
     check_strict(strict, not_finite)
     renamed = contigs is o.Contigs.rename
     part = parsed("--shard", o.read_shard, shard)

@@ -91,6 +91,7 @@ def verify(
     memory: o.Memory = None,
     seqlen: o.Seqlen = None,
     input_shape: o.InputShape = None,
+    channels_last: o.ChannelsLast = False,
     unsafe: o.Unsafe = False,
 ) -> None:
     """Compare fast with naive ISM on random sequences, and on those of INPUT.
@@ -101,7 +102,7 @@ def verify(
     """
     letters = parsed("--alphabet", o.read_alphabet, alphabet)
     options = ModelOptions(
-        unsafe, seqlen, input_shape, backend, device, memory, precision=precision
+        unsafe, seqlen, input_shape, channels_last, backend, device, memory, precision=precision
     )
     if input is None and genome is not None:
         raise refuse("--genome is of use with a BED file only.")

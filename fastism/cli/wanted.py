@@ -77,4 +77,5 @@ def command_line(
     made = ["fastism", *words]
     for option, value in options.items():
         made += [option, str(value)] if value is not None else []
-    return shlex.join([*made, *["--naive"] * model.naive, *flags])
+    made += ["--naive"] * model.naive + ["--channels-last"] * model.channels_last
+    return shlex.join([*made, *flags])

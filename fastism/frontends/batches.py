@@ -115,6 +115,12 @@ def _places(
     front: FrontEnd, inputs: Sequence[np.ndarray], batch: tuple[int, ...]
 ) -> Iterator[Place]:
     outputs = front.forward([x[list(batch)] for x in inputs])
+    for number, y in enumerate(outputs):
+        if np.shape(y)[:1] != (len(batch),):
+            raise FastISMError(
+                f"Output {number} of {front.called} has shape {np.shape(y)} for a batch of "
+                f"{len(batch)} sequences; expected the batch as its first axis."
+            )
     for index in range(len(batch)):
         yield Place(batch, index, [y[index] for y in outputs])
 

@@ -208,7 +208,9 @@ class _Translation:
     def _layer(self, operation: Any, call: Any, inputs: list[int]) -> list[int]:
         handler, declared = LAYERS.get(type(operation)), REGISTERED.get(type(operation))
         reason, macs = no_rule(type(operation).__name__), None
-        if declared is not None:
+        if any(self.specs[i].shape[0] is not None for i in inputs if i in self.specs):
+            reason = "an input whose first axis is not the batch"
+        elif declared is not None:
             found = self._declared(operation, declared, inputs)
             if isinstance(found, list):
                 return found
@@ -311,12 +313,12 @@ class _Translation:
         kind = type(operation).__name__
         given = [self.builder.nodes[i].shape for i in inputs]
         if macs is None:
-            macs = multiply_adds(operation, given, tuple(shapes[0].shape[1:]))
+            macs = multiply_adds(operation, given, _without_batch(shapes[0]))
         name = self.prefix + operation.name
         made = []
         for number, spec in enumerate(shapes):
             function = _caller(operation, call.arguments, symbolic, fixed, number)
-            shape, framework = tuple(spec.shape[1:]), keras.backend.backend()
+            shape, framework = _without_batch(spec), keras.backend.backend()
             # Every output runs the whole layer.
             rule = Opaque(function, shape, framework, reason, name, macs=macs)
             made.append(self.builder.add(name, kind, rule, inputs))
@@ -360,6 +362,13 @@ def _filled(arguments: Any, values: dict[int, Any]) -> tuple[tuple, dict]:
 
     filled = keras.tree.map_structure(swap, (arguments.args, arguments.kwargs))
     return tuple(filled[0]), dict(filled[1])
+
+
+def _without_batch(spec: keras.KerasTensor) -> tuple[int, ...]:
+    """The shape of a tensor without its batch axis, which is the first one or the open one."""
+    if spec.shape[0] is None:
+        return tuple(spec.shape[1:])
+    return tuple(n for n in spec.shape if n is not None)
 
 
 def _caller(
@@ -445,7 +454,8 @@ class KerasFrontEnd:
         for (operation, _), *pair in zip(made, *runs, strict=True):
             a, b = (keras.ops.convert_to_numpy(y[i]) for y, i in zip(pair, index, strict=True))
             size = np.abs(a[np.isfinite(a)]).max(initial=0.0)
-            if not np.allclose(a, b, 1e-4, 1e-5 * size, equal_nan=True):
+            alike = a.shape == b.shape and np.allclose(a, b, 1e-4, 1e-5 * size, equal_nan=True)
+            if not alike:
                 kind = type(operation).__name__
                 return f"{operation.name!r} ({kind}) is the first layer whose result differs."
         return ""

@@ -6,6 +6,7 @@ Requirements: keras. Handlers as in `fastism.frontends.keras_layers`, in the sam
 from __future__ import annotations
 
 import importlib
+from math import prod
 from typing import Any
 
 import keras
@@ -183,6 +184,8 @@ def reshape(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | s
         return "a shape whose first axis is not the batch"
     if None in made[1:]:
         return "a shape with another open axis than the batch"
+    if prod(made[1:]) != prod(emit.shape(inputs[0])):
+        return "a shape in which a sequence is several rows, or a part of one"
     return emit.add(Reshape(tuple(made[1:])), inputs)
 
 

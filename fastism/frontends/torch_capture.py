@@ -51,6 +51,9 @@ def captured(
     except Exception:
         # A module that makes a Python number of the batch, as `len` does: one that nothing
         # else is a multiple of. Tensors of that size are never computed.
+        few = [_export(module, shapes, kind, device, batch, None) for batch in (2, 3)]
+        if len({len(program.graph.nodes) for program in few}) > 1:
+            raise RuntimeError("it has calls for each sequence of a batch") from None
         return _export(module, shapes, kind, device, _rare_number(shapes), None)
 
 

@@ -94,11 +94,9 @@ def _exchanged(length: int, characters: int) -> str:
     return (
         f"input_shape=({length}, {characters}) is read as {length} characters at {characters} "
         "positions, as torch modules take characters first. If the module takes (length, "
-        "characters), give channels_last=True; if it does not, give input_shape="
-        f"({characters}, {length}). channels_last=False takes the shape as it is. The command "
-        "line knows modules of (characters, length): give it a function that returns a module "
-        "around yours with def forward(self, x): return self.module(x.transpose(1, 2)), and "
-        f"--input-shape {characters},{length}."
+        "characters), give channels_last=True (--channels-last on the command line); if it does "
+        f"not, give input_shape=({characters}, {length}). channels_last=False takes the shape as "
+        "it is."
     )
 
 
