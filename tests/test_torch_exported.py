@@ -48,6 +48,15 @@ def test_a_program_with_an_open_batch_axis_is_read_as_its_module(of):
     assert ism.verify(x) < 1e-5
 
 
+def test_a_largest_batch_of_a_program_is_none_of_its_mutants():
+    few = {0: torch.export.Dim("batch", max=8)}
+    ism = FastISM(exported(2, dynamic_shapes={"x": few}), input_shape=SHAPE)
+    assert ism.plan.opaque == ()
+    x = np.eye(4, dtype="float32")[np.arange(24) % 4].T[None]
+    naive = NaiveISM(Small().eval(), input_shape=SHAPE)
+    np.testing.assert_allclose(ism.saturate(x).mutants, naive.saturate(x).mutants, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [FastISM, NaiveISM])
 @pytest.mark.parametrize("batch", [1, 2, 3])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "in a module"])

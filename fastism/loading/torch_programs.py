@@ -5,15 +5,25 @@ Requirements: none; torch is there where such a program is.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
+
+PROGRAM = "torch.export.exported_program.ExportedProgram"
 
 
 def as_module(model: Any) -> Any:
     """The module of an exported program; anything else as it is.
+
+    A largest batch that the program was exported with is left out: its calls know none, and
+    mutants run in batches of any size.
 
     Parameters
     ----------
     model : torch.export.ExportedProgram, or anything
     """
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
-    return model.module() if "torch.export.exported_program.ExportedProgram" in names else model
+    if PROGRAM not in names:
+        return model
+    # Older versions of PyTorch have no guards, and no such parameter.
+    guarded = "check_guards" in inspect.signature(model.module).parameters
+    return model.module(check_guards=False) if guarded else model.module()
