@@ -510,15 +510,6 @@ def test_arrays_live_where_the_module_lives():
     assert str(get_backend("torch", "float32", "meta").device) == "meta"
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_on_a_gpu():
-    module = readout().cuda()
-    ism = FastISM(module, input_shape=SHAPE)
-    assert ism._backend.device.type == "cuda"
-    assert ism.verify(X) < 1e-4
-
-
 # ---- errors -----------------------------------------------------------------------------
 
 
