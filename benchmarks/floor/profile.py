@@ -58,6 +58,8 @@ from fastism.rules import (
 EAGER = ("torch",)
 FASTA = environment.ROOT / "data" / "dm3_promoters_2kb.fa.gz"
 SEED = 1
+#: Characters of a line where no terminal says how many it has.
+WIDTH = 160
 ROUNDS = 5
 #: What the rows of layers are called by their rules; all others are element-wise.
 KINDS = {
@@ -312,7 +314,8 @@ def show(made: Profile) -> None:
     cells = made.cells()
     for number, row in enumerate(cells):
         table.add_row(*row, end_section=number == len(made.rows) - 1)
-    console = Console(highlight=False)
+    # A file, or what reads from a pipe, is as wide as the table.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(table)
     console.print(made.caption(), style="dim")
 
