@@ -10,6 +10,7 @@ keras = pytest.importorskip("keras", reason="the models are Keras models")
 from keras import layers, ops  # noqa: E402
 
 from fastism import FastISM, FastISMError, NaiveISM  # noqa: E402
+from fastism.rules import Opaque  # noqa: E402
 
 pytestmark = pytest.mark.keras
 LENGTH = 30
@@ -98,6 +99,15 @@ def test_a_batch_on_another_axis_for_a_while_runs_in_full_and_is_exact(function)
     assert ism.verify(np.eye(4, dtype=np.float32)[letters]) < 1e-5
     assert ism.plan.opaque
     assert ism.plan.fast_macs < ism.plan.naive_macs
+
+
+def test_rows_that_are_parts_of_a_sequence_count_as_the_whole_one():
+    plan = FastISM(model_with(by_part)).plan
+    nodes = [node for node in plan.graph.nodes if isinstance(node.rule, Opaque)]
+    assert [node.kind for node in nodes] == ["Reshape", "Conv1D", "Reshape"]
+    # Four rows of 7 positions: kernels of 3 positions and 5 channels, to 3 channels.
+    assert [node.rule.macs for node in nodes] == [0, 4 * 7 * 3 * 5 * 3, 0]
+    assert [node.rule.elements for node in nodes] == [28 * 5, 28 * 5, 28 * 3]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from math import ceil, prod
 from typing import Any
 
 import keras
@@ -111,6 +113,8 @@ class _Translation:
         self.dtype = "float32"
         self.prefix = ""
         self.known: dict[int, int] = {}
+        # How many rows of a node's tensor are one sequence, where that is not one.
+        self.rows: dict[int, Fraction] = {}
 
     def graph(self) -> Graph:
         inner = _functional(self.model)
@@ -210,6 +214,8 @@ class _Translation:
         reason, macs = no_rule(type(operation).__name__), None
         if any(self.specs[i].shape[0] is not None for i in inputs if i in self.specs):
             reason = "an input whose first axis is not the batch"
+        elif any(i in self.rows for i in inputs):
+            reason = f"an input in which {keras_ops.FOLDED}"
         elif declared is not None:
             found = self._declared(operation, declared, inputs)
             if isinstance(found, list):
@@ -250,6 +256,13 @@ class _Translation:
         shape = self.builder.nodes[index].shape
         self.specs[index] = keras.KerasTensor((None, *shape), dtype=dtype)
 
+    def _forget(self, first: int) -> None:
+        """Take back the nodes from `first` on."""
+        del self.builder.nodes[first:]
+        for known in (self.specs, self.rows):
+            for index in [i for i in known if i >= first]:
+                del known[index]
+
     def _looked_into(
         self, layer: Any, call: Any, inputs: list[int]
     ) -> list[int] | tuple[str, int | None]:
@@ -277,7 +290,7 @@ class _Translation:
         shapes = [[self.builder.nodes[i].shape for i in node.inputs] for node in new]
         costs = [node.rule.full_macs(s, node.shape) for node, s in zip(new, shapes, strict=True)]
         known = all(node.rule.macs is not None for node in unknown)
-        del self.builder.nodes[first:]
+        self._forget(first)
         return f"in its call, {unknown[0].rule.reason}", sum(costs) if known else None
 
     def _declared(self, layer: Any, function: Callable, inputs: list[int]) -> list[int] | str:
@@ -312,17 +325,26 @@ class _Translation:
         fixed = inference(operation)
         kind = type(operation).__name__
         given = [self.builder.nodes[i].shape for i in inputs]
+        rows = max((self.rows.get(i, Fraction(1)) for i in inputs), default=Fraction(1))
         if macs is None:
             macs = multiply_adds(operation, given, _without_batch(shapes[0]))
+            macs = macs if macs is None else ceil(macs * rows)
         name = self.prefix + operation.name
         made = []
         for number, spec in enumerate(shapes):
             function = _caller(operation, call.arguments, symbolic, fixed, number)
             shape, framework = _without_batch(spec), keras.backend.backend()
+            after = rows
+            if type(operation) is keras_ops.RESHAPE:
+                after = rows * prod(given[0]) / prod(shape)
+            folded = (rows, after) != (1, 1)
+            size = ceil(max(rows * prod(given[0]), after * prod(shape))) if folded else 0
             # Every output runs the whole layer.
-            rule = Opaque(function, shape, framework, reason, name, macs=macs)
+            rule = Opaque(function, shape, framework, reason, name, size, macs)
             made.append(self.builder.add(name, kind, rule, inputs))
             self.specs[made[-1]] = spec
+            if after != 1:
+                self.rows[made[-1]] = after
         return made
 
     def _function(self, name: str, function: Callable, x: int, reason: str) -> int:
@@ -337,7 +359,7 @@ class _Translation:
                 (made,) = self._inlined(found, [x], name)
                 if not any(isinstance(n.rule, Opaque) for n in self.builder.nodes[first:]):
                     return made
-                del self.builder.nodes[first:]
+                self._forget(first)
         rule = Opaque(function, shape, keras.backend.backend(), reason, name)
         return self.builder.add(name, "Activation", rule, [x])
 

@@ -35,6 +35,11 @@ def operation_class(module: str, name: str) -> type | None:
     return getattr(importlib.import_module(f"keras.src.ops.{module}"), name, None)
 
 
+RESHAPE = operation_class("numpy", "Reshape")
+#: What a shape means that has other rows than sequences.
+FOLDED = "a sequence is several rows, or a part of one"
+
+
 def _merge(rule: Rule) -> Handler:
     def handler(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
         if len(inputs) != 2:
@@ -172,7 +177,7 @@ def transpose(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int |
 
 
 @handles(
-    *(operation_class("numpy", "Reshape"), operation_class("numpy", "ExpandDims")),
+    *(RESHAPE, operation_class("numpy", "ExpandDims")),
     operation_class("numpy", "Squeeze"),
 )
 def reshape(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | str:
@@ -185,7 +190,7 @@ def reshape(emit: Emit, operation: Any, call: Any, inputs: list[int]) -> int | s
     if None in made[1:]:
         return "a shape with another open axis than the batch"
     if prod(made[1:]) != prod(emit.shape(inputs[0])):
-        return "a shape in which a sequence is several rows, or a part of one"
+        return f"a shape in which {FOLDED}"
     return emit.add(Reshape(tuple(made[1:])), inputs)
 
 
