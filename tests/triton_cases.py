@@ -25,6 +25,8 @@ from fastism.backends.torch_uniform import UniformTorchBackend
 
 #: One of so many of the cases of all backends, which are many.
 SHARE = 12
+#: How many random convolutions are so small that one program makes a position.
+CASES_OF_A_TILE = 20
 KERNELS = torch_triton.kernels()
 #: Those that differ from others in what they multiply only, for which a few cases suffice. The
 #: interpreter multiplies in single precision whatever it is asked for.
@@ -51,7 +53,10 @@ def test_cases_of_all_backends(kernel, what):
 
 
 def random_case(rng: np.random.Generator, number: int) -> Case:
-    """A convolution of random shape with a random epilogue, its offsets far beyond both ends."""
+    """A convolution of random shape with a random epilogue, its offsets far beyond both ends.
+
+    The last ones have more rows and features than one program makes.
+    """
     count, dilation = int(rng.integers(2, 6)), int(rng.integers(1, 4))
     channels, features = int(rng.integers(1, 40)), int(rng.integers(1, 20))
     size, blocks, mutants = (
@@ -60,6 +65,8 @@ def random_case(rng: np.random.Generator, number: int) -> Case:
         int(rng.integers(1, 4)),
     )
     width = int(rng.integers(1, 8))
+    if number >= CASES_OF_A_TILE:
+        blocks, features = blocks + 70, features + 130
 
     def offsets(length: int) -> np.ndarray:
         return rng.integers(-length, width + 1, blocks)
@@ -110,7 +117,7 @@ def random_case(rng: np.random.Generator, number: int) -> Case:
 @each_kernel()
 def test_random_shapes_epilogues_and_offsets(kernel):
     rng = np.random.default_rng(20220306)
-    for number in range(24):
+    for number in range(CASES_OF_A_TILE + 4):
         check([random_case(rng, number)], backend(kernel))
 
 
