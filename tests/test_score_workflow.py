@@ -150,6 +150,7 @@ def test_every_option_of_the_config_reaches_the_command(tmp_path):
         "device": "gpu",
         "seqlen": 100,
         "input_shape": "4,100",
+        "channels_last": True,
         "unsafe": True,
         "naive": True,
     }

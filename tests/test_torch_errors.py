@@ -74,7 +74,8 @@ def test_a_shape_of_exchanged_axes_is_refused_unless_the_order_is_told(kind, len
         kind(given[0], **given[1])
     told = str(caught.value)
     assert f"read as {length} characters at {characters} positions" in told
-    for remedy in ("channels_last=True", f"--input-shape {characters},{length}", "x.transpose"):
+    shape = f"input_shape=({characters}, {length})"
+    for remedy in ("channels_last=True", "--channels-last", shape, "channels_last=False"):
         assert remedy in told
     assert kind(given[0], channels_last=True, **given[1]).seqlen == length
     assert kind(given[0], channels_last=False, **given[1]).seqlen == characters
