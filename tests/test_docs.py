@@ -20,6 +20,7 @@ keras = pytest.importorskip("keras", reason="models on the pages are Keras model
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from made_once import made_once  # noqa: E402
 from profiles import profile  # noqa: E402
 from random_graphs import dependence  # noqa: E402
 from random_models import examples  # noqa: E402
@@ -442,12 +443,14 @@ def test_the_layout_of_a_scan_names_what_the_files_hold(tmp_path):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     pytest.importorskip("mkdocstrings", reason="the site is built by the packages of extra docs")
-    target = tmp_path_factory.mktemp("site")
+    return made_once(tmp_path_factory, "site", build_site)
+
+
+def build_site(target: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(target)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return target
 
 
 @pytest.mark.slow
