@@ -10,7 +10,6 @@ import pytest
 keras = pytest.importorskip("keras", reason="the models are Keras models")
 
 from api_cases import (  # noqa: E402
-    BACKENDS,
     CELLS,
     LENGTH,
     NEAR,
@@ -25,22 +24,8 @@ from api_cases import (  # noqa: E402
 
 from fastism import FastISM, NaiveISM, Saturation  # noqa: E402
 
+pytest_plugins = ["api_fixtures"]
 pytestmark = pytest.mark.keras
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def ism(backend) -> FastISM:
-    return FastISM(SINGLE, test_correctness=False, backend=backend)
-
-
-@pytest.fixture(scope="module")
-def ism_several(backend) -> FastISM:
-    return FastISM(SEVERAL, 1, test_correctness=False, backend=backend)
 
 
 # ---- nothing changes where nothing is changed ----------------------------------------------
