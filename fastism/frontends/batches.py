@@ -119,7 +119,8 @@ def _places(
         if np.shape(y)[:1] != (len(batch),):
             raise FastISMError(
                 f"Output {number} of {front.called} has shape {np.shape(y)} for a batch of "
-                f"{len(batch)} sequences; expected the batch as its first axis."
+                f"{len(batch)} sequences; expected the batch as its first axis. Give a model that "
+                "leaves this output out, or exchanges its axes."
             )
     for index in range(len(batch)):
         yield Place(batch, index, [y[index] for y in outputs])
