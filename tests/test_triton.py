@@ -43,6 +43,33 @@ def run(file: str, **settings: str) -> str:
     return done.stdout
 
 
+AFTER_TENSORFLOW = """
+import tensorflow, sys
+import torch
+from fastism import FastISM
+
+module = torch.nn.Sequential(torch.nn.Conv1d(4, 3, 5), torch.nn.ReLU())
+ism = FastISM(module.eval(), input_shape=(4, 20))
+assert sys.modules["triton"] is None
+print(ism.plan.opaque, ism.verify(torch.eye(4)[torch.arange(20) % 4].T[None]) < 1e-6)
+"""
+
+
+@pytest.mark.tensorflow
+def test_modules_are_read_where_tensorflow_was_imported_before():
+    """PyTorch imports Triton in passing, which would end the process."""
+    path = os.pathsep.join([str(ROOT), str(APART)])
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_TENSORFLOW],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "() True\n"
+
+
 def test_programs_compile_for_a_gpu():
     assert "11 passed" in run("triton_compiled.py")
 

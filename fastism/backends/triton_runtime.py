@@ -24,7 +24,7 @@ _only_compiles: ContextVar[bool] = ContextVar("_only_compiles", default=False)
 
 @cache
 def installed() -> bool:
-    """Whether there is a Triton to import."""
+    """Whether there is a Triton, which may be imported or not."""
     return find_spec("triton") is not None
 
 
@@ -53,7 +53,23 @@ def usable(device: torch.device, dtype: str) -> bool:
 
 
 def _loadable() -> bool:
-    return installed() and ("triton" in sys.modules or "tensorflow" not in sys.modules)
+    return installed() and not _is_deadly()
+
+
+def _is_deadly() -> bool:
+    """Whether importing Triton would end the process."""
+    return sys.modules.get("triton") is None and "tensorflow" in sys.modules
+
+
+def keep_out() -> None:
+    """Make importing Triton an ImportError where it would end the process.
+
+    PyTorch imports it in passing where it is installed, such as to export a module or in a
+    dispatch mode, and does without it where it is not.
+    """
+    if _is_deadly():
+        # What Python itself takes as "not to be found", in `find_spec` too.
+        sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastism.backends.precision import products_in
+from fastism.backends.triton_runtime import keep_out
 from fastism.errors import FastISMError
 from fastism.frontends.mutant_batches import Batches, host_batches
 from fastism.frontends.torch_batches import NumbersRead, calls, coupled_layer
@@ -62,6 +63,7 @@ class TorchFrontEnd:
         input_shape: Any = None,
         channels_last: bool | None = None,
     ) -> None:
+        keep_out()
         self.module, self.sequence = module, seq_input_idx
         self.channels_first = not channels_last
         self.input_shapes = input_shapes(module, seq_input_idx, seqlen, input_shape, channels_last)

@@ -49,12 +49,20 @@ def captured(
     try:
         return _export(module, shapes, kind, device, 2, torch.export.Dim("batch"))
     except Exception:
-        # A module that makes a Python number of the batch, as `len` does: one that nothing
-        # else is a multiple of. Tensors of that size are never computed.
-        few = [_export(module, shapes, kind, device, batch, None) for batch in (2, 3)]
-        if len({len(program.graph.nodes) for program in few}) > 1:
-            raise RuntimeError("it has calls for each sequence of a batch") from None
-        return _export(module, shapes, kind, device, _rare_number(shapes), None)
+        return _with_a_number(module, shapes, kind, device)
+
+
+def _with_a_number(
+    module: torch.nn.Module, shapes: Sequence[Shape], kind: torch.dtype, device: torch.device
+) -> torch.export.ExportedProgram:
+    """The calls of a module that makes a Python number of the batch, as `len` does.
+
+    It is one that nothing else is a multiple of; tensors of that size are never computed.
+    """
+    few = [_export(module, shapes, kind, device, batch, None) for batch in (2, 3)]
+    if len({len(program.graph.nodes) for program in few}) > 1:
+        raise RuntimeError("it has calls for each sequence of a batch")
+    return _export(module, shapes, kind, device, _rare_number(shapes), None)
 
 
 def _rare_number(shapes: Sequence[Shape]) -> int:
