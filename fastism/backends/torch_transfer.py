@@ -13,6 +13,7 @@ import torch
 
 from fastism.backends.shelf import Shelf
 from fastism.backends.transfer import Array, Transfer
+from fastism.backends.triton_runtime import keep_out
 
 
 class TorchTransfer(Transfer):
@@ -29,6 +30,7 @@ class TorchTransfer(Transfer):
 
     def __init__(self, dtype: str, device: str | torch.device | None = None) -> None:
         super().__init__(dtype)
+        keep_out()
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)

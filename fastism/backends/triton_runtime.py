@@ -67,7 +67,7 @@ def keep_out() -> None:
     PyTorch imports it in passing where it is installed, such as to export a module or in a
     dispatch mode, and does without it where it is not.
     """
-    if _is_deadly():
+    if installed() and _is_deadly():
         # What Python itself takes as "not to be found", in `find_spec` too.
         sys.modules["triton"] = None  # type: ignore[assignment]
 
