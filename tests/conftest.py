@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from parameter_ids import name_of
 
+from benchmarks.records import environment
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -44,6 +46,18 @@ def only_new_objects_are_collected() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_leave_the_process_as_it_is() -> Iterator[None]:
+    """Keep a command of the benchmark that a test calls from settling this process.
+
+    It would bind it to fewer processors and name another backend of Keras, for all tests after it
+    and for the processes that they start.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "prepare", lambda *given, **named: None)
+        yield
 
 
 def pytest_report_header() -> str:

@@ -29,7 +29,7 @@ from benchmarks.jobs.document import write_job
 from benchmarks.jobs.select_sequences import encoded, select
 from benchmarks.methods import Attribution, Method, discover
 from benchmarks.methods.naive_ism import sample_size
-from benchmarks.records import Result, compare, environment
+from benchmarks.records import Result, compare
 from benchmarks.records.record import main as tabulate_records
 from benchmarks.timing.measure import main, measure, variants
 from benchmarks.workflow.config import load_config, parse_config
@@ -357,8 +357,7 @@ def test_disagreement_fails_the_job():
         run_job(torch={"values": wrong})
 
 
-def test_the_command_fails_with_a_message_and_leaves_no_records(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
+def test_the_command_fails_with_a_message_and_leaves_no_records(tmp_path, capsys):
     short, out = tmp_path / "short.fa", tmp_path / "records.jsonl"
     short.write_text(">a\nACGT\n")
     where = ["--fasta", str(short), "--output", str(out), "--partial", str(tmp_path / "partial")]

@@ -18,7 +18,7 @@ pytest.importorskip("keras", reason="the architectures are Keras models")
 import keras
 
 from benchmarks.peers import designer
-from benchmarks.studies import command, designs, steps
+from benchmarks.studies import designs, steps
 from benchmarks.studies.turns import Twins
 from fastism import FastISM, NaiveISM
 from fastism.design import evolve
@@ -57,7 +57,6 @@ def ready(tmp_path, monkeypatch, model):
     fasta.write_text(f">a\n{SEQUENCE}\n")
     script = tmp_path / "answers.py"
     monkeypatch.setattr(designs, "build", lambda name, length: model)
-    monkeypatch.setattr(command.environment, "prepare", lambda *given: None)
     monkeypatch.setattr(designs, "KERAS", keras.backend.backend())
     monkeypatch.setattr(designs, "Crested", functools.partial(designer.Crested, script=script))
     path = tmp_path / "designs.md"
@@ -147,7 +146,6 @@ def test_what_steps_take_is_told(tmp_path, monkeypatch):
     x = one_hot([SEQUENCE]).transpose(0, 2, 1).astype("float32")
     twins = Twins(FastISM(module, **given), NaiveISM(module, **given), x)
     monkeypatch.setattr(steps.Twins, "make", lambda *words: twins)
-    monkeypatch.setattr(command.environment, "prepare", lambda *words: None)
     path = tmp_path / "steps.md"
     words = ["--job", "basset", "--length", str(LENGTH), "--rounds", "1", "--steps", "2"]
     assert steps.main([*words, "--markdown", str(path)]) == 0

@@ -81,13 +81,7 @@ def test_what_does_not_fit_or_fails_is_said_and_the_rest_is_measured(capsys):
     assert "RuntimeError: no room" in said and "needs about 50 s, 8 were left" in said
 
 
-@pytest.fixture
-def same_process(monkeypatch):
-    """Settings of the environment would outlive the test."""
-    monkeypatch.setattr(environment, "prepare", lambda *given: None)
-
-
-def test_a_quick_row_on_the_cpu_leaves_records(same_process, tmp_path, capsys):
+def test_a_quick_row_on_the_cpu_leaves_records(tmp_path, capsys):
     assert (
         main(
             [
@@ -218,7 +212,7 @@ def test_a_gpu_is_watched_while_something_runs(tmp_path, monkeypatch):
     assert busy() is None
 
 
-def test_without_a_gpu_it_says_so(same_process, monkeypatch, capsys):
+def test_without_a_gpu_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main([]) == 1
     assert "--device cpu --quick" in capsys.readouterr().out

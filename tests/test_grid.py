@@ -361,7 +361,6 @@ def test_results_that_do_not_fit_into_memory_are_not_begun(monkeypatch):
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
     monkeypatch.setattr(environment, "_gpu", lambda: "")
     out = tmp_path / "records.jsonl"
     where = ["--fasta", "none.fa", "--output", str(out), "--partial", str(tmp_path)]

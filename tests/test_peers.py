@@ -147,8 +147,7 @@ def test_a_peer_that_does_not_start_or_end_says_so(tmp_path):
     assert peer_record._run(kill, 1e6) == "It was ended by signal 9."
 
 
-def test_the_command_records_an_environment_that_could_not_be_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(peer_record.environment, "prepare", lambda **_: None)
+def test_the_command_records_an_environment_that_could_not_be_made(tmp_path):
     made, fasta, out = (tmp_path / name for name in ("made.json", "some.fa", "records.jsonl"))
     PeerEnvironment("", "The environment could not be made: no network", {}).write(made)
     fasta.write_text(">a\nACGTACGTAC\n")

@@ -17,7 +17,6 @@ for package in ("tensorflow", "torch", "typer", "h5py", "logomaker", "scipy", "p
 import h5py  # noqa: E402
 from matplotlib.image import imread  # noqa: E402
 
-from benchmarks.records import environment  # noqa: E402
 from benchmarks.studies.promoter.dataset import Upstream, read_upstream  # noqa: E402
 from docs import pictures  # noqa: E402
 from docs.pictures import (  # noqa: E402
@@ -113,7 +112,6 @@ def test_the_command_draws_what_is_named_and_knows_nothing_else(tmp_path, monkey
         assert desk.promoter(WITH_DRE).promoter[slice(*DRE)] == "TATCGATA"
         picture.write_text("drawn")
 
-    monkeypatch.setattr(environment, "prepare", lambda: None)
     monkeypatch.setattr(pictures, "PICTURES", {"one": draw, "other": draw})
     main(["other", "--output", str(tmp_path / "new")])
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["other.png"]

@@ -15,7 +15,6 @@ import pytest
 
 pytest.importorskip("scipy", reason="tests of enrichment are those of scipy")
 
-from benchmarks.records import environment
 from benchmarks.studies.promoter import attribute, dataset, enrichment, motifs
 from benchmarks.studies.promoter import select as selecting
 from benchmarks.studies.promoter import train as training_module
@@ -47,8 +46,7 @@ def load(path):
 
 @pytest.fixture
 def same_process(monkeypatch):
-    """Leave this process as it is: programs settle theirs for good when they start."""
-    monkeypatch.setattr(environment, "prepare", lambda *_, **__: None)
+    """Leave this process as it is: the program settles its own for good."""
     monkeypatch.setattr(training_module, "make_deterministic", lambda: None)
 
 

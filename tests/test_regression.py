@@ -111,7 +111,6 @@ def test_what_can_no_longer_be_measured_or_counted_fails():
 @pytest.fixture
 def command(monkeypatch, tmp_path):
     """Run the command on fakes; returns its exit status and what it printed."""
-    monkeypatch.setattr(regression.environment, "prepare", lambda **_: None)
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # restored afterwards
     monkeypatch.setattr(regression.environment, "describe", lambda: WHERE)
 

@@ -177,14 +177,7 @@ def test_a_model_without_effects_is_an_error():
 # ---- the command ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _same_process(monkeypatch):
-    """Leave this process as it is: programs settle theirs for good when they start."""
-    monkeypatch.setattr(environment, "prepare", lambda *_: None)
-
-
 @pytest.mark.keras
-@pytest.mark.usefixtures("_same_process")
 def test_the_trained_model_makes_a_table(tmp_path, capsys):
     keras = pytest.importorskip("keras", reason="the model is a Keras model")
     from benchmarks.attribution.twins import make_twin
@@ -203,7 +196,6 @@ def test_the_trained_model_makes_a_table(tmp_path, capsys):
     assert "2 positions" in text and "Measured 20" in text and "torch 2" in text
 
 
-@pytest.mark.usefixtures("_same_process")
 def test_what_cannot_be_measured_is_said(tmp_path, capsys):
     assert main(["--model", str(tmp_path / "none.keras")]) == 1
     assert "There is no model" in capsys.readouterr().out

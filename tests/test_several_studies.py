@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the studies run PyTorch twins")
 
 import torch
 
-from benchmarks.studies import command, folds, haplotypes
+from benchmarks.studies import folds, haplotypes
 from benchmarks.studies.turns import Twins, in_turns
 from fastism import FastISM, FastISMError, NaiveISM
 
@@ -22,9 +22,8 @@ LENGTH = 60
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
+def written(tmp_path):
     """A function that runs a study and gives the cells of its last row."""
-    monkeypatch.setattr(command.environment, "prepare", lambda *words: None)
     path = tmp_path / "table.md"
 
     def run(study, *words):

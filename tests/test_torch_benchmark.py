@@ -260,7 +260,6 @@ def test_the_command_times_a_module(tmp_path, monkeypatch, capsys):
     """From the builder to records; without a compiler, which takes long and is tested below."""
     pytest.importorskip("torch", reason="the twin is a PyTorch module")
     pytest.importorskip("keras", reason="its weights are those of a Keras model")
-    monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
     monkeypatch.setattr(naive_ism, "not_compiling", lambda: "Not here.")
     fasta, out = tmp_path / "some.fa", tmp_path / "records.jsonl"
     letters = np.random.default_rng(0).choice(list("ACGT"), size=(2, 200))

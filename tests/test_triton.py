@@ -57,11 +57,14 @@ print(ism.plan.opaque, ism.verify(torch.eye(4)[torch.arange(20) % 4].T[None]) < 
 
 @pytest.mark.tensorflow
 def test_modules_are_read_where_tensorflow_was_imported_before():
-    """PyTorch imports Triton in passing, which would end the process."""
+    """PyTorch imports Triton in passing, which would end the process.
+
+    With Keras on PyTorch, `import tensorflow` alone would: it imports Keras.
+    """
     path = os.pathsep.join([str(ROOT), str(APART)])
     done = subprocess.run(
         [sys.executable, "-c", AFTER_TENSORFLOW],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow"},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -227,7 +227,6 @@ def test_a_first_call_that_fails_is_recorded_as_failed(tmp_path, monkeypatch):
     fasta.write_text(f">a\n{'ACGT' * 25}\n")
     case = {"study": "tiny", "architecture": "basset", "length": 100, "data": "nowhere"}
     job = write_job(FirstCallJob(**case, backend="abacus"))
-    monkeypatch.setattr(first_call.environment, "prepare", lambda *_: None)
     monkeypatch.setattr(first_call, "build", lambda *_: lambda sequences: sequences)
     assert first_call.main(["--job", job, "--fasta", str(fasta), "--output", str(out)]) == 0
     (record,) = records.read(out)
