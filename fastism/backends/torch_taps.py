@@ -41,7 +41,10 @@ class Taps:
         kernels: Sequence[type[Kernel]],
         choices: Choices,
     ) -> None:
-        self._taps, self._device, self._kernels = taps, device, kernels
+        # A copy: of a single tap that was turned, NumPy calls the negative stride contiguous, which
+        # PyTorch does not take.
+        self._taps = np.array(taps, order="C")
+        self._device, self._kernels = device, kernels
         self._choices = choices
         self._chosen: dict[int, Chosen[Kernel]] = {}
         self._problems: dict[int, Problem] = {}

@@ -39,7 +39,7 @@ class ImplicitProduct(TritonKernel):
 
     def __init__(self, taps: np.ndarray, dilation: int, device: torch.device, tile: Tile) -> None:
         super().__init__(taps, dilation, device, tile)
-        self._taps = torch.tensor(np.ascontiguousarray(taps), device=device)
+        self._taps = torch.tensor(np.array(taps, order="C"), device=device)
 
     @cached_property
     def _plain(self) -> Factors:
