@@ -353,6 +353,19 @@ def on_the_host(module: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(module, there)
 
 
+def take_along(program: torch.export.ExportedProgram) -> None:
+    """Put what was captured on the CPU on the device."""
+    for name, x in program._state_dict.items():
+        there = held(x.detach())
+        if isinstance(x, torch.nn.Parameter):
+            there = torch.nn.Parameter(there, x.requires_grad)
+        program._state_dict[name] = there
+    program._constants.update({name: held(x) for name, x in program._constants.items()})
+    for node in program.graph.nodes:
+        if "device" in node.kwargs:
+            node.kwargs = {**node.kwargs, "device": CUDA}
+
+
 def install() -> None:
     """Make PyTorch find the device."""
     for name, value in {
@@ -376,13 +389,7 @@ def install() -> None:
         finally:
             everywhere.__enter__()
         if torch.device(device).type == "cuda":
-            for name, x in program._state_dict.items():
-                is_parameter = isinstance(x, torch.nn.Parameter)
-                there = held(x.detach())
-                program._state_dict[name] = (
-                    torch.nn.Parameter(there, False) if is_parameter else there
-                )
-            program._constants.update({k: held(x) for k, x in program._constants.items()})
+            take_along(program)
         return program
 
     front_end.captured = captured

@@ -63,3 +63,24 @@ def test_a_loop_over_the_batch_is_not_captured_and_runs_as_a_whole():
     x = torch.eye(4)[torch.arange(9) % 4].T[None]
     assert ism.verify(x) < 1e-6
     assert "it has calls for each sequence of a batch" in str(ism.plan)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends, "fp32_precision"), reason="PyTorch before 2.9 has one flag for both"
+)
+@pytest.mark.parametrize("places", [("conv",), ("rnn",), ("conv", "rnn")], ids="+".join)
+def test_a_process_may_have_switched_tf32_off(places):
+    """PyTorch itself captures nothing then, as its older flag says something else."""
+    module = torch.nn.Sequential(torch.nn.Conv1d(4, 3, 5), torch.nn.ReLU()).eval()
+    flags = [getattr(torch.backends.cudnn, place) for place in ("conv", "rnn")]
+    before = [flag.fp32_precision for flag in flags]
+    try:
+        for place in places:
+            getattr(torch.backends.cudnn, place).fp32_precision = "ieee"
+        chosen = [flag.fp32_precision for flag in flags]
+        ism = FastISM(module, input_shape=(4, 20))
+        assert [flag.fp32_precision for flag in flags] == chosen
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.fp32_precision = value
+    assert ism.plan.opaque == ()

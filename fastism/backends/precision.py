@@ -145,6 +145,42 @@ def _older_torch(rounded: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
+@contextmanager
+def torch_flags_agree() -> Iterator[None]:
+    """The two ways of PyTorch to allow TF32 say the same in here.
+
+    `torch.export` asks the older one (``cudnn.allow_tf32``), which is an error where the newer one
+    (``cudnn.conv.fp32_precision``) says something else, such as in a process that switched TF32
+    off. How a module is captured does not depend on them.
+    """
+    import torch
+
+    if not hasattr(torch.backends, "fp32_precision"):
+        yield
+        return
+    places = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = [place.fp32_precision for place in places]
+    try:
+        for value in ("tf32", "ieee"):
+            for place in places:
+                place.fp32_precision = value
+            if _older_flag_can_be_read():
+                break
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
+
+
+def _older_flag_can_be_read() -> bool:
+    import torch
+
+    try:
+        return torch.backends.cudnn.allow_tf32 is not None
+    except RuntimeError:
+        return False
+
+
 def torch_rounds_to_tf32() -> bool:
     """Whether matrix products of torch on a GPU round their factors to TF32 at the moment."""
     import torch

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from fastism.backends.precision import torch_flags_agree
+
 Shape = tuple[int, ...]
 #: Batches to capture a module with that cannot be captured for any batch.
 PRIMES = (7919, 7927, 1009, 1013, 211, 223)
@@ -87,7 +89,13 @@ def _export(
         if axis is not None:
             collection[x] = {0: axis}
     dynamic = None if axis is None else collection
-    with at_inference(module), torch.no_grad(), warnings.catch_warnings(), _quiet():
+    with (
+        at_inference(module),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        _quiet(),
+        torch_flags_agree(),
+    ):
         warnings.simplefilter("ignore")
         program = torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
         if all(_is_functional(node) for node in program.graph.nodes):
