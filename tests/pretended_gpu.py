@@ -12,8 +12,8 @@ PyTorch then finds one GPU. What is done with its tensors is computed on the CPU
 - factors of products are rounded where PyTorch would take TF32.
 
 Nothing is known of speed, memory or streams. Kernels in Triton run in its interpreter, with
-``TRITON_INTERPRET=1``. `torch.export` sees tensors of the CPU, and what it captured goes to the
-device.
+``TRITON_INTERPRET=1``, and are not there without. `torch.export` sees tensors of the CPU; what it
+captured goes to the device.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import copy
 import importlib
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +37,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree
 
 import fastism.frontends.torch as front_end
+from fastism.backends.precision import torch_rounds_to_tf32
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 ROOM = 8 << 30
@@ -96,10 +98,14 @@ def rounded(x: Any) -> Any:
 
 
 def rounds(function: Callable) -> bool:
-    kind = "cudnn.conv" if function in (torch.conv1d, torch.conv2d) else "cuda.matmul"
-    part, _, name = kind.partition(".")
-    setting = getattr(getattr(torch.backends, part), name).fp32_precision
-    return function in PRODUCTS and setting == "tf32"
+    """Whether PyTorch rounds the factors of a function at the moment."""
+    if function not in PRODUCTS:
+        return False
+    if function not in (torch.conv1d, torch.conv2d):
+        return torch_rounds_to_tf32()
+    if not hasattr(torch.backends, "fp32_precision"):
+        return torch.backends.cudnn.allow_tf32
+    return torch.backends.cudnn.conv.fp32_precision == "tf32"
 
 
 def is_in_place(function: Callable) -> bool:
@@ -393,7 +399,9 @@ def install() -> None:
         return program
 
     front_end.captured = captured
-    if os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None:
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        sys.modules["triton"] = None  # type: ignore[assignment]
+    elif find_spec("triton") is not None:
         executor = importlib.import_module("triton.runtime.interpreter").GridExecutor
         start = executor.__call__
         executor.__call__ = lambda self, *args, **kwargs: GPU.launch(

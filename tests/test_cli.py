@@ -64,7 +64,7 @@ def two_inputs():
 
 SCORE = ("score", "small.keras", "promoters.fa", "-o", "out.h5")
 CASES = {
-    "unknown option": (Exit.USAGE, "No such option: --colour", (*SCORE, "--colour")),
+    "unknown option": (Exit.USAGE, "No such option", (*SCORE, "--colour")),
     "unknown command": (Exit.USAGE, "No such command", ("scour",)),
     "missing argument": (Exit.USAGE, "Missing argument", ("score", "small.keras")),
     "bad choice": (Exit.USAGE, "--ambiguous", (*SCORE, "--ambiguous", "guess")),
@@ -183,7 +183,7 @@ CASES = {
     ),
     "no shape": (Exit.USAGE, "--input-shape", ("plan", "modules.py:build")),
     "other length": (Exit.MODEL, "seqlen=61 (--seqlen)", (*SCORE, "--seqlen", "61")),
-    "batch of nothing": (Exit.USAGE, "equal to 1. See: fastism score", (*SCORE, "--batch", "0")),
+    "batch of nothing": (Exit.USAGE, "See: fastism score", (*SCORE, "--batch", "0")),
     "unknown backend": (Exit.USAGE, "--backend caffe", (*SCORE, "--backend", "caffe")),
     "output exists": (
         Exit.OUTPUT,

@@ -255,6 +255,12 @@ def state(framework: str) -> Any:
     if framework == "torch":
         import torch
 
+        if not hasattr(torch.backends, "fp32_precision"):  # before PyTorch 2.9
+            rounds = (
+                torch.get_float32_matmul_precision() != "highest",
+                torch.backends.cudnn.allow_tf32,
+            )
+            return [*("tf32" if each else "ieee" for each in rounds), "ieee"]
         return [
             torch.backends.cuda.matmul.fp32_precision,
             torch.backends.cudnn.conv.fp32_precision,

@@ -12,6 +12,7 @@ from benchmarks.floor.products import Product
 from benchmarks.floor.rate import RateProbe, makers
 from benchmarks.records import append
 from benchmarks.records.record import Record, dataclasses
+from fastism.backends.precision import torch_rounds_to_tf32
 from figures import floor, readme, style, sweeps, table1, table2, throughput
 from figures.paper import read_paper
 
@@ -125,13 +126,13 @@ def test_rates_are_measured_in_the_precision_asked_for(monkeypatch, precision):
     real = torch.mm
 
     def multiplied(*given, **more):
-        seen.append(torch.backends.cuda.matmul.fp32_precision)
+        seen.append(torch_rounds_to_tf32())
         return real(*given, **more)
 
     monkeypatch.setattr(torch, "mm", multiplied)
-    before = torch.backends.cuda.matmul.fp32_precision
+    before = torch_rounds_to_tf32()
     ways = {"torch.mm": makers("torch", precision)["torch.mm"]}
     probe = RateProbe([Product("layer", 16, 16, 16, 32.0)], ways, seconds=0.001)
     assert probe.run() > 0
-    assert set(seen) == {"tf32" if precision == "tf32" else "ieee"}
-    assert torch.backends.cuda.matmul.fp32_precision == before
+    assert set(seen) == {precision == "tf32"}
+    assert torch_rounds_to_tf32() == before

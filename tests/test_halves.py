@@ -16,6 +16,7 @@ from benchmarks.studies.of_models import mutants_of  # noqa: E402
 from benchmarks.studies.rounding import keep_bits  # noqa: E402
 from fastism.backends import torch_triton, triton_tiles  # noqa: E402
 from fastism.backends.choices import Choices  # noqa: E402
+from fastism.backends.precision import torch_rounds_to_tf32  # noqa: E402
 from fastism.backends.torch_kernels import ProductPerTap, is_precise  # noqa: E402
 from fastism.backends.torch_uniform import UniformTorchBackend  # noqa: E402
 
@@ -81,13 +82,13 @@ def test_one_product_in_tf32_holds_all_three():
     taps, x = problem()
     tile = triton_tiles.tiles()[0]
     kernel = torch_triton.FoldedHalves(taps, 1, torch.device("cpu"), tile)
-    before = torch.backends.cuda.matmul.fp32_precision
+    before = torch_rounds_to_tf32()
     part = x.reshape(-1, 40)
     made = kernel._products(part[None]).view(len(part), -1).double()
     exact = part.double() @ kernel._stacked.double()
     plain = ((part @ kernel._stacked).double() - exact).square().mean()
     assert (made - exact).square().mean() <= 1.5**2 * plain
-    assert torch.backends.cuda.matmul.fp32_precision == before
+    assert torch_rounds_to_tf32() == before
 
 
 def test_with_few_features_rows_of_products_lie_side_by_side():

@@ -148,6 +148,22 @@ class JaxBackend(Backend):
 
     # ---- windows ------------------------------------------------------------------------
 
+    def edit_windows(self, kinds: Array, edits: Array, width: int) -> Array:
+        # Not compiled: older versions of JAX round numbers of 64 bits where these are not on.
+        with self._exact_types():
+            return super().edit_windows(kinds, edits, width)
+
+    def flatten_dense(
+        self,
+        windows: Sequence[Array],
+        starts: Sequence[np.ndarray],
+        kernel: Array,
+        reference: Array,
+        sequences: Sequence[np.ndarray],
+    ) -> Array:
+        with self._exact_types():
+            return super().flatten_dense(windows, starts, kernel, reference, sequences)
+
     def lookup(self, table: Array, sequence: Any, start: Any, width: Any) -> Array:
         _, _, channels = table.shape
 

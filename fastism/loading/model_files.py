@@ -373,7 +373,8 @@ def weights_of(model: Any) -> Iterator[tuple[str, np.ndarray]]:
     """Names and values of all weights, in a fixed order; torch's buffers are among them."""
     if is_keras(model):
         for number, weight in enumerate(model.weights):
-            yield f"{number} {weight.path}", np.asarray(weight)
+            # In older versions of Keras, those of a SavedModel are variables of TensorFlow.
+            yield f"{number} {getattr(weight, 'path', '')}", np.asarray(weight)
         return
     for name, tensor in model.state_dict().items():
         if not hasattr(tensor, "detach"):

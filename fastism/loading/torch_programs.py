@@ -24,6 +24,9 @@ def as_module(model: Any) -> Any:
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
     if PROGRAM not in names:
         return model
-    # Older versions of PyTorch have no guards, and no such parameter.
-    guarded = "check_guards" in inspect.signature(model.module).parameters
-    return model.module(check_guards=False) if guarded else model.module()
+    if "check_guards" in inspect.signature(model.module).parameters:
+        return model.module(check_guards=False)
+    made = model.module()
+    if model.range_constraints:  # as older versions of PyTorch have it
+        made.validate_inputs = False
+    return made
