@@ -17,7 +17,8 @@ SNAKEMAKE := $(BIN)/snakemake --quiet host reason rules progress --cores all
 PYTEST_ARGS ?= --numprocesses 2 --dist worksteal
 # The backends other than the default one under which the tests marked "keras" are repeated.
 OTHER_KERAS_BACKENDS := jax torch
-# The files that have tests marked "processor".
+# The files that have tests with a mark: to import all the others takes longer than some of them run.
+KERAS_TESTS = $(shell grep -rl --include='test_*.py' 'mark\.keras' tests)
 PROCESSOR_TESTS = $(shell grep -rl --include='test_*.py' 'mark\.processor' tests)
 AVX2_ONLY := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 WITHOUT_KERNELS := FASTISM_COMPILED=0 FASTISM_ONEDNN=0
@@ -42,7 +43,7 @@ test: lint ## check the style, then run the tests, those that use Keras on each 
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
 	set -e; for backend in $(OTHER_KERAS_BACKENDS); do \
 	    echo "Tests that use Keras, on $$backend:"; \
-	    OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS); \
+	    OMP_NUM_THREADS=1 KERAS_BACKEND=$$backend $(BIN)/pytest -m keras $(PYTEST_ARGS) $(KERAS_TESTS); \
 	done
 	$(MAKE) test-processors
 

@@ -86,6 +86,7 @@ def test_factors_are_rounded_where_pytorch_takes_tf32():
 
 def test_calls_wait_for_their_results_only(module, monkeypatch):
     """And chunks are replayed from graphs, with the same results."""
+    monkeypatch.setenv("FASTISM_MEASURE", "0")  # to time kernels, it waits
     monkeypatch.setattr(torch_graphs, "wanted", lambda: True)
     naive = NaiveISM(copy.deepcopy(module).double(), input_shape=(4, LENGTH))
     given = {"input_shape": (4, LENGTH), "test_correctness": False}
@@ -105,3 +106,17 @@ def test_modules_on_the_host_are_refused_tensors_of_the_device(module):
     """A model that lies elsewhere than what is made for it must not go unnoticed."""
     with pytest.raises(DeviceError):
         module(torch.tensor(np.ones((1, 4, LENGTH), np.float32)).to("cuda"))
+
+
+def test_models_of_keras_run_on_the_device():
+    keras = pytest.importorskip("keras", reason="a model of Keras on PyTorch")
+    layers = keras.layers
+    inputs = keras.Input((LENGTH, 4))
+    x = layers.Conv1D(6, 5, activation="relu", padding="same")(inputs)
+    x = layers.Flatten()(layers.MaxPooling1D(2)(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    ism = FastISM(model, test_correctness=False)
+    assert ism.accelerated and not ism.plan.opaque
+    x = np.eye(4, dtype=np.float32)[np.random.default_rng(0).integers(4, size=(2, LENGTH))]
+    made, naive = (each.saturate(x).mutants for each in (ism, NaiveISM(model)))
+    assert_close(made, naive)

@@ -83,10 +83,19 @@ def bare(x: Any) -> Any:
     return x.as_subclass(Tensor) if isinstance(x, Held) else x
 
 
+def tensors_in(x: Any) -> list[Tensor]:
+    """Those of whatever a function takes or gives."""
+    return [y for y in _pytree.tree_leaves(x) if isinstance(y, Tensor)]
+
+
+def memory(x: Tensor) -> int:
+    """Where the numbers of a tensor are."""
+    return x.untyped_storage().data_ptr()
+
+
 def mapped(change: Callable[[Any], Any], x: Any) -> Any:
     """Whatever a function takes or gives, with its tensors changed."""
-    leaves = _pytree.tree_leaves(x)
-    return _pytree.tree_map(change, x) if any(isinstance(y, Tensor) for y in leaves) else x
+    return _pytree.tree_map(change, x) if tensors_in(x) else x
 
 
 def rounded(x: Any) -> Any:
@@ -121,11 +130,10 @@ class Graph:
 
     def note(self, run: Callable[[], Any], given: Any, made: Any) -> None:
         """A step: new tensors that it makes stay where they are."""
-        seen = {x.data_ptr() for x in storages(given)}
-        new = [isinstance(y, Tensor) and y.untyped_storage().data_ptr() not in seen
-               for y in _pytree.tree_leaves(made)]  # fmt: skip
+        seen = {memory(x) for x in tensors_in(given)}
         leaves = _pytree.tree_leaves(made)
-        self.steps.append((run, [y if n else None for y, n in zip(leaves, new, strict=True)]))
+        is_new = [isinstance(y, Tensor) and memory(y) not in seen for y in leaves]
+        self.steps.append((run, [y if n else None for y, n in zip(leaves, is_new, strict=True)]))
 
     def end(self) -> None:
         """To record something is not to run it."""
@@ -142,11 +150,6 @@ class Graph:
                         room.copy_(y)
 
 
-def storages(given: Any) -> Iterator[Any]:
-    leaves = _pytree.tree_leaves(given)
-    return (x.untyped_storage() for x in leaves if isinstance(x, Tensor))
-
-
 @dataclass
 class Event:
     """What was launched before it."""
@@ -158,6 +161,14 @@ class Event:
 
     def synchronize(self) -> None:
         GPU.wait("an event", self.number)
+
+
+class Generator(torch.Generator):
+    """Random numbers of the device are those of the CPU."""
+
+    def __new__(cls, device: Any = CPU) -> Generator:
+        """One of the CPU."""
+        return super().__new__(cls, CPU)
 
 
 @dataclass
@@ -213,7 +224,7 @@ class PretendedGPU:
             self.wait(function.__name__)
         if function is Tensor.copy_:
             return self._copied(*args, **kwargs)
-        tensors = [x for x in _pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = tensors_in((args, kwargs))
         here = any(isinstance(x, Held) for x in tensors)
         place = placed(function, args, kwargs)
         if function in MOVES and place is not None:
@@ -245,7 +256,7 @@ class PretendedGPU:
         if self.recording is not None and (here or place == CUDA):
             self.recording.note(run, given, made)
         if pinned:
-            self.pinned.add(made.untyped_storage().data_ptr())
+            self.pinned.add(memory(made))
         if is_in_place(function):
             return None if function is Tensor.__setitem__ else args[0]
         goes = here if place is None else place == CUDA
@@ -254,8 +265,8 @@ class PretendedGPU:
     def launch(self, start: Callable, *args: Any, **kwargs: Any) -> None:
         """Launch a program in Triton, which reads memory of the device only."""
         given = mapped(bare, (args, kwargs))
-        for x in _pytree.tree_leaves((args, kwargs)):
-            if isinstance(x, Tensor) and not isinstance(x, Held):
+        for x in tensors_in((args, kwargs)):
+            if not isinstance(x, Held):
                 raise DeviceError(f"a pointer to {tuple(x.shape)} on the host")
 
         def run() -> None:
@@ -269,11 +280,11 @@ class PretendedGPU:
 
     def _pinned(self, function: Callable, x: Tensor) -> Any:
         if function is Tensor.is_pinned:
-            return x.untyped_storage().data_ptr() in self.pinned
+            return memory(x) in self.pinned
         if isinstance(x, Held):
             raise DeviceError("only memory of the host can be pinned")
         made = x.clone()
-        self.pinned.add(made.untyped_storage().data_ptr())
+        self.pinned.add(memory(made))
         return made
 
     def _moved(self, args: Any, kwargs: Any, place: torch.device) -> Tensor:
@@ -293,13 +304,12 @@ class PretendedGPU:
     def _copied(self, to: Tensor, x: Tensor, non_blocking: bool = False) -> Tensor:
         """`Tensor.copy_`."""
         if isinstance(to, Held) == isinstance(x, Held) or not x.numel():
-            made = self._run(Tensor.copy_, (to, x), {}, isinstance(to, Held), None)
-            return made
+            return self._run(Tensor.copy_, (to, x), {}, isinstance(to, Held), None)
         if self.recording is not None:
             raise DeviceError("memory of the host in a graph that is recorded")
         host = x if isinstance(to, Held) else to
         data = bare(x).clone()
-        if not non_blocking or host.untyped_storage().data_ptr() not in self.pinned:
+        if not non_blocking or memory(host) not in self.pinned:
             self.wait("a copy")
             bare(to).copy_(data)
         elif isinstance(to, Held):
@@ -382,6 +392,7 @@ def install() -> None:
         "_lazy_init": None, "device": contextlib.nullcontext(),
     }.items():  # fmt: skip
         setattr(torch.cuda, name, lambda *given, value=value: value)
+    torch.Generator = Generator
     torch.cuda.synchronize = lambda *given: GPU.wait("synchronize")
     torch.cuda.Event, torch.cuda.CUDAGraph, torch.cuda.graph = Event, Graph, GPU.record
     everywhere = Everywhere()
